@@ -1,0 +1,1 @@
+"""The .hvc stream: schema, units, vectors, editing. Imports no jax."""

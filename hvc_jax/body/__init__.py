@@ -1,0 +1,1 @@
+"""The human model: parameters, skinning, cameras, rasterising."""

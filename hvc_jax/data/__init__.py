@@ -1,0 +1,1 @@
+"""Clips, synthetic people, datasets and the input pipeline."""

@@ -1,0 +1,1 @@
+"""Entropy models and coders; coding tables are integers."""

@@ -1,0 +1,1 @@
+"""Metrics, anchors, rate-distortion reports."""

@@ -1,0 +1,1 @@
+"""Key pictures: picture <-> bytes, by conventional intra codecs."""

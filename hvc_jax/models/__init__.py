@@ -1,0 +1,1 @@
+"""Networks, and the one wiring that joins them."""

@@ -1,0 +1,1 @@
+"""Losses, train step, loop, checkpoints, parallelism."""
