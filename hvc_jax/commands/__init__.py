@@ -1,0 +1,1 @@
+"""One module per command of the `hvc` program; each has `add_parser(subparsers)`."""
