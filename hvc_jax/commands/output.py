@@ -1,8 +1,13 @@
-"""Outputs that appear under their final name only when they are whole."""
+"""Output paths: checked before the work starts, whole or absent after it.
+
+Single files are written through `hvc_jax.data.clips.atomic_path`; this module adds the checks
+that come first, and folders.
+"""
 
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,35 +42,23 @@ def check_output(path: Path, *, inputs: tuple[Path, ...] = ()) -> Path:
     return path
 
 
-def _temporary_name(path: Path) -> Path:
-    """A name beside `path` that keeps its suffix, since writers choose formats by suffix."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; renamed on success, removed on any failure."""
-    temporary = _temporary_name(path)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path`; renamed on success, removed on any failure.
 
     Raises:
-        OutputError: `path` exists and is not an empty folder.
+        OutputError: `path` exists and is not an empty folder, or its parent is missing.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise OutputError(f"{path}: exists already; remove it or choose another name")
-    temporary = _temporary_name(path)
-    temporary.mkdir()
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)  # mkdtemp makes private folders
         if path.exists():
             path.rmdir()
         os.replace(temporary, path)
