@@ -1,0 +1,1 @@
+"""Training configurations: `get_config(argument)` of one file is one model."""

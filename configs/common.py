@@ -1,0 +1,143 @@
+"""What every configuration shares; the files beside it differ in the motion block only.
+
+Argument string (after a colon, comma separated; each changes several fields at once):
+
+    size=tiny|small|base   widths of the model, batch size and number of steps
+    res=256                side of the square pictures in pixels
+    lmbda=...              weight of the distortion against the rate
+    data=PATH              a dataset or a folder of videos; without it, synthetic people
+    runlocal               the same model for a few steps on 64-pixel pictures, to try a change
+
+    hvc train --config configs/semantic.py:size=tiny,res=128 --workdir runs/a
+    hvc train --config configs/implicit.py --config.total_steps=2000 --workdir runs/b
+
+Any other field is set with `--config.GROUP.FIELD=VALUE`.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+ARGUMENTS: dict[str, Any] = {
+    "size": "tiny",
+    "res": 256,
+    "lmbda": 2.0,
+    "data": "",
+    "runlocal": False,
+}
+
+
+def parse_argument(argument: str | None) -> dict[str, Any]:
+    """The argument string as a dict with the types of `ARGUMENTS`.
+
+    Raises:
+        ValueError: An unknown name, or a value that does not fit; lists what there is.
+    """
+    values = dict(ARGUMENTS)
+    for item in filter(None, (argument or "").split(",")):
+        name, _, text = item.partition("=")
+        if name not in values:
+            raise ValueError(f"no config argument {name!r}; use one of {', '.join(ARGUMENTS)}")
+        kind = type(ARGUMENTS[name])
+        if kind is bool:
+            values[name] = text.lower() in ("", "1", "true", "yes")
+            continue
+        try:
+            values[name] = kind(text)
+        except ValueError:
+            raise ValueError(f"config argument {name}={text!r}: give a {kind.__name__}") from None
+    return values
+
+
+# ---------------------------------------------------------------- model widths, by size
+def model_config(size: str) -> ConfigDict:
+    """The model of one size without its motion block.
+
+    Args:
+        size: "tiny" (trains on a CPU in minutes), "small" or "base" (<= 13 GMAC for a decoded
+            picture of 384x384).
+    """
+    widths = {
+        "tiny": dict(width=16),
+        "small": dict(width=32),
+        "base": dict(width=64),
+    }
+    if size not in widths:
+        raise ValueError(f"no model size {size!r}; use one of {', '.join(widths)}")
+    model = ConfigDict()
+    model.size = size
+    model.dtype = "float32"  # of the convolutions; "bfloat16" on accelerators, never on a CPU
+    model.update(widths[size])
+    return model
+
+
+# --------------------------------------------------------------------------------------
+def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
+    """The whole configuration around a motion block.
+
+    Args:
+        argument: The argument string, see the module's docstring.
+        motion: The motion block by size.
+
+    Returns:
+        A locked ConfigDict.
+    """
+    values = parse_argument(argument)
+    size, resolution, path = values["size"], values["res"], values["data"]
+
+    config = ConfigDict()
+    config.seed = 0
+    config.total_steps = {"tiny": 20_000, "small": 100_000, "base": 400_000}.get(size, 0)
+    config.batch_size = {"tiny": 4, "small": 8, "base": 8}.get(size, 0)  # per device
+    config.parallel = "jit"  # "jit" (named sharding) or "pmap"; the same numbers
+    config.shard_parameters = False  # jit only: parameters and moments split over the devices
+    config.init_from = ""  # an export or a workdir whose parameters are the start
+
+    config.data = ConfigDict()
+    config.data.kind = "folder" if path else "synthetic"
+    config.data.path = path
+    config.data.size = resolution  # pixels
+
+    config.model = model_config(size)
+    config.model.motion = motion[size]
+
+    config.loss = loss = ConfigDict()
+    loss.lmbda = values["lmbda"]  # rate (bits a pixel) + lmbda * distortion
+    loss.l1 = 1.0
+    loss.perceptual = 1.0
+    loss.perceptual_weights = "none"  # a torchvision-layout .pth file, "vgg16", or "none"
+    loss.perceptual_scales = 2  # full size, half size, ...
+    loss.warped = 0.2  # L1 of the key picture as warped, where the motion model has one
+    loss.warped_perceptual = 0.2
+    loss.adversarial = 0.0  # 0 switches the discriminator off altogether
+    loss.feature_matching = 1.0  # relative to the distortion, only with the discriminator
+    loss.adversarial_start = 5000  # steps before the generator hears the discriminator
+    loss.adversarial_ramp = 2000  # steps from nothing to the full weight
+    loss.discriminator_width = 32
+    loss.discriminator_depth = 4  # halvings
+    loss.discriminator_sees_key = True
+
+    config.optim = optim = ConfigDict()
+    optim.lr = 4e-4
+    optim.discriminator_lr = 2e-4
+    optim.schedule = "cosine"  # or "constant"; both after a linear warm-up
+    optim.warmup = 200  # steps
+    optim.final_lr = 0.02  # of lr, at the end of "cosine"
+    optim.b1 = 0.9
+    optim.b2 = 0.99
+    optim.clip = 1.0  # global norm of the gradient
+    optim.ema = 0.999  # of the parameters that are exported
+    optim.accumulate = 1  # microbatches of batch_size / accumulate a step
+
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every = 1000  # steps
+    config.checkpoint.keep = 2  # newest; the best one is kept besides
+
+    config.log = ConfigDict()
+    config.log.every = 50  # steps
+    config.log.images_every = 1000  # steps; 0 = never
+
+    if values["runlocal"]:
+        config.total_steps, config.batch_size, config.data.size = 4, 2, 64
+        config.checkpoint.every = config.log.every = config.log.images_every = 2
+    return config.lock()

@@ -1,0 +1,22 @@
+"""Implicit motion: a learned token guides attention over the key frame (IMT, arXiv 2506.10453).
+
+    hvc train --config configs/implicit.py:size=tiny --workdir runs/implicit
+
+Arguments of the string after the colon: see configs/common.py.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.common import get_base
+
+
+def motion_config(size: str) -> ConfigDict:
+    motion = ConfigDict()
+    motion.kind = "implicit"
+    motion.token_size = 32  # numbers a frame
+    motion.width = {"tiny": 16, "small": 32, "base": 64}[size]
+    return motion
+
+
+def get_config(argument: str | None = None) -> ConfigDict:
+    return get_base(argument, {size: motion_config(size) for size in ("tiny", "small", "base")})

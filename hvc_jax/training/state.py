@@ -1,0 +1,115 @@
+"""What training carries from step to step, and how it begins."""
+
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from hvc_jax.models.discriminator import Discriminator
+
+Params = dict[str, Any]
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything that a checkpoint holds; all arrays float32 but `step`.
+
+    Attributes:
+        step: int32 scalar, updates done.
+        params: Parameters of the codec model.
+        ema: Their running mean, which is exported.
+        optimizer: optax state of `params`.
+        discriminator: Parameters of the discriminator; {} without an adversarial loss.
+        discriminator_optimizer: Its optax state.
+    """
+
+    step: jax.Array
+    params: Params
+    ema: Params
+    optimizer: Any
+    discriminator: Params
+    discriminator_optimizer: Any
+
+
+def learning_rate(optim: Any, peak: float, total_steps: int) -> optax.Schedule:
+    """Linear warm-up, then constant or a cosine down to `optim.final_lr` of the peak.
+
+    Raises:
+        ValueError: `optim.schedule` is neither.
+    """
+    warmup = min(optim.warmup, max(total_steps // 2, 1))
+    if optim.schedule == "constant":
+        return optax.linear_schedule(0.0, peak, warmup)
+    if optim.schedule == "cosine":
+        return optax.warmup_cosine_decay_schedule(
+            0.0, peak, warmup, max(total_steps, warmup + 1), peak * optim.final_lr
+        )
+    raise ValueError(f"optim.schedule={optim.schedule!r}; use 'cosine' or 'constant'")
+
+
+def optimizers(
+    config: Any,
+) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+    """Clipped Adam for the model and for the discriminator."""
+
+    def build(peak: float) -> optax.GradientTransformation:
+        schedule = learning_rate(config.optim, peak, config.total_steps)
+        return optax.chain(
+            optax.clip_by_global_norm(config.optim.clip),
+            optax.adam(schedule, b1=config.optim.b1, b2=config.optim.b2),
+        )
+
+    return build(config.optim.lr), build(config.optim.discriminator_lr)
+
+
+def discriminator_of(config: Any) -> Discriminator | None:
+    """The discriminator that the configuration asks for, or None."""
+    if config.loss.adversarial <= 0:
+        return None
+    return Discriminator(config.loss.discriminator_width, config.loss.discriminator_depth)
+
+
+def create_state(config: Any, model: Any, batch: dict[str, jax.Array]) -> TrainState:
+    """The state before the first step, from the seed alone.
+
+    Args:
+        config: The whole configuration.
+        model: Linen module called as `model(key, target, key_body, target_body, train=...)`.
+        batch: One batch as the pipeline gives it; only shapes and types matter.
+
+    Returns:
+        A TrainState on the default device.
+    """
+    tx, discriminator_tx = optimizers(config)
+    discriminator = discriminator_of(config)
+    shapes = {name: (array.shape[1:], array.dtype) for name, array in batch.items()}
+
+    @jax.jit
+    def create(rng: jax.Array) -> TrainState:
+        rng_model, rng_noise, rng_discriminator = jax.random.split(rng, 3)
+        one = {name: jnp.zeros((1, *shape), dtype) for name, (shape, dtype) in shapes.items()}
+        picture = {name: one[name].astype(jnp.float32) / 255 for name in ("key", "target")}
+        params = model.init(
+            {"params": rng_model, "noise": rng_noise},
+            picture["key"],
+            picture["target"],
+            one["key_body"],
+            one["target_body"],
+            train=False,
+        )["params"]
+        judged: Params = {}
+        if discriminator is not None:
+            seen = [picture["target"]] * (2 if config.loss.discriminator_sees_key else 1)
+            judged = discriminator.init(rng_discriminator, jnp.concatenate(seen, -1))["params"]
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            ema=jax.tree.map(jnp.copy, params),
+            optimizer=tx.init(params),
+            discriminator=judged,
+            discriminator_optimizer=discriminator_tx.init(judged),
+        )
+
+    return create(jax.random.key(config.seed))

@@ -1,0 +1,143 @@
+"""One training step of both networks, as two pure functions that parallel.py compiles into one.
+
+`gradients` sees one device's share of the batch and one forward pass of the model serves both
+networks; `update` sees the averaged gradients. The split lets the second run on parameters that
+are sharded over devices.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from hvc_jax.training import losses
+from hvc_jax.training.state import TrainState, discriminator_of, optimizers
+
+Batch = dict[str, jax.Array]
+Gradients = tuple[Any, Any]
+Metrics = dict[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class Step:
+    """The two halves of a training step.
+
+    Attributes:
+        gradients: (state, batch of this device, its index) -> ((model's, discriminator's)
+            gradients, terms), means over this device's examples.
+        update: (state, gradients, terms) -> (next state, terms with norms).
+    """
+
+    gradients: Callable[[TrainState, Batch, jax.Array | int], tuple[Gradients, Metrics]]
+    update: Callable[[TrainState, Gradients, Metrics], tuple[TrainState, Metrics]]
+
+
+def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
+    """The step functions of a configuration.
+
+    Args:
+        config: The whole configuration.
+        model: The codec model; `apply` gives a dict with frame, bits and aux.
+        extract: Feature network of the perceptual loss, or None.
+    """
+    tx, discriminator_tx = optimizers(config)
+    discriminator = discriminator_of(config)
+    loss, optim = config.loss, config.optim
+
+    def judge(params: Any, frame: jax.Array, key: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+        seen = jnp.concatenate([frame, key], -1) if loss.discriminator_sees_key else frame
+        return discriminator.apply({"params": params}, seen)
+
+    def model_loss(
+        params: Any, state: TrainState, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
+        outputs = model.apply(
+            {"params": params},
+            batch["key"],
+            batch["target"],
+            batch["key_body"],
+            batch["target_body"],
+            train=True,
+            rngs={"noise": rng},
+        )
+        total, terms = losses.rate_distortion(loss, outputs, batch["target"], extract)
+        if discriminator is not None:
+            scores, features = judge(state.discriminator, outputs["frame"], batch["key"])
+            _, real_features = judge(state.discriminator, batch["target"], batch["key"])
+            terms["loss/adversarial"] = losses.hinge_generator(scores)
+            terms["loss/feature_matching"] = losses.feature_distance(features, real_features)
+            ramp = losses.adversarial_ramp(loss, state.step)
+            total = total + loss.lmbda * ramp * (
+                loss.adversarial * terms["loss/adversarial"]
+                + loss.feature_matching * terms["loss/feature_matching"]
+            )
+        terms["loss/total"] = total
+        return total, (terms, outputs["frame"])
+
+    def discriminator_loss(params: Any, fake: jax.Array, batch: Batch) -> jax.Array:
+        real, _ = judge(params, batch["target"], batch["key"])
+        scores, _ = judge(params, jax.lax.stop_gradient(fake), batch["key"])
+        return losses.hinge_discriminator(real, scores)
+
+    def microbatch(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Gradients, Metrics]:
+        pictures = {k: batch[k].astype(jnp.float32) / 255 for k in ("key", "target")}
+        batch = {**batch, **pictures}
+        value = jax.value_and_grad(model_loss, has_aux=True)
+        (_, (terms, frame)), grads = value(state.params, state, batch, rng)
+        judged: Any = {}
+        if discriminator is not None:
+            value = jax.value_and_grad(discriminator_loss)
+            terms["loss/discriminator"], judged = value(state.discriminator, frame, batch)
+        return (grads, judged), terms
+
+    def gradients(
+        state: TrainState, batch: Batch, device: jax.Array | int
+    ) -> tuple[Gradients, Metrics]:
+        rng = jax.random.fold_in(jax.random.key(config.seed + 1), state.step)
+        rng = jax.random.fold_in(rng, device)
+        parts, size = optim.accumulate, len(batch["target"])
+        if size % parts:
+            raise ValueError(f"optim.accumulate={parts} must divide the batch of {size} a device")
+        # A Python loop: convolutions inside lax.scan are an order of magnitude slower on CPU.
+        results = []
+        for i in range(parts):
+            part = {k: v[i * size // parts : (i + 1) * size // parts] for k, v in batch.items()}
+            results.append(microbatch(state, part, jax.random.fold_in(rng, i)))
+        return jax.tree.map(lambda *values: sum(values) / parts, *results)
+
+    def update(
+        state: TrainState, grads: Gradients, terms: Metrics
+    ) -> tuple[TrainState, Metrics]:
+        step = state.step + 1
+        changes, optimizer = tx.update(grads[0], state.optimizer, state.params)
+        params = optax.apply_updates(state.params, changes)
+        # A young mean forgets faster, so that it is not mostly the random start.
+        decay = jnp.minimum(optim.ema, (1.0 + step) / (10.0 + step))
+        ema = optax.incremental_update(params, state.ema, 1 - decay)
+        terms = terms | {
+            "norm/gradient": optax.global_norm(grads[0]),
+            "norm/update": optax.global_norm(changes),
+            "norm/params": optax.global_norm(params),
+        }
+        discriminator_params = state.discriminator
+        discriminator_optimizer = state.discriminator_optimizer
+        if discriminator is not None:
+            changes, discriminator_optimizer = discriminator_tx.update(
+                grads[1], discriminator_optimizer, discriminator_params
+            )
+            discriminator_params = optax.apply_updates(discriminator_params, changes)
+            terms["norm/discriminator_gradient"] = optax.global_norm(grads[1])
+        state = TrainState(
+            step=step,
+            params=params,
+            ema=ema,
+            optimizer=optimizer,
+            discriminator=discriminator_params,
+            discriminator_optimizer=discriminator_optimizer,
+        )
+        return state, terms
+
+    return Step(gradients, update)
