@@ -1,0 +1,207 @@
+"""Keypoints and person masks of real clips, found by small pretrained networks; training time only.
+
+Real clips have no body labels. To adapt the body regressor to them we let two small public
+networks look at every few frames: MoveNet Lightning (17 COCO keypoints) and MediaPipe selfie
+segmentation (person mask). They are read from files that the user has, with LiteRT
+(``pip install 'hvc_jax[pseudo-labels]'``), and nothing of them is needed to encode or decode.
+
+A single look at the full picture misses small or cut-off people. Each frame is therefore looked at
+again through two square crops around the person, plain and mirrored; the looks are averaged with
+their scores as weights, and their disagreement lowers the confidence.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+COCO_NAMES = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+COCO_MIRROR = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15])
+
+
+class PseudoLabels(NamedTuple):
+    """What the networks saw in N frames of one clip.
+
+    Attributes:
+      frame_indexes: [N] int32, position of each frame in the clip.
+      pictures: [N, S, S, 3] uint8 RGB, the frames at the size they are stored for training.
+      keypoints: [N, 17, 2] float32, (u, v) in [-1, 1] over the picture, v down.
+      confidence: [N, 17] float32 in [0, 1].
+      mask: [N, S, S] uint8, 255 = person.
+    """
+
+    frame_indexes: np.ndarray
+    pictures: np.ndarray
+    keypoints: np.ndarray
+    confidence: np.ndarray
+    mask: np.ndarray
+
+
+class LiteNetwork:
+    """A .tflite file as a function of one array."""
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise ImportError(
+                "pseudo-labels need the LiteRT runtime; pip install 'hvc_jax[pseudo-labels]'"
+            ) from error
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no network file at {path}; give the folder with --nets")
+        self._net: Any = Interpreter(str(path), num_threads=1)
+        self._net.allocate_tensors()
+        self._input = self._net.get_input_details()[0]
+        self._outputs = self._net.get_output_details()
+
+    def __call__(self, array: np.ndarray) -> list[np.ndarray]:
+        """Returns every output for one input of the network's own shape and dtype."""
+        self._net.set_tensor(self._input["index"], array)
+        self._net.invoke()
+        return [self._net.get_tensor(output["index"]).copy() for output in self._outputs]
+
+
+def square_crop(picture: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
+    """Returns a square window of the picture, black beyond its edge.
+
+    Args:
+      picture: [H, W, 3] uint8.
+      box: (centre u, centre v, half side) in units of [-1, 1] over the picture.
+      size: side of the result in pixels.
+    """
+    height, width = picture.shape[:2]
+    u, v, half = (float(x) for x in box)
+    left, right = ((u - half + 1) / 2 * width, (u + half + 1) / 2 * width)
+    top, bottom = ((v - half + 1) / 2 * height, (v + half + 1) / 2 * height)
+    coefficients = ((right - left) / size, 0, left, 0, (bottom - top) / size, top)
+    image = Image.fromarray(picture)
+    # Reduce first where the window is much larger than the result: transform() does not average.
+    step = max(1, int((right - left) / size))
+    if step > 1:
+        image = image.reduce(step)
+        coefficients = tuple(c / step for c in coefficients)
+    return np.asarray(image.transform((size, size), Image.AFFINE, coefficients, Image.BILINEAR))
+
+
+def person_box(keypoints: np.ndarray, confidence: np.ndarray, margin: float = 1.3) -> np.ndarray:
+    """Returns (u, v, half side) of a square around the confident keypoints [17, 2] of a person."""
+    good = keypoints[confidence > 0.2]
+    if len(good) < 3:
+        return np.array([0.0, 0.0, 1.0], np.float32)
+    low, high = good.min(0), good.max(0)
+    half = float(np.clip((high - low).max() / 2 * margin, 0.25, 1.3))
+    return np.array([*((low + high) / 2), half], np.float32)
+
+
+def _look(
+    network: LiteNetwork, picture: np.ndarray, box: np.ndarray, mirror: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns MoveNet's keypoints [17, 2] in picture units and scores [17], through one window."""
+    crop = square_crop(picture, box, 192)
+    if mirror:
+        crop = crop[:, ::-1]
+    rows = network(np.ascontiguousarray(crop)[None])[0].reshape(17, 3)
+    uv = np.stack([rows[:, 1], rows[:, 0]], -1) * 2 - 1
+    score = rows[:, 2]
+    if mirror:
+        uv = uv[COCO_MIRROR] * np.array([-1, 1])
+        score = score[COCO_MIRROR]
+    return box[:2] + uv * box[2], score
+
+
+def movenet_keypoints(
+    network: LiteNetwork, picture: np.ndarray, start: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns keypoints [17, 2] in [-1, 1], confidence [17] in [0, 1] and the person's box.
+
+    Args:
+      network: MoveNet Lightning, 192x192 uint8 input.
+      picture: [H, W, 3] uint8, square.
+      start: the person's box in the frame before, if known.
+    """
+    first_box = np.array([0.0, 0.0, 1.0], np.float32) if start is None else start
+    looks = [_look(network, picture, first_box, False)]
+    box = person_box(*looks[0])
+    for margin, mirror in ((1.0, False), (1.0, True), (1.25, False), (1.25, True)):
+        looks.append(_look(network, picture, box * np.array([1, 1, margin]), mirror))
+    points = np.stack([look[0] for look in looks[1:]])
+    scores = np.stack([look[1] for look in looks[1:]])
+    weight = scores**2 + 1e-6
+    weight = weight / weight.sum(0)
+    centre = (weight[..., None] * points).sum(0)
+    # Looks that disagree by d are worth exp(-(d / 8 % of the person's size)^2).
+    spread = np.sqrt((weight * ((points - centre) ** 2).sum(-1)).sum(0))
+    confidence = scores.mean(0) * np.exp(-((spread / (0.08 * 2 * box[2])) ** 2))
+    inside = (np.abs(centre) <= 1.0).all(-1)
+    return centre.astype(np.float32), (confidence * inside).astype(np.float32), box
+
+
+def label_frames(
+    frames: np.ndarray, nets: str | Path, size: int = 192, stride: int = 2
+) -> PseudoLabels:
+    """Returns the pseudo-labels of a square clip.
+
+    Args:
+      frames: [T, H, W, 3] uint8, H = W.
+      nets: folder with pose/movenet_lightning_int8_ptq.tflite and
+        seg/mediapipe_selfie_segmentation.tflite.
+      size: side in pixels at which pictures and masks are kept.
+      stride: label every stride-th frame.
+    """
+    pose = LiteNetwork(Path(nets) / "pose" / "movenet_lightning_int8_ptq.tflite")
+    segment = LiteNetwork(Path(nets) / "seg" / "mediapipe_selfie_segmentation.tflite")
+    indexes = np.arange(0, len(frames), stride, dtype=np.int32)
+    pictures, keypoints, confidences, masks = [], [], [], []
+    for index in indexes:
+        frame = frames[index]
+        points, confidence, _ = movenet_keypoints(pose, frame)
+        keypoints.append(points)
+        confidences.append(confidence)
+        large = np.asarray(Image.fromarray(frame).resize((256, 256), Image.BILINEAR), np.float32)
+        soft = segment(large[None] / 255.0)[0][0, :, :, 0]
+        mask = Image.fromarray((np.clip(soft, 0, 1) * 255).astype(np.uint8))
+        masks.append(np.asarray(mask.resize((size, size), Image.BILINEAR)))
+        pictures.append(np.asarray(Image.fromarray(frame).resize((size, size), Image.LANCZOS)))
+    return PseudoLabels(
+        indexes,
+        np.stack(pictures),
+        np.stack(keypoints),
+        np.stack(confidences),
+        np.stack(masks),
+    )
+
+
+def save_labels(path: str | Path, labels: PseudoLabels) -> None:
+    """Writes labels as one compressed .npz, complete or not at all."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.stem + ".part.npz")
+    np.savez_compressed(part, **labels._asdict())
+    part.replace(target)
+
+
+def load_labels(path: str | Path) -> PseudoLabels:
+    """Reads what `save_labels` wrote; raises FileNotFoundError where there is none."""
+    with np.load(path) as stored:
+        return PseudoLabels(**{name: stored[name] for name in PseudoLabels._fields})
