@@ -108,9 +108,7 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
             results.append(microbatch(state, part, jax.random.fold_in(rng, i)))
         return jax.tree.map(lambda *values: sum(values) / parts, *results)
 
-    def update(
-        state: TrainState, grads: Gradients, terms: Metrics
-    ) -> tuple[TrainState, Metrics]:
+    def update(state: TrainState, grads: Gradients, terms: Metrics) -> tuple[TrainState, Metrics]:
         step = state.step + 1
         changes, optimizer = tx.update(grads[0], state.optimizer, state.params)
         params = optax.apply_updates(state.params, changes)

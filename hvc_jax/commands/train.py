@@ -1,0 +1,40 @@
+"""`hvc train`: trains a model from a configuration."""
+
+import argparse
+from pathlib import Path
+
+_EXAMPLE = """\
+example:
+  hvc train --config configs/semantic.py:size=tiny --workdir runs/a --config.total_steps=2000
+
+The run goes on from the last checkpoint in its workdir. With no data given it trains on people it
+renders itself; --config.data.path names a folder of videos or a dataset.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    from hvc_jax.training.config import add_config_options
+
+    parser = subparsers.add_parser(
+        "train",
+        help="train a model",
+        description="Trains a model and exports it.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_config_options(parser)
+    parser.add_argument("--workdir", required=True, type=Path, help="checkpoints and logs")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains to the end or to SIGTERM; exit status 0 in both cases."""
+    from hvc_jax.training.config import load_config
+    from hvc_jax.training.loop import train
+
+    config = load_config(arguments.config, arguments.overrides)
+    _, done = train(config, arguments.workdir)
+    if not done:
+        print(f"{arguments.workdir}: stopped; the same command goes on from here")
+    return 0

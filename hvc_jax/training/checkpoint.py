@@ -1,0 +1,136 @@
+"""Checkpoints of a run: the only file that imports orbax."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import (
+    AnyPreservationPolicy,
+    BestN,
+    LatestN,
+)
+
+_FOLDER = "checkpoints"
+
+
+class Checkpoints:
+    """The checkpoints of one workdir, written in the background.
+
+    The newest `keep` and the one with the lowest score stay. A write that a crash interrupted
+    never counts as a checkpoint. The position in the data is the step itself, since the pipeline
+    starts at any step.
+    """
+
+    def __init__(self, workdir: Path, keep: int = 2) -> None:
+        """Args: workdir, created if missing; keep, how many of the newest to keep."""
+        logging.getLogger("absl").setLevel(logging.WARNING)  # orbax reports every phase
+        policy = AnyPreservationPolicy(
+            [LatestN(n=keep), BestN(get_metric_fn=lambda metrics: -metrics["score"], n=1)]
+        )
+        self._folder = Path(workdir).absolute() / _FOLDER
+        self._manager = ocp.CheckpointManager(
+            self._folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policy,
+                enable_async_checkpointing=True,
+                cleanup_tmp_directories=True,
+            ),
+        )
+
+    def save(self, step: int, state: Any, score: float) -> None:
+        """Starts writing a checkpoint; the state may be donated once this returns.
+
+        Args:
+            step: Its name; one that exists already is left alone.
+            state: A pytree of arrays.
+            score: What to keep the best by; lower is better.
+        """
+        if step in self._manager.all_steps():
+            return
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
+            metrics={"score": float(score)},
+            force=True,
+        )
+
+    def restore(self, abstract: Any) -> Any | None:
+        """The newest checkpoint that can be read, or None where there is none.
+
+        A damaged one is reported, removed, and the one before it is taken.
+
+        Args:
+            abstract: Pytree of jax.ShapeDtypeStruct with the shardings to restore to, which may
+                be those of another device count than saved it.
+
+        Raises:
+            ValueError: There are checkpoints, but none fits.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        damaged: list[int] = []
+        for step in steps:
+            try:
+                restored = self._manager.restore(
+                    step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+                )
+            except Exception as error:  # orbax raises many classes for a damaged file
+                reason = " ".join(str(error).split())[:200]
+                warnings.warn(f"{self._folder / str(step)}: unreadable: {reason}", stacklevel=2)
+                damaged.append(step)
+                continue
+            # Only once an older one has been read is it certain that the file was at fault and
+            # not the configuration, which fits none of them.
+            for bad in damaged:
+                self._manager.delete(bad)
+            return restored["state"]
+        if steps:
+            raise ValueError(
+                f"{self._folder}: none of the checkpoints {steps} can be read with this "
+                "configuration; use the one they were made with, or another workdir"
+            )
+        return None
+
+    def wait(self) -> None:
+        """Returns when everything is on disk; raises what went wrong in the background."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits and releases the background threads."""
+        self._manager.close()
+
+
+def restore_params(workdir: Path, name: str = "ema") -> dict[str, Any]:
+    """The parameters of the newest checkpoint of a workdir, without optimiser state.
+
+    Args:
+        workdir: Where a run wrote.
+        name: The field of the state: "ema" or "params".
+
+    Returns:
+        Nested dict of numpy float32 arrays.
+
+    Raises:
+        ValueError: No checkpoint there.
+    """
+    folder = Path(workdir).absolute() / _FOLDER
+    if not folder.is_dir():
+        raise ValueError(f"{workdir}: holds no checkpoints; give the --workdir of a training run")
+    with ocp.CheckpointManager(folder) as manager:
+        step = manager.latest_step()
+    if step is None:
+        raise ValueError(f"{workdir}: no checkpoint was finished; train for longer")
+    path = folder / str(step) / "state"
+    with ocp.PyTreeCheckpointer() as reader:
+        tree = reader.metadata(path).item_metadata.tree[name]
+        arguments = ocp.args.PyTreeRestore(
+            item={name: jax.tree.map(lambda _: np.zeros(()), tree)},
+            restore_args={
+                name: jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            },
+            partial_restore=True,
+        )
+        return reader.restore(path, args=arguments)[name]

@@ -1,0 +1,220 @@
+"""The training run, top to bottom: devices, data, model, state, restore, steps.
+
+Everything random is a function of (seed, step), so a run that was killed and started again ends
+with the same parameters as one that was not.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from hvc_jax.ops.compile import fast_jit
+from hvc_jax.training.checkpoint import Checkpoints
+from hvc_jax.training.init import load_params, merge
+from hvc_jax.training.log import Log, image_grid, write_run_files
+from hvc_jax.training.parallel import Parallel
+from hvc_jax.training.state import TrainState, create_state
+from hvc_jax.training.step import make_step
+
+HostBatch = dict[str, np.ndarray]
+_GRID_ROWS = 4
+
+
+class NonFiniteError(FloatingPointError):
+    """A term of the loss or a norm is NaN or infinite; the message names the terms and steps."""
+
+
+class _StopRequest:
+    """Notes a SIGTERM, which schedulers send before they take the machine away."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._previous: Any = None
+
+    def __enter__(self) -> "_StopRequest":
+        def note(signum: int, frame: Any) -> None:
+            self.seen = True
+
+        self._previous = signal.signal(signal.SIGTERM, note)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        signal.signal(signal.SIGTERM, self._previous)
+
+
+def check_finite(first: int, history: list[dict[str, float]]) -> None:
+    """Raises NonFiniteError for the first bad step of a window.
+
+    Args:
+        first: The step of `history[0]`.
+        history: The terms of consecutive steps.
+    """
+    for i, terms in enumerate(history):
+        bad = [name for name, value in terms.items() if not math.isfinite(value)]
+        if bad:
+            raise NonFiniteError(
+                f"step {first + i}: {', '.join(bad)} not finite; stopped, the last checkpoint is "
+                "good; lower optim.lr or look at these terms"
+            )
+
+
+def train(
+    config: Any,
+    workdir: Path,
+    *,
+    model: Any = None,
+    batches: Callable[[int, int, int], Iterator[HostBatch]] | None = None,
+    devices: list[jax.Device] | None = None,
+    progress: bool = True,
+) -> tuple[TrainState, bool]:
+    """Trains, or goes on training, until `config.total_steps` or SIGTERM.
+
+    Args:
+        config: The whole configuration.
+        workdir: Checkpoints and logs; a run that finds checkpoints there goes on from the last.
+        model: Instead of the codec model of the configuration.
+        batches: Instead of the data of the configuration: (batch size, seed, first step) ->
+            endless batches of this process.
+        devices: Instead of all devices.
+        progress: Shows a line with the time left.
+
+    Returns:
+        The state, and whether all steps are done (False after SIGTERM; it is saved then).
+
+    Raises:
+        NonFiniteError: A term is NaN or infinite; nothing is saved of that.
+    """
+    workdir = Path(workdir)
+    # ------------------------------------------------------------------ devices
+    parallel = Parallel(config.parallel, devices, config.shard_parameters)
+    main = jax.process_index() == 0
+    block_every_step = jax.default_backend() == "cpu"  # queued collectives can hang there
+
+    # ------------------------------------------------------------------ model and losses
+    if model is None:
+        from hvc_jax.models.codec_model import CodecModel
+
+        model = CodecModel(config.model)
+    step_functions = make_step(config, model, load_extractor(config.loss))
+
+    # ------------------------------------------------------------------ data
+    if batches is None:
+        from hvc_jax.data import pipeline
+
+        def batches(size: int, seed: int, start: int) -> Iterator[HostBatch]:
+            return pipeline.batches(config.data, size, seed, start)
+
+    local_batch = config.batch_size * parallel.local_batch_factor
+    example = next(batches(local_batch, config.seed, 0))
+
+    # ------------------------------------------------------------------ state: resume > init
+    write_run_files(workdir, config)
+    checkpoints = Checkpoints(workdir, config.checkpoint.keep)
+    shapes = jax.eval_shape(lambda: create_state(config, model, example))
+    state = checkpoints.restore(parallel.abstract(shapes))
+    if state is None:
+        state = create_state(config, model, example)
+        if config.init_from:
+            params = merge(state.params, load_params(Path(config.init_from)), config.init_from)
+            state = state.replace(params=params, ema=jax.tree.map(jnp.copy, params))
+        state = parallel.place_state(state)
+    start = int(state.step)
+    if main and start:
+        print(f"{workdir}: goes on from step {start}")
+
+    # ------------------------------------------------------------------ compile
+    run_step = parallel.compile(step_functions, state, parallel.place_batch(example))
+    predict = _make_predict(model)
+
+    # ------------------------------------------------------------------ steps
+    log = Log(workdir, start)
+    history: list[dict[str, Any]] = []
+    score, since = math.inf, time.perf_counter()
+
+    def flush(step: int) -> dict[str, float]:
+        """Means over the steps since the last flush, checked."""
+        nonlocal since
+        values = [{k: float(v) for k, v in terms.items()} for terms in jax.device_get(history)]
+        check_finite(step - len(values) + 1, values)
+        seconds = time.perf_counter() - since
+        means = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
+        means["speed/steps_per_second"] = len(values) / seconds
+        means["speed/images_per_second"] = (
+            len(values) * config.batch_size * len(parallel.devices) / seconds
+        )
+        history.clear()
+        since = time.perf_counter()
+        return means
+
+    data = batches(local_batch, config.seed, start)
+    stop = _StopRequest()
+    bar = tqdm(total=config.total_steps, initial=start, disable=not (progress and main))
+    try:
+        with stop, bar:
+            for step in range(start + 1, config.total_steps + 1):
+                batch = next(data)
+                state, terms = run_step(state, parallel.place_batch(batch))
+                if block_every_step:
+                    terms = jax.device_get(terms)
+                    check_finite(step, [terms])
+                history.append(terms)
+                last = step == config.total_steps or stop.seen
+                save = step % config.checkpoint.every == 0 or last
+                if step % config.log.every == 0 or save:
+                    means = flush(step)
+                    score = means["loss/total"]
+                    log.scalars(step, means)
+                    bar.set_postfix(loss=f"{score:.4f}", bits=f"{means['bits/latent']:.0f}")
+                if config.log.images_every and step % config.log.images_every == 0:
+                    log.picture(step, "key target prediction", predict(state.ema, batch))
+                if save:
+                    checkpoints.save(step, state, score)
+                bar.update()
+                if stop.seen:
+                    break
+    finally:
+        log.close()
+        checkpoints.close()
+    return state, int(state.step) >= config.total_steps
+
+
+def load_extractor(loss: Any) -> Any:
+    """The feature network of the perceptual loss, or None where it is off.
+
+    Raises:
+        ValueError: The weights are missing; says how to switch the term off.
+    """
+    if not loss.perceptual or loss.perceptual_weights in ("", "none"):
+        return None
+    from hvc_jax.models.perceptual import load_perceptual
+
+    return load_perceptual(loss.perceptual_weights)
+
+
+def _make_predict(model: Any) -> Callable[[Any, HostBatch], np.ndarray]:
+    """A function of (parameters, host batch) that gives a picture grid of a few examples."""
+
+    @fast_jit
+    def apply(params: Any, batch: HostBatch) -> list[jax.Array]:
+        key, target = (batch[k].astype(jnp.float32) / 255 for k in ("key", "target"))
+        outputs = model.apply(
+            {"params": params}, key, target, batch["key_body"], batch["target_body"], train=False
+        )
+        columns = [key, target, outputs["frame"]]
+        if "warped" in outputs.get("aux", {}):
+            columns.append(outputs["aux"]["warped"])
+        return columns
+
+    def predict(params: Any, batch: HostBatch) -> np.ndarray:
+        few = {name: array[:_GRID_ROWS] for name, array in batch.items()}
+        return image_grid([np.asarray(column) for column in apply(params, few)])
+
+    return predict
