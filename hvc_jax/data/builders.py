@@ -1,0 +1,222 @@
+"""TFDS builders that neither write nor read through TensorFlow: one frame per ArrayRecord example.
+
+Frames of a clip lie side by side and in order, so record number = first record of the clip + t;
+`clips.json` beside the records says where each clip starts. Random pairs of frames are what
+training reads, and single frames are five times faster to fetch than clip records.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from hvc_jax.data.clips import ClipError, read_clip
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".y4m", ".gif")
+JPEG_QUALITY = 95
+CLIP_INDEX = "clips.json"
+
+
+class SourceClip(NamedTuple):
+    """A video to take into a data set: its name there, its file, the frames to read."""
+
+    name: str
+    path: Path
+    start: int = 0
+    frames: int | None = None
+
+
+def jpeg(frame: np.ndarray) -> bytes:
+    """Returns `frame` (uint8 `[H, W, 3]`) as a JPEG at quality 95 with full-resolution colour."""
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def split_of(name: str, validation_share: float = 0.1) -> str:
+    """Returns "train" or "validation" for a clip name, by its SHA-256."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return "validation" if int.from_bytes(digest[:4]) < validation_share * 2**32 else "train"
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """Returns the video files below `folder`, sorted by their path."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: give the folder that holds the videos")
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no video ({', '.join(VIDEO_SUFFIXES)})")
+    return found
+
+
+def read_manifest(path: Path) -> list[dict[str, str]]:
+    """Returns the rows of a manifest csv; a row needs `name` (the file) and may say `split`."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "name" not in rows[0]:
+        raise ValueError(f"{path} has no column 'name': the first row must name the columns")
+    return rows
+
+
+def split_folder(
+    folder: str | Path, manifest: str | Path | None = None, validation_share: float = 0.1
+) -> dict[str, list[SourceClip]]:
+    """Returns the videos of a folder by split.
+
+    The split is the manifest's column `split` where one is given, else the sub-folder `train` or
+    `validation` the file lies in, else a hash of the file name.
+
+    Args:
+      folder: Folder searched with its sub-folders.
+      manifest: A csv with the columns `name` and `split`; files it does not name are left out.
+      validation_share: Share of clips that the hash sends to validation.
+    """
+    folder = Path(folder)
+    rows = {row["name"]: row for row in read_manifest(Path(manifest))} if manifest else None
+    splits: dict[str, list[SourceClip]] = {}
+    for path in videos_in(folder):
+        if rows is not None:
+            if path.name not in rows:
+                continue
+            split = rows[path.name].get("split") or split_of(path.stem, validation_share)
+        else:
+            parents = path.relative_to(folder.parent).parts[:-1]
+            named = [part for part in parents if part in ("train", "validation", "test")]
+            split = named[-1] if named else split_of(path.stem, validation_share)
+        splits.setdefault(split, []).append(SourceClip(path.stem, path))
+    if not splits:
+        raise ValueError(f"{manifest} names none of the videos in {folder}")
+    return splits
+
+
+class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """What all builders share: the record layout and the clip index.
+
+    Sub-classes say which clips there are (`clip_splits`) and how one is read (`read`).
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "One JPEG per frame, clip index beside the records."}
+
+    def __init__(self, *, data_dir: str | Path, size: int = 256, **kwargs: Any):
+        self.size = size
+        self.skipped: list[str] = []
+        super().__init__(data_dir=str(data_dir), file_format="array_record", **kwargs)
+
+    def clip_splits(self) -> dict[str, Sequence[SourceClip]]:
+        """Returns the clips of every split."""
+        raise NotImplementedError
+
+    def read(self, clip: SourceClip) -> tuple[np.ndarray, str, np.ndarray | None]:
+        """Returns frames (uint8 `[T, size, size, 3]`), rate ("25/1"), body vectors or None."""
+        raise NotImplementedError
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Clips of one person each, a frame per record, in order.",
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(
+                        shape=(self.size, self.size, 3), encoding_format="jpeg"
+                    ),
+                    "clip": np.int32,
+                    "t": np.int32,
+                }
+            ),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        self._index: dict[str, list[dict[str, Any]]] = {}
+        return {
+            split: self._frames(split, clips)
+            for split, clips in sorted(self.clip_splits().items())
+            if clips
+        }
+
+    def _generate_examples(self, **kwargs: Any) -> Any:
+        raise NotImplementedError("the split generators are made in _split_generators")
+
+    def _frames(
+        self, split: str, clips: Sequence[SourceClip]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields one example per frame; writes the clip index when the split is through."""
+        entries = self._index.setdefault(split, [])
+        record = 0
+        for clip in clips:
+            try:
+                frames, fps, body = self.read(clip)
+            except (ClipError, OSError) as error:
+                print(f"skipped {clip.path}: {error}")
+                self.skipped.append(str(clip.path))
+                continue
+            if len(frames) < 2:
+                print(f"skipped {clip.path}: it has fewer than two frames")
+                self.skipped.append(str(clip.path))
+                continue
+            if body is not None:
+                write_body(Path(self.data_dir), clip.name, body)
+            for t, frame in enumerate(frames):
+                yield record + t, {"image": jpeg(frame), "clip": len(entries), "t": t}
+            entries.append({"name": clip.name, "first": record, "frames": len(frames), "fps": fps})
+            record += len(frames)
+        # TFDS points data_dir at the temporary folder here, so the index appears with the records
+        # or not at all.
+        index = {"size": self.size, "splits": self._index, "skipped": self.skipped}
+        (Path(self.data_dir) / CLIP_INDEX).write_text(json.dumps(index, indent=1))
+
+
+def write_body(directory: Path, clip: str, body: np.ndarray) -> None:
+    """Writes a clip's body vectors `[T, 188]` to the side-car `body/<clip>.npy` of a data set."""
+    folder = directory / "body"
+    folder.mkdir(exist_ok=True)
+    np.save(folder / f"{clip}.npy", body.astype(np.float32))
+
+
+class HumanClips(FrameBuilder):
+    """A folder of videos, one person in each.
+
+    Args:
+      source: The folder.
+      data_dir: Where the data set goes, as `<data_dir>/human_clips/1.0.0`.
+      manifest: csv with `name` and `split`; without one see `split_folder`.
+      size: Side of the stored square frames in pixels.
+      fit: "crop" (centre square) or "pad".
+      validation_share: Share of clips that the hash split sends to validation.
+    """
+
+    name = "human_clips"
+
+    def __init__(
+        self,
+        *,
+        source: str | Path,
+        data_dir: str | Path,
+        manifest: str | Path | None = None,
+        size: int = 256,
+        fit: str = "crop",
+        validation_share: float = 0.1,
+        **kwargs: Any,
+    ):
+        self.source, self.manifest, self.fit = source, manifest, fit
+        self.validation_share = validation_share
+        super().__init__(data_dir=data_dir, size=size, **kwargs)
+
+    def clip_splits(self) -> dict[str, Sequence[SourceClip]]:
+        """Returns the folder's videos by split."""
+        return split_folder(self.source, self.manifest, self.validation_share)
+
+    def read(self, clip: SourceClip) -> tuple[np.ndarray, str, np.ndarray | None]:
+        """Returns the decoded, fitted frames of a video."""
+        decoded = read_clip(
+            clip.path, size=self.size, fit=self.fit, start=clip.start, frames=clip.frames
+        )
+        return decoded.frames, str(decoded.fps), None

@@ -1,0 +1,172 @@
+"""Key pictures as the key codec leaves them, coded once per data set and kept beside its records.
+
+The generator sees the key frame only after VVC, so it must train on key frames that went through
+VVC. Coding takes longer than a training step; so a few frames of every clip are coded at a few
+rates, once, and the decoded pictures are stored losslessly (PNG) in one ArrayRecord file per
+split.
+"""
+
+import io
+import json
+import os
+import subprocess
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import imageio_ffmpeg
+import numpy as np
+from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+from PIL import Image
+from tqdm import tqdm
+
+from hvc_jax.data.frames import FrameDataset
+from hvc_jax.ops.color import rgb_to_yuv420, yuv420_to_rgb
+
+QPS = (22, 27, 32, 37, 42, 47, 52)
+
+PictureCoder = Callable[[np.ndarray, int], np.ndarray]
+"""(pictures uint8 `[N, H, W, 3]`, qp) -> the decoded pictures, same shape."""
+
+
+class CodedKey(NamedTuple):
+    """Where a coded key picture is and what it shows: record, clip, frame number, QP."""
+
+    record: int
+    clip: int
+    t: int
+    qp: int
+
+
+def vvc_intra(pictures: np.ndarray, qp: int) -> np.ndarray:
+    """Returns `pictures` (uint8 `[N, H, W, 3]`) after VVC intra coding at `qp`, preset "fast"."""
+    height, width = pictures.shape[1:3]
+    raw = b"".join(
+        plane.astype("<u2").tobytes() for picture in pictures for plane in rgb_to_yuv420(picture)
+    )
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "rawvideo"]
+    command += ["-pix_fmt", "yuv420p10le", "-s", f"{width}x{height}", "-r", "25", "-i", "-"]
+    command += ["-c:v", "libvvenc", "-preset", "fast", "-qp", str(qp), "-qpa", "0", "-g", "1"]
+    command += ["-threads", "1", "-vvenc-params", "intraperiod=1", "-f", "vvc", "-"]
+    stream = subprocess.run(command, input=raw, stdout=subprocess.PIPE, check=True).stdout
+    with av.open(io.BytesIO(stream), format="vvc") as container:
+        frames = [frame.to_ndarray() for frame in container.decode(video=0)]
+    half = width // 2
+    out = []
+    for frame in frames:
+        chroma = frame[height:].reshape(2, height // 2, half)
+        out.append(yuv420_to_rgb(frame[:height], chroma[0], chroma[1]))
+    return np.stack(out)
+
+
+def plan(
+    lengths: Sequence[int], keys_per_clip: int, qps_per_key: int, qps: Sequence[int], seed: int
+) -> list[tuple[int, int, int]]:
+    """Returns the (clip, frame, qp) triples to code, sorted; the same for the same arguments.
+
+    Key frames sit in the middle of `keys_per_clip` equal stretches of the clip. Each takes
+    `qps_per_key` QPs from a shuffled cycle through all of them, so that every QP is drawn equally
+    often.
+    """
+    triples = []
+    for clip, length in enumerate(lengths):
+        rng = np.random.default_rng((seed, clip))
+        count = min(keys_per_clip, length)
+        times = sorted({int((k + rng.uniform(0.2, 0.8)) * length / count) for k in range(count)})
+        cycle: list[int] = []
+        for t in times:
+            chosen: set[int] = set()
+            while len(chosen) < min(qps_per_key, len(qps)):
+                if not cycle:
+                    cycle = [int(q) for q in rng.permutation(qps)]
+                chosen.add(cycle.pop())
+            triples += [(clip, t, qp) for qp in sorted(chosen)]
+    return triples
+
+
+def build(
+    dataset: FrameDataset,
+    keys_per_clip: int = 5,
+    qps_per_key: int = 3,
+    qps: Sequence[int] = QPS,
+    seed: int = 0,
+    coder: PictureCoder = vvc_intra,
+) -> Path:
+    """Codes key pictures of `dataset` and returns the ArrayRecord file that holds them.
+
+    All pictures of one QP and of a handful of clips go through one encoder call, because starting
+    the encoder costs as much as several pictures. The file appears under its name only when it is
+    complete.
+    """
+    triples = plan([clip.frames for clip in dataset.clips], keys_per_clip, qps_per_key, qps, seed)
+    by_qp: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for clip, t, qp in triples:
+        by_qp[qp].append((clip, t))
+    path = records_path(dataset)
+    temporary = path.with_suffix(".tmp")
+    writer = ArrayRecordWriter(str(temporary), "group_size:1")
+    index: list[CodedKey] = []
+    chunk = 32
+    with tqdm(total=len(triples), desc=f"coding key pictures ({dataset.split})") as bar:
+        for qp, places in sorted(by_qp.items()):
+            for start in range(0, len(places), chunk):
+                part = places[start : start + chunk]
+                pictures = np.stack([dataset.frame(clip, t) for clip, t in part])
+                for (clip, t), picture in zip(part, coder(pictures, qp), strict=True):
+                    buffer = io.BytesIO()
+                    Image.fromarray(picture).save(buffer, "PNG", compress_level=3)
+                    writer.write(buffer.getvalue())
+                    index.append(CodedKey(len(index), clip, t, qp))
+                bar.update(len(part))
+    writer.close()
+    index_path(dataset).write_text(json.dumps([list(key) for key in index]))
+    os.replace(temporary, path)
+    return path
+
+
+def records_path(dataset: FrameDataset) -> Path:
+    """Returns the file of the coded key pictures of a data set's split."""
+    return dataset.directory / f"coded_keys-{dataset.split}.array_record"
+
+
+def index_path(dataset: FrameDataset) -> Path:
+    """Returns the file that says what each coded key picture shows."""
+    return dataset.directory / f"coded_keys-{dataset.split}.json"
+
+
+class CodedKeys:
+    """The coded key pictures of one split; opened lazily, so that it pickles to worker processes.
+
+    Attributes:
+      by_clip: For every clip number the `CodedKey`s of that clip.
+    """
+
+    def __init__(self, dataset: FrameDataset, qps: tuple[int, int] = (0, 63)):
+        """Opens the cache of `dataset`, keys with `qps[0] <= qp <= qps[1]` only.
+
+        Raises:
+          FileNotFoundError: The key pictures were never coded.
+        """
+        self._path = records_path(dataset)
+        if not self._path.exists():
+            raise FileNotFoundError(
+                f"{dataset.directory} has no coded key pictures for '{dataset.split}': "
+                "run hvc data code-keys on it"
+            )
+        self._reader: ArrayRecordReader | None = None
+        self.by_clip: dict[int, list[CodedKey]] = defaultdict(list)
+        for row in json.loads(index_path(dataset).read_text()):
+            key = CodedKey(*row)
+            if qps[0] <= key.qp <= qps[1]:
+                self.by_clip[key.clip].append(key)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_reader": None}
+
+    def picture(self, key: CodedKey) -> Image.Image:
+        """Returns a coded key picture as a PIL image."""
+        if self._reader is None:
+            self._reader = ArrayRecordReader(str(self._path))
+        return Image.open(io.BytesIO(self._reader.read([key.record])[0]))

@@ -1,0 +1,158 @@
+"""Training batches: pairs of a key picture, as coded, and a target frame of the same clip.
+
+                          +-- coded key pictures --+
+    data set(s) -- clip --+                        +-- view (crop, flip, colour) -- batch
+                          +-- target frame --------+
+
+Example number i is a function of (seed, i) alone. A run that stops at step s and continues there
+sees the same batches, and P processes with a local batch of B see together what one process with
+batch P * B sees.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import grain
+import numpy as np
+
+from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.data.augment import apply_view, random_view, view_body
+from hvc_jax.data.coded_keys import CodedKeys
+from hvc_jax.data.frames import FrameDataset
+
+Batch = dict[str, np.ndarray]
+
+_ENDLESS = 2**40
+
+
+class Pairs:
+    """An endless list of training pairs from one data set; a grain random-access source.
+
+    Every pass over the clips takes each clip once, in a random order: short clips count as much
+    as long ones.
+    """
+
+    def __init__(self, path: str, config: Any, seed: int, split: str = "train"):
+        """Opens the data set at `path`; `config` is described at `batches`."""
+        self._frames = FrameDataset(path, split)
+        self._keys = CodedKeys(self._frames, tuple(config.get("key_qps", (22, 52))))
+        self._clips = sorted(self._keys.by_clip)
+        self._config = dict(config)
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return _ENDLESS
+
+    def __getitem__(self, index: int) -> Batch:
+        """Returns pair number `index`, a batch without its leading dimension."""
+        config = self._config
+        turn, place = divmod(int(index), len(self._clips))
+        order = np.random.default_rng((self._seed, 1, turn)).permutation(len(self._clips))
+        clip = self._clips[order[place]]
+        rng = np.random.default_rng((self._seed, 2, int(index)))
+        keys = self._keys.by_clip[clip]
+        key = keys[rng.integers(len(keys))]
+        gap = config.get("max_gap", 0) or self._frames.clips[clip].frames
+        first = max(0, key.t - gap)
+        last = min(self._frames.clips[clip].frames - 1, key.t + gap)
+        target = int(rng.integers(first, last + 1))
+        view = random_view(
+            rng, config.get("flip", 0.5), config.get("crop", 1.0), config.get("jitter", 0.0)
+        )
+        size = config.get("size", self._frames.size)
+        bodies = self._frames.body(clip)
+        if bodies is None:
+            pair = np.zeros((2, BODY_VECTOR_SIZE), np.float32)
+        else:
+            pair = view_body(view, bodies[[key.t, target]])
+        return {
+            "key": apply_view(view, self._keys.picture(key), size),
+            "target": apply_view(view, self._frames.picture(clip, target), size),
+            "key_body": pair[0],
+            "target_body": pair[1],
+        }
+
+
+class Mixture:
+    """Several endless sources, mixed by weight: (seed, i) draws the source of element i."""
+
+    def __init__(self, sources: list[Pairs], weights: list[float], seed: int):
+        """Mixes `sources` with probabilities proportional to `weights`."""
+        self._sources, self._seed = sources, seed
+        self._edges = np.cumsum(weights) / np.sum(weights)
+
+    def __len__(self) -> int:
+        return _ENDLESS
+
+    def __getitem__(self, index: int) -> Batch:
+        """Returns pair number `index` of the source that is drawn for it."""
+        draw = np.random.default_rng((self._seed, 0, int(index))).random()
+        return self._sources[int(np.searchsorted(self._edges, draw, side="right"))][index]
+
+
+def parse_sources(text: str) -> list[tuple[str, float]]:
+    """Returns (path, weight) pairs of a string such as "a/human_clips:3,b/synthetic_humans:1".
+
+    Raises:
+      ValueError: A weight is not a positive number.
+    """
+    sources = []
+    for part in text.split(","):
+        path, colon, weight = part.strip().rpartition(":")
+        try:
+            sources.append((path, float(weight)) if colon else (weight, 1.0))
+        except ValueError:
+            sources.append((part.strip(), 1.0))
+        if not sources[-1][1] > 0:
+            raise ValueError(f"'{part}' in data.path: the weight must be above 0")
+    return sources
+
+
+def batches(
+    config: Any,
+    batch_size: int,
+    seed: int = 0,
+    start_step: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+    split: str = "train",
+) -> Iterator[Batch]:
+    """Returns an endless iterator over training batches, beginning with that of step `start_step`.
+
+    Args:
+      config: A mapping with
+        `path`: "<path>" or "<path>:<weight>,<path>:<weight>" of built data sets;
+        `size`: side of the pictures in pixels, reached by area averaging;
+        `max_gap`: most frames between key and target, 0 for any in the clip;
+        `key_qps`: (lowest, highest) QP of the coded keys taken;
+        `flip`: probability of mirroring; `crop`: smallest crop share; `jitter`: colour strength;
+        `workers`: worker processes, 0 for threads in this process.
+      batch_size: Pairs a batch of this process.
+      seed: Seed of everything random.
+      start_step: Batches already used.
+      process_index: Number of this process among `process_count`.
+      process_count: Processes that share the data.
+      split: Split of the data sets.
+
+    Yields:
+      dict of numpy arrays: `key`, `target` uint8 `[B, S, S, 3]`, `key_body`, `target_body`
+      float32 `[B, 188]` (zeros where no body is known).
+    """
+    sources = parse_sources(config["path"])
+    pairs = [Pairs(path, config, seed + 7919 * i, split) for i, (path, _) in enumerate(sources)]
+    mixed = pairs[0] if len(pairs) == 1 else Mixture(pairs, [w for _, w in sources], seed)
+    first = start_step * batch_size * process_count + process_index
+    numbers = grain.MapDataset.range(first, _ENDLESS, process_count)
+    dataset = numbers.map(mixed.__getitem__).batch(batch_size)
+    workers = config.get("workers", 0)
+    threads = config.get("threads", 1)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * batch_size)
+    iterable = dataset.to_iter_dataset(options)
+    if workers:
+        from absl import flags
+
+        # Worker processes read absl's flags, which only absl.app.run parses.
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()
+        iterable = iterable.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    return iter(iterable)
