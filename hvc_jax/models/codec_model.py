@@ -1,0 +1,131 @@
+"""The one wiring of every variant: analyse, reference, synthesise; and the training-time rate."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from hvc_jax.bitstream.schema import Schema, semantic_schema, token_schema
+from hvc_jax.entropy.factorized import FactorizedPrior
+from hvc_jax.models.generator import Generator
+from hvc_jax.models.implicit_motion import ImplicitMotion
+from hvc_jax.models.reference_encoder import Pyramid, ReferenceEncoder
+from hvc_jax.models.semantic_motion import SemanticMotion
+from hvc_jax.ops.quantization import add_uniform_noise
+
+_MOTIONS = {"semantic": SemanticMotion, "implicit": ImplicitMotion}
+
+
+def latent_schema(motion: ml_collections.ConfigDict) -> Schema:
+    """The schema of the vectors that a motion block sends, with its initial steps.
+
+    Args:
+      motion: motion block of a model config.
+
+    Raises:
+      ValueError: if `motion.kind` is no variant.
+    """
+    if motion.kind == "semantic":
+        return semantic_schema(motion.schema, camera=motion.camera)
+    if motion.kind == "implicit":
+        return token_schema(motion.token_size, motion.initial_step)
+    raise ValueError(f"motion.kind is {motion.kind!r}; use one of {sorted(_MOTIONS)}")
+
+
+class CodecModel(nn.Module):
+    """Key picture and latents in, frame out.
+
+        latent   = analyse(frame, body)                     [B, D]   what is sent, per frame
+        features = reference(key)                           Pyramid  once per key frame
+        aligned  = motion.align(features, key_latent, latent)
+        frame    = generator(aligned)                       [B, H, W, 3]
+
+    Variants differ in `config.motion` and nowhere else.
+
+    Attributes:
+      config: model block of a config.
+    """
+
+    config: ml_collections.FrozenConfigDict
+
+    def setup(self) -> None:
+        """Submodules and the learned steps."""
+        c = self.config
+        self.reference_encoder = ReferenceEncoder(tuple(c.widths), c.blocks)
+        self.motion = _MOTIONS[c.motion.kind](c.motion, tuple(c.widths))
+        self.generator = Generator(tuple(c.widths), c.blocks, c.thin)
+        schema = latent_schema(c.motion)
+        self.sent = np.array([slot.index for slot in schema.dynamic])
+        steps = np.array([slot.step for slot in schema.dynamic], np.float32)
+        self.log_step = self.param("log_step", lambda _: jnp.log(steps))
+        self.prior = FactorizedPrior(len(schema.dynamic))
+
+    def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
+        """The latents of frames.
+
+        Args:
+          frames: [B, H, W, 3] in [0, 1].
+          body: [B, 188] body vectors of the frames (the implicit variant ignores them).
+
+        Returns:
+          [B, D]; quantising is the stream's responsibility.
+        """
+        return self.motion.analyse(frames, body)
+
+    def reference(self, key: jax.Array) -> Pyramid:
+        """Features of the key picture *as coded*, [B, H, W, 3] in [0, 1]."""
+        return self.reference_encoder(key)
+
+    def synthesise(
+        self, features: Pyramid, key_latent: jax.Array, latent: jax.Array
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The decoded frames.
+
+        Args:
+          features: from `reference`.
+          key_latent: [B, D] quantised latent of the key frame.
+          latent: [B, D] quantised latents of the frames.
+
+        Returns:
+          frames [B, H, W, 3], around [0, 1] and not clipped, and a dict of intermediate pictures.
+        """
+        aligned, aux = self.motion.align(features, key_latent, latent)
+        frame, mask = self.generator(aligned)
+        return frame, aux | {"mask": mask}
+
+    def __call__(self, batch: dict[str, jax.Array], train: bool) -> dict:
+        """One training pair through the codec, with noise (train) or rounding in its place.
+
+        Args:
+          batch: key, target, previous [B, H, W, 3] in [0, 1] (the coded key picture; the frame to
+            predict; the frame before it), key_body, target_body, previous_body [B, 188].
+          train: add uniform noise (needs the rng stream "noise"); else round.
+
+        Returns:
+          frame [B, H, W, 3], bits [B] (estimated, of the target's temporal residual), latent and
+          key_latent [B, D] unquantised, and aux.
+        """
+        step = jnp.exp(self.log_step)
+        count = batch["key"].shape[0]
+        frames = jnp.concatenate([batch["key"], batch["target"], batch["previous"]])
+        bodies = jnp.concatenate([batch["key_body"], batch["target_body"], batch["previous_body"]])
+        latents = self.analyse(frames, bodies)
+        sent = latents[:, self.sent]
+        symbols = (sent[count : 2 * count] - sent[2 * count :]) / step
+        if train:
+            rng = self.make_rng("noise")
+            sent = add_uniform_noise(rng, sent, step)
+            symbols = add_uniform_noise(jax.random.fold_in(rng, 1), symbols)
+        else:
+            sent, symbols = step * jnp.round(sent / step), jnp.round(symbols)
+        quantised = latents.at[:, self.sent].set(sent)
+        features = self.reference(batch["key"])
+        frame, aux = self.synthesise(features, quantised[:count], quantised[count : 2 * count])
+        return {
+            "frame": frame,
+            "bits": self.prior(symbols).sum(-1),
+            "key_latent": latents[:count],
+            "latent": latents[count : 2 * count],
+            "aux": aux,
+        }
