@@ -58,16 +58,15 @@ def model_config(size: str) -> ConfigDict:
             picture of 384x384).
     """
     widths = {
-        "tiny": dict(width=16),
-        "small": dict(width=32),
-        "base": dict(width=64),
+        "tiny": dict(widths=(24, 32, 48), blocks=1, thin=4),
+        "small": dict(widths=(40, 64, 96), blocks=1, thin=6),
+        "base": dict(widths=(64, 96, 160), blocks=2, thin=8),
     }
     if size not in widths:
         raise ValueError(f"no model size {size!r}; use one of {', '.join(widths)}")
     model = ConfigDict()
     model.size = size
-    model.dtype = "float32"  # of the convolutions; "bfloat16" on accelerators, never on a CPU
-    model.update(widths[size])
+    model.update(widths[size])  # channels at 1/4, 1/8 and 1/16 of the picture; at full size: thin
     return model
 
 
@@ -97,6 +96,13 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.data.kind = "folder" if path else "synthetic"
     config.data.path = path
     config.data.size = resolution  # pixels
+    config.data.max_gap = 0  # most frames between key and target; 0 = any in the clip
+    config.data.key_qps = (22, 52)  # VVC quantisers of the key pictures taken
+    config.data.flip = 0.5  # probability of mirroring
+    config.data.crop = 0.85  # smallest share of the picture's side that a crop keeps
+    config.data.jitter = 0.2  # strength of the colour changes
+    config.data.threads = 1
+    config.data.workers = 0  # processes that read; 0 = threads of this one
 
     config.model = model_config(size)
     config.model.motion = motion[size]

@@ -15,7 +15,7 @@ def motion_config(size: str) -> ConfigDict:
     motion.kind = "semantic"
     motion.schema = "upper31"  # the 31 published numbers, or "full_body"
     motion.camera = True  # the camera's three numbers go with every frame
-    motion.width = {"tiny": 16, "small": 32, "base": 64}[size]
+    motion.width = {"tiny": 24, "small": 40, "base": 64}[size]  # channels of the flow refiner
     return motion
 
 

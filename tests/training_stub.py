@@ -19,14 +19,8 @@ class StubModel(nn.Module):
     noisy: bool = True
 
     @nn.compact
-    def __call__(
-        self,
-        key: jax.Array,
-        target: jax.Array,
-        key_body: jax.Array,
-        target_body: jax.Array,
-        train: bool,
-    ) -> dict[str, Any]:
+    def __call__(self, batch: dict[str, jax.Array], train: bool) -> dict[str, Any]:
+        key, target, key_body = batch["key"], batch["target"], batch["key_body"]
         latent = nn.Dense(3)(target.mean((1, 2))) - nn.Dense(3, name="key")(key_body)
         if train and self.noisy:
             noise = jax.random.uniform(
@@ -46,13 +40,11 @@ def stub_batches(
     step = start
     while True:
         rng = np.random.default_rng((seed, step))
-        pictures = rng.integers(0, 256, (2, size, side, side, 3), np.uint8)
-        bodies = rng.normal(size=(2, size, 188)).astype(np.float32)
-        yield {
-            "key": pictures[0],
-            "target": pictures[1],
-            "key_body": bodies[0],
-            "target_body": bodies[1],
+        pictures = rng.integers(0, 256, (3, size, side, side, 3), np.uint8)
+        bodies = rng.normal(size=(3, size, 188)).astype(np.float32)
+        names = ("key", "target", "previous")
+        yield dict(zip(names, pictures, strict=True)) | {
+            f"{name}_body": body for name, body in zip(names, bodies, strict=True)
         }
         step += 1
 

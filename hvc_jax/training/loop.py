@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import FrozenConfigDict
 from tqdm import tqdm
 
 from hvc_jax.ops.compile import fast_jit
@@ -22,7 +23,7 @@ from hvc_jax.training.init import load_params, merge
 from hvc_jax.training.log import Log, image_grid, write_run_files
 from hvc_jax.training.parallel import Parallel
 from hvc_jax.training.state import TrainState, create_state
-from hvc_jax.training.step import make_step
+from hvc_jax.training.step import make_step, unit_range
 
 HostBatch = dict[str, np.ndarray]
 _GRID_ROWS = 4
@@ -102,7 +103,7 @@ def train(
     if model is None:
         from hvc_jax.models.codec_model import CodecModel
 
-        model = CodecModel(config.model)
+        model = CodecModel(FrozenConfigDict(config.model))
     step_functions = make_step(config, model, load_extractor(config.loss))
 
     # ------------------------------------------------------------------ data
@@ -110,7 +111,9 @@ def train(
         from hvc_jax.data import pipeline
 
         def batches(size: int, seed: int, start: int) -> Iterator[HostBatch]:
-            return pipeline.batches(config.data, size, seed, start)
+            return pipeline.batches(
+                config.data, size, seed, start, jax.process_index(), jax.process_count()
+            )
 
     local_batch = config.batch_size * parallel.local_batch_factor
     example = next(batches(local_batch, config.seed, 0))
@@ -204,11 +207,9 @@ def _make_predict(model: Any) -> Callable[[Any, HostBatch], np.ndarray]:
 
     @fast_jit
     def apply(params: Any, batch: HostBatch) -> list[jax.Array]:
-        key, target = (batch[k].astype(jnp.float32) / 255 for k in ("key", "target"))
-        outputs = model.apply(
-            {"params": params}, key, target, batch["key_body"], batch["target_body"], train=False
-        )
-        columns = [key, target, outputs["frame"]]
+        batch = unit_range(batch)
+        outputs = model.apply({"params": params}, batch, train=False)
+        columns = [batch["key"], batch["target"], outputs["frame"]]
         if "warped" in outputs.get("aux", {}):
             columns.append(outputs["aux"]["warped"])
         return columns

@@ -76,7 +76,7 @@ def create_state(config: Any, model: Any, batch: dict[str, jax.Array]) -> TrainS
 
     Args:
         config: The whole configuration.
-        model: Linen module called as `model(key, target, key_body, target_body, train=...)`.
+        model: Linen module called as `model(batch, train=...)`.
         batch: One batch as the pipeline gives it; only shapes and types matter.
 
     Returns:
@@ -90,18 +90,12 @@ def create_state(config: Any, model: Any, batch: dict[str, jax.Array]) -> TrainS
     def create(rng: jax.Array) -> TrainState:
         rng_model, rng_noise, rng_discriminator = jax.random.split(rng, 3)
         one = {name: jnp.zeros((1, *shape), dtype) for name, (shape, dtype) in shapes.items()}
-        picture = {name: one[name].astype(jnp.float32) / 255 for name in ("key", "target")}
-        params = model.init(
-            {"params": rng_model, "noise": rng_noise},
-            picture["key"],
-            picture["target"],
-            one["key_body"],
-            one["target_body"],
-            train=False,
-        )["params"]
+        one = {k: v.astype(jnp.float32) for k, v in one.items()}
+        rngs = {"params": rng_model, "noise": rng_noise}
+        params = model.init(rngs, one, train=False)["params"]
         judged: Params = {}
         if discriminator is not None:
-            seen = [picture["target"]] * (2 if config.loss.discriminator_sees_key else 1)
+            seen = [one["target"]] * (2 if config.loss.discriminator_sees_key else 1)
             judged = discriminator.init(rng_discriminator, jnp.concatenate(seen, -1))["params"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),

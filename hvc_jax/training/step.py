@@ -21,6 +21,14 @@ Gradients = tuple[Any, Any]
 Metrics = dict[str, jax.Array]
 
 
+def unit_range(batch: Batch) -> Batch:
+    """The batch with its uint8 pictures as float32 in [0, 1]."""
+    return {
+        name: array.astype(jnp.float32) / 255 if array.dtype == jnp.uint8 else array
+        for name, array in batch.items()
+    }
+
+
 @dataclass(frozen=True)
 class Step:
     """The two halves of a training step.
@@ -54,15 +62,7 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
     def model_loss(
         params: Any, state: TrainState, batch: Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
-        outputs = model.apply(
-            {"params": params},
-            batch["key"],
-            batch["target"],
-            batch["key_body"],
-            batch["target_body"],
-            train=True,
-            rngs={"noise": rng},
-        )
+        outputs = model.apply({"params": params}, batch, train=True, rngs={"noise": rng})
         total, terms = losses.rate_distortion(loss, outputs, batch["target"], extract)
         if discriminator is not None:
             scores, features = judge(state.discriminator, outputs["frame"], batch["key"])
@@ -83,8 +83,7 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         return losses.hinge_discriminator(real, scores)
 
     def microbatch(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Gradients, Metrics]:
-        pictures = {k: batch[k].astype(jnp.float32) / 255 for k in ("key", "target")}
-        batch = {**batch, **pictures}
+        batch = unit_range(batch)
         value = jax.value_and_grad(model_loss, has_aux=True)
         (_, (terms, frame)), grads = value(state.params, state, batch, rng)
         judged: Any = {}
