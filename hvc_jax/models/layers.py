@@ -22,6 +22,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Convolve `x` [B, H, W, C]."""
         init = nn.initializers.zeros_init() if self.zero else nn.initializers.lecun_normal()
         return nn.Conv(self.features, (self.kernel, self.kernel), kernel_init=init)(x)
 
@@ -39,6 +40,7 @@ class ResBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Transform `x` [B, H, W, C] to [B, H, W, features]."""
         skip = x if x.shape[-1] == self.features else Conv(self.features, 1)(x)
         h = Conv(self.features)(nn.silu(nn.RMSNorm()(x)))
         return skip + Conv(self.features, zero=True)(nn.silu(nn.RMSNorm()(h)))
@@ -55,6 +57,7 @@ class SpadeBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, maps: jax.Array) -> jax.Array:
+        """Transform `x` [B, H, W, C] to [B, H, W, features], steered by `maps` [B, H, W, M]."""
         skip = x if x.shape[-1] == self.features else Conv(self.features, 1)(x)
         hidden = nn.silu(Conv(self.features // 2)(maps))
         gamma, beta = jnp.split(Conv(2 * x.shape[-1], zero=True)(hidden), 2, axis=-1)
@@ -70,6 +73,7 @@ class Down(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Halve `x` [B, H, W, C] to [B, H/2, W/2, features]."""
         return Conv(self.features, 1)(space_to_depth(x, 2))
 
 
@@ -84,6 +88,7 @@ class Up(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Double `x` [B, H, W, C] to [B, 2 H, 2 W, features]."""
         return repeat_upsample(Conv(self.features)(x), 2)
 
 
@@ -98,6 +103,7 @@ class TransformerBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Attend over `x` [B, N, C]."""
         channels = x.shape[-1]
         h = nn.RMSNorm()(x)
         q, k, v = (
