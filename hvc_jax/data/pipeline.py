@@ -56,20 +56,23 @@ class Pairs:
         first = max(0, key.t - gap)
         last = min(self._frames.clips[clip].frames - 1, key.t + gap)
         target = int(rng.integers(first, last + 1))
+        previous = max(target - 1, 0)  # what the temporal residual, and so the rate, is taken from
         view = random_view(
             rng, config.get("flip", 0.5), config.get("crop", 1.0), config.get("jitter", 0.0)
         )
         size = config.get("size", self._frames.size)
         bodies = self._frames.body(clip)
         if bodies is None:
-            pair = np.zeros((2, BODY_VECTOR_SIZE), np.float32)
+            states = np.zeros((3, BODY_VECTOR_SIZE), np.float32)
         else:
-            pair = view_body(view, bodies[[key.t, target]])
+            states = view_body(view, bodies[[key.t, target, previous]])
         return {
             "key": apply_view(view, self._keys.picture(key), size),
             "target": apply_view(view, self._frames.picture(clip, target), size),
-            "key_body": pair[0],
-            "target_body": pair[1],
+            "previous": apply_view(view, self._frames.picture(clip, previous), size),
+            "key_body": states[0],
+            "target_body": states[1],
+            "previous_body": states[2],
         }
 
 
@@ -135,8 +138,9 @@ def batches(
       split: Split of the data sets.
 
     Yields:
-      dict of numpy arrays: `key`, `target` uint8 `[B, S, S, 3]`, `key_body`, `target_body`
-      float32 `[B, 188]` (zeros where no body is known).
+      dict of numpy arrays: `key`, `target`, `previous` uint8 `[B, S, S, 3]` (previous: the frame
+      before the target), `key_body`, `target_body`, `previous_body` float32 `[B, 188]` (zeros
+      where no body is known).
     """
     sources = parse_sources(config["path"])
     pairs = [Pairs(path, config, seed + 7919 * i, split) for i, (path, _) in enumerate(sources)]
