@@ -1,0 +1,352 @@
+"""The codec: frames in, a stream out, frames back; both directions hold a bounded part in memory.
+
+frames ─► analyse ─► latents ─► VectorEncoder ─► STATIC, MOTION units ┐
+  └─ key frame ─► VVC or AV1 intra ─────────────► KEY unit ───────────┴─► stream
+stream ─► KEY ─► features (once per key frame) ┐
+       └► MOTION ─► the same vectors ──────────┴─► synthesise, in batches ─► frames
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hvc_jax import keyframes
+from hvc_jax.bitstream.container import (
+    StreamReader,
+    StreamWriter,
+    UnitType,
+    key_unit,
+    motion_group,
+)
+from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.header import Header
+from hvc_jax.bitstream.streams import QUANTISER_ONE, VectorDecoder, VectorEncoder
+from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.models.codec_model import CodecModel
+from hvc_jax.models.export import Export
+from hvc_jax.ops.compile import fast_jit
+
+SIDE_MULTIPLE = 32
+"""Sides are multiples of it: the networks work down to 1/32 of the picture."""
+MIN_SIDE, MAX_SIDE = 64, 2048
+
+_CHUNK = 64  # frames that are analysed at once; the body estimate is smoothed inside a chunk
+_BATCH = 8  # frames a network sees at once
+
+
+class CodecError(ValueError):
+    """Frames or a stream that this codec cannot work on; the message says what to change."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodeOptions:
+    """What the caller decides about a stream.
+
+    Attributes:
+      key_qp: 0 (finest) to 63, quantisation parameter of key pictures on the scale of VVC.
+      key_every: frames from one key frame to the next; 0 = only the first frame.
+      key_codec: "vvc", "av1", or "auto" for the best that this machine writes.
+      quantiser: scales the steps of all parameters by quantiser / 64.
+      group_frames: frames a MOTION unit; 1 has the lowest delay, more are smaller.
+    """
+
+    key_qp: int = 32
+    key_every: int = 0
+    key_codec: str = "auto"
+    quantiser: int = QUANTISER_ONE
+    group_frames: int = 256
+
+    def __post_init__(self) -> None:
+        if self.key_every < 0:
+            raise CodecError(f"key_every is {self.key_every}; give frames >= 1, or 0 for one key")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """How the clip was fitted to the picture, for the header.
+
+    Attributes:
+      fit: "none", "crop" or "pad".
+      width: of the clip, pixels.
+      height: of the clip, pixels.
+    """
+
+    fit: str = "none"
+    width: int = 0
+    height: int = 0
+
+
+def check_side(name: str, pixels: int) -> int:
+    """`pixels`, if the networks can work on pictures with such a side.
+
+    Raises:
+      CodecError: If not; proposes the nearest that they can.
+    """
+    if pixels % SIDE_MULTIPLE == 0 and MIN_SIDE <= pixels <= MAX_SIDE:
+        return pixels
+    near = round(pixels / SIDE_MULTIPLE) * SIDE_MULTIPLE
+    near = min(max(near, MIN_SIDE), MAX_SIDE)
+    raise CodecError(
+        f"{name} {pixels} is not a multiple of {SIDE_MULTIPLE} from {MIN_SIDE} to {MAX_SIDE}; "
+        f"use {near}"
+    )
+
+
+class Codec:
+    """Encoder and decoder of one exported model.
+
+    Everything is compiled once per picture size; short batches are padded, never recompiled.
+
+    Attributes:
+      export: The model, its coding tables and its id.
+      encode_key: Codes a key picture, (picture, qp, codec) -> KeyPicture; replace it to share
+        coded key pictures between codecs.
+    """
+
+    def __init__(self, export: Export) -> None:
+        self.export = export
+        self.encode_key: Callable[..., keyframes.KeyPicture] = keyframes.encode
+        model = CodecModel(export.config.model)
+        as_float = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
+        variables = {"params": jax.tree.map(as_float, export.params)}
+
+        def analyse(variables: Any, pictures: jax.Array, body: jax.Array) -> jax.Array:
+            unit = pictures.astype(jnp.float32) / 255.0
+            return model.apply(variables, unit, body, method="analyse")
+
+        def reference(variables: Any, picture: jax.Array) -> Any:
+            unit = picture[None].astype(jnp.float32) / 255.0
+            return model.apply(variables, unit, method="reference")
+
+        def synthesise(
+            variables: Any, features: Any, key_latent: jax.Array, latents: jax.Array
+        ) -> jax.Array:
+            count = latents.shape[0]
+            spread = lambda x: jnp.broadcast_to(x, (count, *x.shape[1:]))  # noqa: E731
+            frames, _ = model.apply(
+                variables,
+                jax.tree.map(spread, features),
+                spread(key_latent[None]),
+                latents,
+                method="synthesise",
+            )
+            return jnp.round(jnp.clip(frames, 0.0, 1.0) * 255.0).astype(jnp.uint8)
+
+        self._variables = variables
+        self._analyse, self._reference = fast_jit(analyse), fast_jit(reference)
+        self._synthesise = fast_jit(synthesise)
+
+    def encode(
+        self,
+        frames: Iterable[np.ndarray],
+        output: BinaryIO,
+        *,
+        fps: Fraction,
+        options: EncodeOptions | None = None,
+        source: Source | None = None,
+        frame_count: int | None = None,
+        bodies: Iterable[np.ndarray] | None = None,
+    ) -> int:
+        """Writes the stream of a clip and returns the number of frames in it.
+
+        Args:
+          frames: [H, W, 3] uint8 RGB each; sides are multiples of 32 from 64 to 2048.
+          output: Binary file or pipe.
+          fps: Frames per second.
+          options: Rates and intervals.
+          source: How the frames were made from the clip, for the header.
+          frame_count: If known; saves the few bytes of an index.
+          bodies: [188] body vector of every frame, where the caller knows them; None estimates
+            them if the model sends any.
+
+        Raises:
+          CodecError: Fewer than two frames, sizes that vary or do not fit the networks, or
+            fewer bodies than frames.
+          KeyPictureError: A key picture cannot be coded with these options.
+        """
+        options, source = options or EncodeOptions(), source or Source()
+        frames = iter(frames)
+        head = list(itertools.islice(frames, 2))
+        if len(head) < 2:
+            raise CodecError("fewer than two frames to code; give a longer clip")
+        height, width = head[0].shape[:2]
+        check_side("height", height), check_side("width", width)
+        header = Header(
+            variant=self.export.variant,
+            width=width,
+            height=height,
+            fps=fps,
+            frame_count=frame_count,
+            model_id=self.export.model_id,
+            quantiser=options.quantiser,
+            fit=source.fit,
+            source_width=source.width,
+            source_height=source.height,
+        )
+        tables = self.export.tables
+        vectors = VectorEncoder(
+            tables.schema, tables, options.quantiser, group_frames=options.group_frames
+        )
+        count = 0
+        with StreamWriter(output, header) as writer:
+            pictures = itertools.chain(head, frames)
+            for picture, body, latent in self._analysed(pictures, (height, width, 3), bodies):
+                if count == 0 or (options.key_every and count % options.key_every == 0):
+                    _write_groups(writer, vectors.flush())
+                    latent = self._write_key(writer, vectors, count, picture, body, options)
+                _write_groups(writer, vectors.push(latent))
+                count += 1
+            _write_groups(writer, vectors.flush())
+        return count
+
+    def decode(self, stream: BinaryIO | StreamReader) -> Iterator[np.ndarray]:
+        """Yields the frames [H, W, 3] uint8 RGB of a stream.
+
+        Args:
+          stream: Binary file or pipe at its beginning, or a reader that has read the header.
+
+        Raises:
+          BitstreamError: The stream is damaged or cut off; the frames before were yielded.
+          CodecError: It was made with another model.
+        """
+        reader = stream if isinstance(stream, StreamReader) else StreamReader(stream)
+        header, export = reader.header, self.export
+        if header.model_id != export.model_id:
+            raise CodecError(
+                f"the stream needs model {header.model_id.hex()} ({header.variant}), "
+                f"this one is {export.model_id.hex()} ({export.variant}); name the right file"
+            )
+        check_side("the stream's height", header.height)
+        check_side("the stream's width", header.width)
+        vectors = VectorDecoder(export.tables.schema, export.tables, header.quantiser)
+        picture = features = key_latent = None
+        done = 0
+        for unit in reader.units():
+            if unit.type == UnitType.KEY:
+                picture, key_latent = _key_picture(key_unit(unit), header, unit.offset), None
+                features = self._reference(self._variables, picture)
+            elif unit.type == UnitType.STATIC:
+                key_latent = vectors.key(unit.payload)
+            elif unit.type == UnitType.MOTION:
+                group = motion_group(unit)
+                if features is None or key_latent is None:
+                    raise BitstreamError("motion without a key picture before it", unit.offset)
+                if group.frame != done:
+                    raise BitstreamError(
+                        f"frame {done} is missing, frame {group.frame} follows", unit.offset
+                    )
+                for latents in _batches(vectors.motion(group), _BATCH):
+                    yield from self._frames(picture, features, key_latent, latents)
+                done += group.count
+
+    def _frames(
+        self, picture: np.ndarray, features: Any, key_latent: np.ndarray, latents: np.ndarray
+    ) -> Iterator[np.ndarray]:
+        """Yields the frames of at most `_BATCH` latents.
+
+        A frame that does not differ from the key frame *is* the key frame, as good as its bytes
+        made it. After an edit it does differ, and is synthesised like the others.
+        """
+        same = (latents == key_latent).all(-1)
+        if not same.all():
+            padded = _padded(latents, _BATCH)
+            made = np.asarray(self._synthesise(self._variables, features, key_latent, padded))
+        for i in range(len(latents)):
+            yield picture.copy() if same[i] else made[i]
+
+    def _analysed(
+        self,
+        frames: Iterable[np.ndarray],
+        shape: tuple[int, ...],
+        bodies: Iterable[np.ndarray] | None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yields (frame, body vector [188], latent [D]) of every frame, a chunk at a time."""
+        bodies = None if bodies is None else iter(bodies)
+        for chunk in _chunks(frames, _CHUNK):
+            if any(frame.shape != shape for frame in chunk):
+                raise CodecError("the frames of the clip differ in size; scale them to one size")
+            pictures = np.stack(chunk)
+            if bodies is None:
+                vectors = self._estimate(pictures)
+            else:
+                vectors = np.array(list(itertools.islice(bodies, len(chunk))), np.float32)
+                if vectors.shape != (len(chunk), BODY_VECTOR_SIZE):
+                    raise CodecError(
+                        f"the body vectors are not {BODY_VECTOR_SIZE} numbers for every frame; "
+                        "estimate them again for this clip"
+                    )
+            for part, body in zip(
+                _batches(pictures, _BATCH), _batches(vectors, _BATCH), strict=True
+            ):
+                inputs = _padded(part, _BATCH), _padded(body, _BATCH)
+                latents = np.asarray(self._analyse(self._variables, *inputs))
+                yield from zip(part, body, latents, strict=False)
+
+    def _estimate(self, pictures: np.ndarray) -> np.ndarray:
+        """Body vectors [T, 188] of pictures [T, H, W, 3]; zeros for a model that sends none."""
+        if self.export.variant == "implicit":
+            return np.zeros((len(pictures), BODY_VECTOR_SIZE), np.float32)
+        from hvc_jax.body.fit import estimate_bodies  # loads the estimator's own network
+
+        return np.asarray(estimate_bodies(pictures), np.float32)
+
+    def _write_key(
+        self,
+        writer: StreamWriter,
+        vectors: VectorEncoder,
+        frame: int,
+        picture: np.ndarray,
+        body: np.ndarray,
+        options: EncodeOptions,
+    ) -> np.ndarray:
+        """Writes the KEY and STATIC units of a frame; returns its latent [D].
+
+        The latent is that of the picture as coded: so the models were trained, and so the key
+        latent says where things are in the picture that the decoder really has.
+        """
+        key = self.encode_key(picture, options.key_qp, options.key_codec)
+        coded = keyframes.decode(key.codec, key.payload, *picture.shape[:2])
+        inputs = _padded(coded[None], _BATCH), _padded(body[None], _BATCH)
+        latent = np.asarray(self._analyse(self._variables, *inputs))[0]
+        static, _ = vectors.key(latent)
+        writer.write_key(frame, key.codec, options.key_qp, key.payload)
+        writer.write_static(frame, static)
+        return latent
+
+
+def _key_picture(key: Any, header: Header, offset: int) -> np.ndarray:
+    """The picture [H, W, 3] uint8 of a KEY unit."""
+    try:
+        return keyframes.decode(key.codec, key.payload, header.height, header.width)
+    except keyframes.KeyPictureError as error:
+        raise BitstreamError(str(error), offset) from error
+
+
+def _write_groups(writer: StreamWriter, groups: Iterable[Any]) -> None:
+    for group in groups:
+        writer.write_motion(group)
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Yields lists of `size` consecutive items; the last may be shorter."""
+    items = iter(items)
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk
+
+
+def _batches(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Yields parts of at most `size` along the first axis."""
+    for start in range(0, len(array), size):
+        yield array[start : start + size]
+
+
+def _padded(array: np.ndarray, size: int) -> np.ndarray:
+    """`array` with its last entry repeated until the first axis has `size`."""
+    missing = size - len(array)
+    return np.concatenate([array, np.repeat(array[-1:], missing, 0)]) if missing else array

@@ -1,0 +1,141 @@
+"""`hvc decode`: streams to videos or folders of pictures."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_EXAMPLE = """\
+examples:
+  hvc decode out.hvc out.mp4
+  hvc decode out.hvc frames/              PNG pictures frames/000000.png, ...
+  hvc decode a.hvc b.hvc decoded/         decoded/a/000000.png, ..., loading the model once
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    parser = subparsers.add_parser(
+        "decode",
+        description="Decodes a stream with the model that its header names.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("input", type=Path, nargs="+", help="streams")
+    parser.add_argument(
+        "output", type=Path, help="video file (.mp4, .mkv), or a folder for PNG pictures"
+    )
+    parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per stream")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Decodes every stream and prints what was written."""
+    from hvc_jax.commands.model_files import open_stream
+    from hvc_jax.commands.output import check_output
+
+    inputs, output = arguments.input, arguments.output
+    video = bool(output.suffix) and not output.is_dir()
+    if video and len(inputs) > 1:
+        raise ValueError(f"{output}: several streams need a folder; name one, as decoded/")
+    if video:
+        check_output(output, inputs=tuple(inputs))
+    for path in inputs:
+        with open_stream(path):
+            pass  # all of them start well, before seconds of loading
+
+    from hvc_jax.codec import Codec
+    from hvc_jax.commands.model_files import export_of_stream
+
+    if len(inputs) > 1:
+        output.mkdir(exist_ok=True)
+    codecs: dict[bytes, Codec] = {}
+    for path in inputs:
+        with open_stream(path) as reader:
+            header = reader.header
+            if header.model_id not in codecs:
+                export = export_of_stream(header, path, arguments.model)
+                codecs[header.model_id] = Codec(export)
+            target = output / path.stem if len(inputs) > 1 else output
+            clock = Clock(codecs[header.model_id].decode(reader))
+            frames = _progress(clock, header.frame_count, arguments.quiet)
+            count = _write(target, frames, header.fps, video)
+        _report(target, count, clock, arguments.json)
+    return 0
+
+
+class Clock:
+    """An iterator that measures the time its source takes, without what is done with the items.
+
+    The first two items are left out: they stand for loading and compiling.
+
+    Attributes:
+        count: Items so far.
+        seconds: Time that the source took for all but the first batch.
+        first_seconds: Time until the first item that needed the networks.
+    """
+
+    def __init__(self, items: Iterable) -> None:
+        self._items = iter(items)
+        self.count = 0
+        self.first_seconds = self.seconds = 0.0
+
+    def __iter__(self) -> Iterator:
+        """Yields the items of the source."""
+        while True:
+            started = time.perf_counter()
+            item = next(self._items, None)
+            spent = time.perf_counter() - started
+            if item is None:
+                return
+            self.count += 1
+            if self.count <= 2:
+                self.first_seconds += spent
+            else:
+                self.seconds += spent
+            yield item
+
+    @property
+    def rate(self) -> float | None:
+        """Items a second once everything is compiled; None for clips that are too short."""
+        return (self.count - 2) / self.seconds if self.count > 16 and self.seconds else None
+
+
+def _progress(frames: Iterable, total: int | None, quiet: bool) -> Iterable:
+    from tqdm import tqdm
+
+    return tqdm(frames, total=total, unit=" frames", disable=quiet or None)
+
+
+def _write(target: Path, frames: Iterable, fps: object, video: bool) -> int:
+    """Writes frames as a video or as PNG pictures; returns how many."""
+    from hvc_jax.commands.output import atomic_folder
+    from hvc_jax.data.clips import write_video
+
+    if video:
+        return write_video(target, frames, fps)
+    from PIL import Image
+
+    count = 0
+    with atomic_folder(target) as folder:
+        for frame in frames:
+            Image.fromarray(frame).save(folder / f"{count:06d}.png", compress_level=1)
+            count += 1
+    return count
+
+
+def _report(target: Path, count: int, clock: Clock, as_json: bool) -> None:
+    if as_json:
+        record = {
+            "output": str(target),
+            "frames": count,
+            "frames_per_second": clock.rate,
+            "first_seconds": clock.first_seconds,
+        }
+        print(json.dumps(record), flush=True)
+        return
+    rate = f", {clock.rate:.1f} frames/s" if clock.rate else ""
+    print(f"{target}: {count} frames{rate}, after {clock.first_seconds:.1f} s of preparation")

@@ -1,0 +1,139 @@
+"""`hvc encode`: a video file to a stream."""
+
+import argparse
+import time
+from fractions import Fraction
+from pathlib import Path
+
+_EXAMPLE = """\
+examples:
+  hvc encode in.mp4 out.hvc
+  hvc encode in.mp4 out.hvc --variant implicit --key-qp 37 --size 384 --fit pad
+  hvc encode long.mkv out.hvc --key-every 250 --start 100 --frames 1000
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    parser = subparsers.add_parser(
+        "encode",
+        description="Codes a video of one person. Input is anything that ffmpeg reads, with any "
+        "frame rate, which is kept; other shapes than square are cropped or padded.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("input", type=Path, help="video file")
+    parser.add_argument("output", type=Path, help="stream to write, ending in .hvc")
+    parser.add_argument(
+        "--variant", choices=("semantic", "implicit"), default="semantic", help="motion model"
+    )
+    add_coding_options(parser)
+    parser.add_argument(
+        "--start", type=int, default=0, help="frames to skip (default: %(default)s)"
+    )
+    parser.add_argument("--frames", type=int, help="most frames to code (default: all)")
+    parser.add_argument(
+        "--body", type=Path, help="body vectors [T, 188] (.npy) of the coded frames"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def add_coding_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say how a clip is coded, shared by several commands."""
+    parser.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
+    parser.add_argument(
+        "--fit", choices=("crop", "pad"), default="crop", help="how to make it square"
+    )
+    parser.add_argument("--key-qp", type=int, default=32, help="0 (finest) to 63 (default: 32)")
+    parser.add_argument(
+        "--key-every", type=int, default=0, metavar="N", help="a key frame every N frames"
+    )
+    parser.add_argument("--key-codec", choices=("auto", "vvc", "av1"), default="auto")
+    parser.add_argument(
+        "--quantiser", type=int, default=64, help="steps of the parameters, in 1/64 (default: 64)"
+    )
+    parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Codes the clip and prints what became of it."""
+    from hvc_jax.commands.output import check_output
+    from hvc_jax.data.clips import atomic_path, iter_frames, probe
+
+    check_output(arguments.output, inputs=(arguments.input,))
+    clip = probe(arguments.input)
+    bodies = _read_bodies(arguments.body) if arguments.body else None
+
+    # Only now, so that a wrong path is reported before seconds of loading.
+    from tqdm import tqdm
+
+    from hvc_jax.codec import Codec, EncodeOptions, Source, check_side
+    from hvc_jax.commands.model_files import export_of_variant
+
+    check_side("--size", arguments.size)
+    options = EncodeOptions(
+        key_qp=arguments.key_qp,
+        key_every=arguments.key_every,
+        key_codec=arguments.key_codec,
+        quantiser=arguments.quantiser,
+    )
+    codec = Codec(export_of_variant(arguments.variant, arguments.model))
+    source = source_of(clip.width, clip.height, arguments.fit)
+    frames = iter_frames(
+        arguments.input, arguments.size, arguments.fit, arguments.start, arguments.frames
+    )
+    started = time.perf_counter()
+    with atomic_path(arguments.output) as temporary, temporary.open("wb") as file:
+        count = codec.encode(
+            tqdm(frames, unit=" frames", disable=arguments.quiet or None),
+            file,
+            fps=clip.fps,
+            options=options,
+            source=Source(*source),
+            bodies=bodies,
+        )
+    seconds = time.perf_counter() - started
+    size = arguments.output.stat().st_size
+    print(
+        f"{arguments.output}: {count} frames of {arguments.size}x{arguments.size} at "
+        f"{float(clip.fps):.5g} frames/s, {size} bytes, {kbps(size, count, clip.fps):.2f} kbps; "
+        f"{describe_fit(*source)}; {count / seconds:.1f} frames/s"
+    )
+    return 0
+
+
+def source_of(width: int, height: int, fit: str) -> tuple[str, int, int]:
+    """The arguments of `Source` for a clip of this size that is made square."""
+    return ("none", 0, 0) if width == height else (fit, width, height)
+
+
+def describe_fit(fit: str, width: int, height: int) -> str:
+    """How the source was fitted, in words."""
+    if fit == "none":
+        return "scaled as a whole"
+    if fit == "crop":
+        return f"centre cropped from {width}x{height} (--fit pad keeps all of it)"
+    return f"padded with black from {width}x{height}"
+
+
+def kbps(size: int, frames: int, fps: Fraction) -> float:
+    """Kilobits (1000 bits) a second of `size` bytes."""
+    return size * 8 * float(fps) / frames / 1000
+
+
+def _read_bodies(path: Path) -> object:
+    """Body vectors [T, 188] of a file written by `hvc fit`.
+
+    Raises:
+        ValueError: It holds something else.
+    """
+    import numpy as np
+
+    try:
+        bodies = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: is no .npy file; write one with hvc fit") from error
+    if not isinstance(bodies, np.ndarray) or bodies.ndim != 2 or bodies.shape[1] != 188:
+        raise ValueError(f"{path}: holds no body vectors [T, 188]; write it with hvc fit")
+    return bodies.astype(np.float32)
