@@ -10,7 +10,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from hvc_jax.keyframes.picture import KeyPictureError, crop, pad_to_eight
+from hvc_jax.keyframes.picture import KeyPictureError, coded_size, crop, pad
 from hvc_jax.ops.color import rgb_to_yuv420, yuv420_to_rgb
 
 BITS = 10
@@ -40,7 +40,7 @@ def encode(picture: np.ndarray, qp: int = 32, preset: int = 2) -> bytes:
         KeyPictureError: PyAV has no SVT-AV1, or it failed.
     """
     os.environ.setdefault("SVT_LOG", "1")  # else it prints its settings for every picture
-    padded = _pad(picture)
+    padded = pad(picture, MIN_SIDE)
     height, width = padded.shape[:2]
     frame = av.VideoFrame(width, height, "yuv420p10le")
     for plane, samples in zip(frame.planes, rgb_to_yuv420(padded, BITS), strict=True):
@@ -69,7 +69,7 @@ def decode(payload: bytes, height: int, width: int) -> np.ndarray:
     Raises:
         KeyPictureError: the payload is damaged, or holds a picture of another size.
     """
-    coded = _coded_size(height, width)
+    coded = coded_size(height, width, MIN_SIDE)
     try:
         context = av.CodecContext.create("libdav1d", "r")
         context.thread_count = 1
@@ -85,14 +85,3 @@ def decode(payload: bytes, height: int, width: int) -> np.ndarray:
         for plane in frames[0].planes
     )
     return crop(yuv420_to_rgb(*planes, BITS), height, width)
-
-
-def _coded_size(height: int, width: int) -> tuple[int, int]:
-    return max(-(-height // 8) * 8, MIN_SIDE), max(-(-width // 8) * 8, MIN_SIDE)
-
-
-def _pad(picture: np.ndarray) -> np.ndarray:
-    height, width = _coded_size(*picture.shape[:2])
-    padded = pad_to_eight(picture)
-    rows, columns = height - padded.shape[0], width - padded.shape[1]
-    return np.pad(padded, ((0, rows), (0, columns), (0, 0)), mode="edge")

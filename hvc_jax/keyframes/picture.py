@@ -1,4 +1,4 @@
-"""What every key-picture codec shares: its error, and padding to a multiple of eight."""
+"""What every key-picture codec shares: its error, and padding to a size that it can code."""
 
 import numpy as np
 
@@ -7,14 +7,20 @@ class KeyPictureError(ValueError):
     """A key picture cannot be written or read; the message is one plain sentence."""
 
 
-def pad_to_eight(picture: np.ndarray) -> np.ndarray:
-    """Returns a picture [H, W, 3] with its last row and column repeated to multiples of 8.
+def coded_size(height: int, width: int, minimum: int) -> tuple[int, int]:
+    """Returns (height, width) of the picture that is coded: multiples of 8, not below `minimum`.
 
     Eight is the smallest coding unit of VVC; padding here keeps the codec's own cropping fields
     out of the stream.
     """
+    return max(-(-height // 8) * 8, minimum), max(-(-width // 8) * 8, minimum)
+
+
+def pad(picture: np.ndarray, minimum: int) -> np.ndarray:
+    """Returns a picture [H, W, 3] with its last row and column repeated up to `coded_size`."""
     height, width = picture.shape[:2]
-    return np.pad(picture, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
+    rows, columns = coded_size(height, width, minimum)
+    return np.pad(picture, ((0, rows - height), (0, columns - width), (0, 0)), mode="edge")
 
 
 def crop(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -19,10 +19,13 @@ import imageio_ffmpeg
 import numpy as np
 
 from hvc_jax.keyframes import parameter_sets
-from hvc_jax.keyframes.picture import KeyPictureError, crop, pad_to_eight
+from hvc_jax.keyframes.picture import KeyPictureError, coded_size, crop, pad
 from hvc_jax.ops.color import rgb_to_yuv420, yuv420_to_rgb
 
 BITS = 10
+MIN_SIDE = 32
+"""libvvenc codes nothing smaller; smaller pictures are padded."""
+
 _RAW = 0xFF
 """Layout byte of a payload that carries its parameter sets; others are (preset, APS count)."""
 
@@ -65,7 +68,7 @@ def encode_many(pictures: Sequence[np.ndarray], qp: int, preset: str = "medium")
     """
     if len({picture.shape for picture in pictures}) != 1:
         raise KeyPictureError("Key pictures of one run must have one size; code them separately.")
-    padded = [pad_to_eight(picture) for picture in pictures]
+    padded = [pad(picture, MIN_SIDE) for picture in pictures]
     height, width = padded[0].shape[:2]
     planes = b"".join(p.tobytes() for pic in padded for p in rgb_to_yuv420(pic, BITS))
     # One intra picture a GOP keeps pictures independent, with no QP offset by hierarchy.
@@ -93,7 +96,7 @@ def decode(payload: bytes, height: int, width: int) -> np.ndarray:
     Raises:
         KeyPictureError: the payload is damaged, or holds a picture of another size.
     """
-    coded_height, coded_width = -(-height // 8) * 8, -(-width // 8) * 8
+    coded_height, coded_width = coded_size(height, width, MIN_SIDE)
     stream = b"".join(b"\x00\x00\x00\x01" + u for u in _unpack(payload, coded_width, coded_height))
     context = av.CodecContext.create("vvc", "r")
     context.thread_count = 1
@@ -114,7 +117,8 @@ def decode(payload: bytes, height: int, width: int) -> np.ndarray:
 
 def annex_b(payload: bytes, height: int, width: int) -> bytes:
     """Returns a payload as a standard .266 file that any VVC player opens."""
-    units = _unpack(payload, -(-width // 8) * 8, -(-height // 8) * 8)
+    coded_height, coded_width = coded_size(height, width, MIN_SIDE)
+    units = _unpack(payload, coded_width, coded_height)
     return b"".join(b"\x00\x00\x00\x01" + unit for unit in units)
 
 
