@@ -2,7 +2,6 @@
 
 import argparse
 import time
-from fractions import Fraction
 from pathlib import Path
 
 _EXAMPLE = """\
@@ -59,6 +58,7 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Codes the clip and prints what became of it."""
     from hvc_jax.commands.output import check_output
+    from hvc_jax.commands.rates import kbps
     from hvc_jax.data.clips import atomic_path, iter_frames, probe
 
     check_output(arguments.output, inputs=(arguments.input,))
@@ -115,11 +115,6 @@ def describe_fit(fit: str, width: int, height: int) -> str:
     if fit == "crop":
         return f"centre cropped from {width}x{height} (--fit pad keeps all of it)"
     return f"padded with black from {width}x{height}"
-
-
-def kbps(size: int, frames: int, fps: Fraction) -> float:
-    """Kilobits (1000 bits) a second of `size` bytes."""
-    return size * 8 * float(fps) / frames / 1000
 
 
 def _read_bodies(path: Path) -> object:
