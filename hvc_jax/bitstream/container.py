@@ -9,7 +9,7 @@
 import dataclasses
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Any, BinaryIO
 
@@ -113,8 +113,7 @@ class StreamWriter:
 
     def write_meta(self, record: dict[str, Any]) -> int:
         """Writes a META unit (JSON); returns the bytes it takes."""
-        text = json.dumps(record, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-        return self.write_unit(UnitType.META, 0, text.encode())
+        return self.write_unit(UnitType.META, 0, meta_payload(record))
 
     def close(self) -> int:
         """Ends the stream, with an INDEX unit where one is needed; returns the bytes it takes.
@@ -127,12 +126,7 @@ class StreamWriter:
             raise ValueError(f"the header says {promised} frames, {self._frames} were written")
         if promised is not None and len(self._keys) < 2:
             return 0
-        entries = b""
-        frame = offset = 0
-        for key_frame, key_offset in self._keys:
-            entries += varint(key_frame - frame) + varint(key_offset - offset)
-            frame, offset = key_frame, key_offset
-        return self.write_unit(UnitType.INDEX, self._frames, entries)
+        return self.write_unit(UnitType.INDEX, self._frames, index_payload(self._keys))
 
 
 class StreamReader:
@@ -223,6 +217,22 @@ def unit_bytes(type_: int, frame: int, payload: bytes) -> bytes:
         )
     head = bytes([type_]) + varint(frame) + varint(len(payload))
     return head + payload + zlib.crc32(payload, zlib.crc32(head)).to_bytes(4, "little")
+
+
+def index_payload(keys: Iterable[tuple[int, int]]) -> bytes:
+    """Returns the payload of an INDEX unit from (frame, byte offset) of every KEY unit."""
+    payload = b""
+    frame = offset = 0
+    for key_frame, key_offset in keys:
+        payload += varint(key_frame - frame) + varint(key_offset - offset)
+        frame, offset = key_frame, key_offset
+    return payload
+
+
+def meta_payload(record: dict[str, Any]) -> bytes:
+    """Returns the payload of a META unit: compact JSON."""
+    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    return text.encode()
 
 
 def motion_payload(group: Group) -> bytes:

@@ -115,7 +115,6 @@ class VectorEncoder:
         codec = self._codec
         levels = codec.levels(codec.all_slots, vector)
         self._model = _MotionModel(codec, levels[: len(codec.dynamic)])
-        self._static_levels = levels[len(codec.dynamic) :]
         self._fresh = True
         if frame is not None:
             self._frame = frame
@@ -135,15 +134,28 @@ class VectorEncoder:
         due = self._resync_groups and self._groups_since_resync >= self._resync_groups
         resync = bool(self._fresh or due)
         if resync:
-            self._model.restart()
             self._groups_since_resync = 0
         self._groups_since_resync += 1
         self._fresh = False
-        payload = self._model.encode(np.stack(self._pending))
-        group = Group(self._frame, len(self._pending), resync, payload)
-        self._frame += len(self._pending)
+        group = self.group(self._frame, np.stack(self._pending), resync)
+        self._frame += group.count
         self._pending = []
         return [group]
+
+    def resume(self, static: bytes) -> None:
+        """Takes over after a STATIC payload that was coded before, to recode the motion behind it.
+
+        Raises:
+          BitstreamError: when the payload is damaged.
+        """
+        levels = self._codec.decode_static(static)
+        self._model = _MotionModel(self._codec, levels[: len(self._codec.dynamic)])
+
+    def group(self, frame: int, levels: np.ndarray, resync: bool) -> Group:
+        """Returns the group of dynamic `levels` [count, slots]; groups must come in order."""
+        if resync:
+            self._model.restart()
+        return Group(frame, len(levels), resync, self._model.encode(levels))
 
 
 class VectorDecoder:
@@ -176,6 +188,10 @@ class VectorDecoder:
           BitstreamError: when the payload is damaged, or when the group needs one before it that
             was not decoded.
         """
+        return self.to_vectors(self.motion_levels(group))
+
+    def motion_levels(self, group: Group) -> np.ndarray:
+        """Returns the levels [count, dynamic slots] int64 of a group; raises as `motion`."""
         if self._model is None:
             raise BitstreamError("motion comes before any static unit")
         if not 1 <= group.count <= MAX_GROUP_FRAMES:
@@ -188,7 +204,11 @@ class VectorDecoder:
             )
         levels = self._model.decode(group.payload, group.count)
         self._next_frame = group.frame + group.count
-        static = np.broadcast_to(self._static_levels, (group.count, len(self._static_levels)))
+        return levels
+
+    def to_vectors(self, levels: np.ndarray) -> np.ndarray:
+        """Returns the vectors [count, size] float32 of dynamic `levels` [count, dynamic slots]."""
+        static = np.broadcast_to(self._static_levels, (len(levels), len(self._static_levels)))
         return self._codec.vector(np.concatenate([levels, static], axis=1))
 
 

@@ -1,0 +1,243 @@
+"""Editing a stream: its motion is decoded, changed and recoded; its pictures are not touched.
+
+Only MOTION and META units change (and INDEX, which says where units are). KEY and STATIC units stay
+byte for byte, motion before the first changed frame too, and an edit that changes no level returns
+the very same stream. Imports no jax.
+"""
+
+import dataclasses
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from hvc_jax.bitstream.container import (
+    StreamReader,
+    Unit,
+    UnitType,
+    index_payload,
+    meta_payload,
+    meta_record,
+    motion_group,
+    motion_payload,
+    unit_bytes,
+)
+from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.header import Header
+from hvc_jax.bitstream.operations import Operation, apply
+from hvc_jax.bitstream.schema import Schema, builtin_schema
+from hvc_jax.bitstream.streams import Group, VectorDecoder, VectorEncoder
+from hvc_jax.entropy.tables import CodingTables
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A key frame's vector and the motion that follows it.
+
+    Attributes:
+      static: payload of its STATIC unit.
+      groups: its motion, as coded.
+      units: position of each group's unit among the stream's units.
+      levels: [frames, dynamic slots] int64.
+    """
+
+    static: bytes
+    groups: list[Group]
+    units: list[int]
+    levels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Tracks:
+    """The numbers of a whole stream.
+
+    Attributes:
+      header: the stream's header.
+      schema: what the columns are.
+      units: all units in order.
+      values: [frames, dynamic slots] float64 values, in the units of the schema.
+      keys: [frames, dynamic slots] values of the key picture each frame is drawn from.
+      vectors: [frames, size] float32, as `decode_vectors` returns them.
+      intervals: one for every key frame.
+      steps: [dynamic slots] float64 steps in force.
+    """
+
+    header: Header
+    schema: Schema
+    units: list[Unit]
+    values: np.ndarray
+    keys: np.ndarray
+    vectors: np.ndarray
+    intervals: list[Interval]
+    steps: np.ndarray
+
+
+def stream_schema(header: Header, tables: CodingTables) -> Schema:
+    """Returns the schema in force: the one that the header names, or that of the model.
+
+    Raises:
+      BitstreamError: when the header names a schema that does not exist.
+    """
+    try:
+        return (
+            builtin_schema(header.schema) if header.schema else Schema.from_json(tables.schema_json)
+        )
+    except ValueError as error:
+        raise BitstreamError(str(error)) from error
+
+
+def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
+    """Returns the numbers of a whole stream.
+
+    Args:
+      data: the stream.
+      tables: of the model that the header names, or `default_tables(builtin_schema(...))`.
+
+    Raises:
+      BitstreamError: when the stream is damaged, or frames are missing.
+    """
+    reader = StreamReader(io.BytesIO(data))
+    header = reader.header
+    schema = stream_schema(header, tables)
+    decoder = VectorDecoder(schema, tables, header.quantiser)
+    columns = np.array([slot.index for slot in schema.dynamic], int)
+    units, intervals, vectors, keys = [], [], [], []
+    key_vector = np.zeros(schema.size, np.float32)
+    frame = 0
+    for unit in reader.units():
+        units.append(unit)
+        try:
+            if unit.type == UnitType.STATIC:
+                key_vector = decoder.key(unit.payload)
+                intervals.append((unit.payload, [], [], []))
+            elif unit.type == UnitType.MOTION:
+                group = motion_group(unit)
+                if group.frame != frame:
+                    raise BitstreamError(f"frame {frame} is missing")
+                levels = decoder.motion_levels(group)
+                frame += group.count
+                intervals[-1][1].append(group)
+                intervals[-1][2].append(len(units) - 1)
+                intervals[-1][3].append(levels)
+                vectors.append(decoder.to_vectors(levels))
+                keys.append(np.broadcast_to(key_vector[columns], (group.count, len(columns))))
+        except BitstreamError as error:
+            raise BitstreamError(error.reason, unit.offset) from error
+    steps = np.array([slot.step for slot in schema.dynamic]) * header.quantiser / 64
+    empty = np.zeros((0, len(columns)))
+    whole = [
+        Interval(static, groups, places, np.concatenate(levels) if levels else empty.astype(int))
+        for static, groups, places, levels in intervals
+    ]
+    return Tracks(
+        header=header,
+        schema=schema,
+        units=units,
+        values=np.concatenate([empty, *(interval.levels * steps for interval in whole)]),
+        keys=np.concatenate([empty, *keys]),
+        vectors=np.concatenate([np.zeros((0, schema.size), np.float32), *vectors]),
+        intervals=whole,
+        steps=steps,
+    )
+
+
+def edit(data: bytes, operations: Sequence[Operation], tables: CodingTables) -> bytes:
+    """Returns the stream `data` after `operations`, applied in order.
+
+    Args:
+      data: a stream.
+      operations: what to do; none, or none with an effect, returns `data` itself.
+      tables: as for `read_tracks`.
+
+    Raises:
+      BitstreamError: when the stream is damaged.
+      ValueError: when an operation names an unknown parameter or frames outside the clip.
+    """
+    tracks = read_tracks(data, tables)
+    values = tracks.values
+    for operation in operations:
+        values = apply(operation, tracks.schema, values, tracks.keys)
+    return write_values(data, tracks, values, tables, [op.describe() for op in operations])
+
+
+def write_values(
+    data: bytes,
+    tracks: Tracks,
+    values: np.ndarray,
+    tables: CodingTables,
+    notes: Sequence[str] = ("values replaced",),
+) -> bytes:
+    """Returns the stream with its dynamic numbers replaced.
+
+    Args:
+      data: the stream that `tracks` was read from.
+      tracks: what `read_tracks` returned for it.
+      values: [frames, dynamic slots] new values; those equal to the old keep their levels.
+      tables: as for `read_tracks`.
+      notes: what was done, for the META unit.
+    """
+    if values.shape != tracks.values.shape or not np.isfinite(values).all():
+        raise ValueError(f"edited values must be finite and of shape {tracks.values.shape}")
+    old = [interval.levels for interval in tracks.intervals]
+    payloads: dict[int, bytes] = {}
+    start = 0
+    for interval, before in zip(tracks.intervals, old, strict=True):
+        rows = slice(start, start + len(before))
+        start += len(before)
+        rounded = np.rint(np.clip(values[rows] / tracks.steps, -(2**31) + 1, 2**31 - 1))
+        after = np.where(values[rows] == tracks.values[rows], before, rounded.astype(np.int64))
+        if (after != before).any():
+            payloads |= _recode(tracks, tables, interval, after)
+    if not payloads:
+        return data
+    return _rewrite(data, tracks, payloads, notes)
+
+
+def _recode(
+    tracks: Tracks, tables: CodingTables, interval: Interval, levels: np.ndarray
+) -> dict[int, bytes]:
+    """Returns the new payload of every MOTION unit of the interval that has to change."""
+    encoder = VectorEncoder(tracks.schema, tables, tracks.header.quantiser)
+    encoder.resume(interval.static)
+    start, changed, payloads = 0, False, {}
+    for group, place in zip(interval.groups, interval.units, strict=True):
+        rows = slice(start, start + group.count)
+        start += group.count
+        coded = encoder.group(group.frame, levels[rows], group.resync)
+        # Until something differs, what was there is kept, whoever encoded it.
+        changed |= bool((levels[rows] != interval.levels[rows]).any())
+        if changed:
+            payloads[place] = motion_payload(coded)
+    return payloads
+
+
+def _rewrite(
+    data: bytes, tracks: Tracks, payloads: dict[int, bytes], notes: Sequence[str]
+) -> bytes:
+    """Returns the stream with the given payloads, a note of the edit, and a matching index."""
+    units = tracks.units
+    record: dict = {}
+    for unit in units:
+        if unit.type == UnitType.META:
+            record |= meta_record(unit)
+    done = record.get("edits")
+    record |= {"edited": True, "edits": [*(done if isinstance(done, list) else []), *notes]}
+    out = [data[: units[0].offset]]
+    position = len(out[0])
+    keys: list[tuple[int, int]] = []
+    for i, unit in enumerate(units):
+        if unit.type in (UnitType.META, UnitType.INDEX):
+            continue
+        piece = (
+            unit_bytes(unit.type, unit.frame, payloads[i])
+            if i in payloads
+            else data[unit.offset : unit.offset + unit.size]
+        )
+        if unit.type == UnitType.KEY:
+            keys.append((unit.frame, position))
+        out.append(piece)
+        position += len(piece)
+    out.append(unit_bytes(UnitType.META, 0, meta_payload(record)))
+    if units[-1].type == UnitType.INDEX:
+        out.append(unit_bytes(UnitType.INDEX, units[-1].frame, index_payload(keys)))
+    return b"".join(out)
