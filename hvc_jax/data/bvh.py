@@ -49,6 +49,17 @@ _POINTS_AT = {
     "left_elbow": "left_wrist",
     "right_elbow": "right_wrist",
 }
+# Character Creator skeletons give every bone its own axes: the world rotation of a bone in T-pose.
+_DOWN = ((-1, 0, 0), (0, -1, 0), (0, 0, 1))
+_LEFT = ((0, 1, 0), (-1, 0, 0), (0, 0, 1))
+_RIGHT = ((0, -1, 0), (1, 0, 0), (0, 0, 1))
+_FOOT = ((-1, 0, 0), (0, 0, 1), (0, 1, 0))
+_BONE_AXES: dict[str, tuple[tuple[int, ...], ...]] = {
+    **{f"CC_Base_{side}_{bone}": _DOWN for side in "LR" for bone in ("Thigh", "Calf")},
+    **{f"CC_Base_{side}_Foot": _FOOT for side in "LR"},
+    **{f"CC_Base_L_{bone}": _LEFT for bone in ("Clavicle", "Upperarm", "Forearm", "Hand")},
+    **{f"CC_Base_R_{bone}": _RIGHT for bone in ("Clavicle", "Upperarm", "Forearm", "Hand")},
+}
 
 
 class Motion(NamedTuple):
@@ -200,14 +211,22 @@ def retarget(motion: Motion, rest_joints: np.ndarray) -> np.ndarray:
     """Returns the motion as axis-angle rotations [T, 55, 3] (radians) of our joints.
 
     Args:
-      motion: a file with y up whose person faces +z at rest.
+      motion: a file whose rest is a T-pose, y up, facing +z.
       rest_joints: [55, 3], our body's joints at rest.
+
+    Raises:
+      ValueError: bones are missing, or the rest pose is another.
     """
     lookup = {name: index for index, name in enumerate(motion.names)}
     world = world_rotations(motion)
+    axes = np.tile(np.eye(3), (len(motion.names), 1, 1))
     rest = np.zeros((len(motion.names), 3))
     for joint, parent in enumerate(motion.parents):
-        rest[joint] = motion.offsets[joint] + (rest[parent] if parent >= 0 else 0)
+        name = motion.names[joint]
+        axes[joint] = _BONE_AXES.get(name, axes[parent] if parent >= 0 else np.eye(3))
+        if parent >= 0:
+            rest[joint] = rest[parent] + axes[parent] @ motion.offsets[joint]
+    world = world @ np.swapaxes(axes, -1, -2)
 
     source: dict[str, int] = {}
     for ours, candidates in BONE_NAMES.items():
@@ -217,6 +236,13 @@ def retarget(motion: Motion, rest_joints: np.ndarray) -> np.ndarray:
     missing = [name for name in ("pelvis", *_POINTS_AT) if name not in source]
     if missing:
         raise ValueError(f"the motion file has no bone for {', '.join(missing)}")
+    for ours, expected in (("left_hip", (0, -1, 0)), ("left_shoulder", (1, 0, 0))):
+        bone = rest[source[_POINTS_AT[ours]]] - rest[source[ours]]
+        if bone @ np.array(expected) < 0.5 * np.linalg.norm(bone):
+            raise ValueError(
+                "the motion file's rest pose is no T-pose with y up and the left arm along +x; "
+                "export it with that rest pose"
+            )
 
     ours_world = np.tile(np.eye(3), (len(world), len(JOINT_NAMES), 1, 1))
     local = np.tile(np.eye(3), (len(world), len(JOINT_NAMES), 1, 1))

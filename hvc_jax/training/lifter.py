@@ -1,0 +1,126 @@
+"""Training of the body regressor's lifting half: from 17 keypoints to rotations, shape and camera.
+
+No picture is involved: bodies are drawn by `hvc_jax.training.pose_sampler`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from hvc_jax.body.landmarks import Landmarks, pose_landmarks
+from hvc_jax.models.body_regressor import NUM_KEYPOINTS, BodyRegressor, Lifted
+from hvc_jax.ops import rotation
+from hvc_jax.ops.compile import fast_jit
+from hvc_jax.training.pose_sampler import Bodies, sample_bodies, sample_rotations
+
+
+def lifter_loss(
+    lifted: Lifted, truth: Bodies, landmarks: Landmarks
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns the lifting half's loss (a scalar) and its parts.
+
+    Rotation matrices (L1), joints in metres (L1), the projected keypoints that were seen, relative
+    to the person's size (L1), shape (L2).
+    """
+    matrices = rotation.six_d_to_matrix(lifted.rotations)
+    turn = jnp.abs(matrices - truth.rotations).mean()
+    points, joints = pose_landmarks(landmarks, lifted.betas, matrices)
+    place = jnp.abs(joints - truth.joints).sum(-1).mean()
+    scale, x, y = (lifted.camera[:, None, k] for k in range(3))
+    flat = jnp.stack([scale * (points[..., 0] + x), -scale * (points[..., 1] + y)], -1)
+    seen = (truth.confidence > 0.2)[..., None]
+    size = truth.camera[:, :1, None]
+    screen = (seen * jnp.abs(flat - truth.exact) / size).sum() / seen.sum()
+    shape = jnp.mean((lifted.betas - truth.betas) ** 2)
+    loss = 4.0 * turn + 4.0 * place + 6.0 * screen + 0.1 * shape
+    return loss, {"turn": turn, "joints_m": place, "screen_m": screen, "shape": shape}
+
+
+def train_lifter(
+    poses: np.ndarray,
+    landmarks: Landmarks,
+    steps: int,
+    batch_size: int = 512,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    model: BodyRegressor | None = None,
+    report: Callable[[int, dict[str, float], Any], None] | None = None,
+    report_every: int = 250,
+) -> Any:
+    """Returns the averaged parameters of the lifting half after training.
+
+    Args:
+      poses: [N, 22, 3] axis-angle from `load_poses`.
+      landmarks: of the body model.
+      steps: optimiser steps.
+      batch_size: bodies a step, all fresh.
+      learning_rate: peak of the cosine schedule.
+      seed: of everything random.
+      model: the network; None for the default.
+      report: called with (step, mean losses, averaged parameters) every `report_every` steps.
+      report_every: steps between reports.
+    """
+    model = model or BodyRegressor()
+    params = model.init(
+        jax.random.key(seed),
+        jnp.zeros((1, NUM_KEYPOINTS, 2)),
+        jnp.ones((1, NUM_KEYPOINTS)),
+        method="lift",
+    )
+    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, 100, steps, 1e-2)
+    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule))
+
+    def train_step(params, average, state, poses, step):  # noqa: ANN001, ANN202
+        key = jax.random.fold_in(jax.random.key(seed + 1), step)
+        bodies = sample_bodies(key, poses, landmarks, batch_size)
+
+        def loss_of(params):  # noqa: ANN001, ANN202
+            lifted = model.apply(params, bodies.points, bodies.confidence, method="lift")
+            return lifter_loss(lifted, bodies, landmarks)
+
+        grads, parts = jax.grad(loss_of, has_aux=True)(params)
+        updates, state = optimiser.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        rate = jnp.minimum(0.998, (1.0 + step) / (10.0 + step))
+        average = jax.tree.map(lambda a, p: a * rate + p * (1 - rate), average, params)
+        return params, average, state, parts
+
+    compiled = fast_jit(train_step, donate_argnums=(0, 1, 2))
+    average = jax.tree.map(jnp.array, params)
+    state = optimiser.init(params)
+    poses = jnp.asarray(poses)
+    sums: dict[str, float] = {}
+    for step in range(steps):
+        params, average, state, parts = compiled(params, average, state, poses, jnp.int32(step))
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0.0) + float(value)
+        if report is not None and (step + 1) % report_every == 0:
+            report(step + 1, {k: v / report_every for k, v in sums.items()}, average)
+            sums = {}
+    return average
+
+
+def pose_prior(poses: np.ndarray, count: int = 20000, seed: int = 0) -> dict[str, np.ndarray]:
+    """Returns a Gaussian over plausible poses, as the fit's prior.
+
+    Args:
+      poses: [N, 22, 3] axis-angle from `load_poses`.
+      count: random poses that it is estimated from.
+      seed: of those.
+
+    Returns:
+      "mean" [63] and "whiten" [63, 63], float32: whiten @ (pose - mean) of the axis-angle of joints
+      1 to 21 (radians) has unit covariance.
+    """
+    matrices = sample_rotations(jax.random.key(seed), jnp.asarray(poses), count)
+    vectors = np.asarray(rotation.matrix_to_axis_angle(matrices[:, 1:])).reshape(count, -1)
+    mean = vectors.mean(0)
+    covariance = np.cov(vectors.T.astype(np.float64)) + 0.03**2 * np.eye(len(mean))
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance))
+    return {"mean": mean.astype(np.float32), "whiten": whiten.astype(np.float32)}
