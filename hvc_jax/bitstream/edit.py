@@ -79,9 +79,7 @@ def stream_schema(header: Header, tables: CodingTables) -> Schema:
       BitstreamError: when the header names a schema that does not exist.
     """
     try:
-        return (
-            builtin_schema(header.schema) if header.schema else Schema.from_json(tables.schema_json)
-        )
+        return builtin_schema(header.schema) if header.schema else tables.schema
     except ValueError as error:
         raise BitstreamError(str(error)) from error
 

@@ -7,26 +7,14 @@ Imports no jax.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Protocol
 
 import numpy as np
 
 from hvc_jax.entropy import tokens
+from hvc_jax.entropy.slots import Schema
 
 TOTAL_BITS = 16
 TOTAL = 1 << TOTAL_BITS
-
-
-class SchemaLike(Protocol):
-    """What tables need to know of a `hvc_jax.bitstream.schema.Schema`."""
-
-    @property
-    def dynamic(self) -> Sequence[Any]:
-        """Slots with `name`, `index`, `step` and `predictor`."""
-
-    def to_json(self) -> str:
-        """Returns the schema as text."""
 
 
 def pmf_to_frequencies(pmf: np.ndarray) -> np.ndarray:
@@ -53,16 +41,16 @@ class CodingTables:
     """Everything that turns a schema's numbers into symbols with probabilities.
 
     Attributes:
-      schema_json: the schema they were made for, as `Schema.to_json` writes it.
+      schema: what they were made for.
       frequencies: [scales, tokens] int32, rows sum to 65536, in order of growing scale.
     """
 
-    schema_json: str
+    schema: Schema
     frequencies: np.ndarray
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Returns the tables as named integer arrays, to be stored with a model."""
-        text = np.frombuffer(self.schema_json.encode(), np.uint8)
+        text = np.frombuffer(self.schema.to_json().encode(), np.uint8)
         return {"schema": text.astype(np.int32), "frequencies": self.frequencies}
 
     @classmethod
@@ -81,15 +69,15 @@ class CodingTables:
             raise ValueError("not coding tables: frequencies have the wrong shape or a zero")
         if (frequencies.sum(-1) != TOTAL).any():
             raise ValueError(f"not coding tables: frequencies do not sum to {TOTAL}")
-        return cls(text, frequencies)
+        return cls(Schema.from_json(text), frequencies)
 
 
-def default_tables(schema: SchemaLike) -> CodingTables:
+def default_tables(schema: Schema) -> CodingTables:
     """Returns generic tables with which any schema can be coded before any were fitted."""
-    return CodingTables(schema.to_json(), _geometric_rows())
+    return CodingTables(schema, _geometric_rows())
 
 
-def fit_tables(schema: SchemaLike, tracks: list[np.ndarray]) -> CodingTables:
+def fit_tables(schema: Schema, tracks: list[np.ndarray]) -> CodingTables:
     """Returns tables learned from `tracks`, each [T, size] float vectors of consecutive frames."""
     del tracks
     return default_tables(schema)
