@@ -58,15 +58,15 @@ def model_config(size: str) -> ConfigDict:
             picture of 384x384).
     """
     widths = {
-        "tiny": dict(widths=(24, 32, 48), blocks=1, thin=4),
-        "small": dict(widths=(40, 64, 96), blocks=1, thin=6),
-        "base": dict(widths=(64, 96, 160), blocks=2, thin=8),
+        "tiny": dict(widths=(16, 32, 48), blocks=1),
+        "small": dict(widths=(48, 80, 128), blocks=1),
+        "base": dict(widths=(80, 144, 224), blocks=2),
     }
     if size not in widths:
         raise ValueError(f"no model size {size!r}; use one of {', '.join(widths)}")
     model = ConfigDict()
     model.size = size
-    model.update(widths[size])  # channels at 1/4, 1/8 and 1/16 of the picture; at full size: thin
+    model.update(widths[size])  # channels at 1/4, 1/8 and 1/16 of the picture
     return model
 
 
