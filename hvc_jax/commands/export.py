@@ -1,0 +1,47 @@
+"""`hvc export`: turns a training run into a model file."""
+
+import argparse
+from pathlib import Path
+
+_EXAMPLE = """\
+example:
+  hvc export --workdir runs/a --out model.safetensors
+  hvc encode clip.mp4 clip.hvc --model model.safetensors
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    parser = subparsers.add_parser(
+        "export",
+        help="turn a checkpoint into a model file that the codec opens",
+        description="Writes the mean parameters of a run's newest checkpoint as float16, with "
+        "coding tables fitted to its training clips.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--workdir", required=True, type=Path, help="that of hvc train")
+    parser.add_argument("--out", required=True, type=Path, help="the .safetensors file to write")
+    parser.add_argument("--clips", type=int, default=64, help="clips to fit tables on, at most")
+    parser.add_argument("--frames", type=int, default=256, help="frames of each, at most")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exports and says what was written."""
+    from hvc_jax.commands.output import check_output
+
+    if arguments.out.suffix != ".safetensors":
+        raise ValueError(f"{arguments.out}: name a file that ends in .safetensors")
+    check_output(arguments.out)
+    from hvc_jax.training.exporting import export_run
+
+    export = export_run(
+        arguments.workdir,
+        arguments.out,
+        most_clips=arguments.clips,
+        most_frames=arguments.frames,
+    )
+    size = export.path.stat().st_size
+    print(f"{export.path}: {export.variant} model {export.model_id.hex()}, {size / 1e6:.1f} MB")
+    return 0
