@@ -94,7 +94,10 @@ def load_body(path: str | None = None) -> Body:
     if path is not None:
         raise NotImplementedError("only the open body can be loaded so far")
     with np.load(open_body_path(), allow_pickle=False) as file:
-        return _from_open_body({key: file[key] for key in file.files})
+        raw = {key: file[key] for key in file.files}
+    # The result is kept: under a trace its arrays must be constants, not tracers of that trace.
+    with jax.ensure_compile_time_eval():
+        return _from_open_body(raw)
 
 
 def make_body(
