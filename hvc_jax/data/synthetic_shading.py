@@ -1,0 +1,216 @@
+"""Colours and light of the visible points of a synthetic person, in numpy on covered pixels only.
+
+rest position, normal, material -> albedo (skin, face, hair, fabrics) -> light -> RGB
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hvc_jax.data.synthetic_look import Fabric, Look
+from hvc_jax.data.synthetic_mesh import hair_region, lower_region, smoothstep, upper_region
+
+_EYE = np.array([0.031, 0.73])
+
+
+class Light(NamedTuple):
+    """A main light, a weak second one, and light from the surroundings.
+
+    Attributes:
+      direction: `[2, 3]` unit vectors towards the lights.
+      color: `[2, 3]` RGB.
+      sky: `[3]` RGB from above; `ground`: `[3]` from below.
+    """
+
+    direction: np.ndarray
+    color: np.ndarray
+    sky: np.ndarray
+    ground: np.ndarray
+
+
+def random_light(rng: np.random.Generator) -> Light:
+    """Returns random lights from above and the front, mostly."""
+    main = np.array([rng.normal(0, 0.9), rng.uniform(0.1, 1.2), rng.uniform(0.3, 1.4)])
+    second = np.array([-main[0] + rng.normal(0, 0.3), rng.uniform(-0.2, 0.8), rng.uniform(-0.4, 1)])
+    direction = np.stack([main, second])
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    warmth = rng.uniform(-0.12, 0.12)
+    tint = np.array([1 + warmth, 1.0, 1 - warmth])
+    strength = rng.uniform(0.45, 0.85)
+    ambient = rng.uniform(0.3, 0.6)
+    return Light(
+        direction=direction.astype(np.float32),
+        color=np.stack([strength * tint, rng.uniform(0, 0.3) * tint[::-1]]),
+        sky=ambient * rng.uniform(0.9, 1.1, 3),
+        ground=ambient * rng.uniform(0.4, 0.8) * rng.uniform(0.9, 1.1, 3),
+    )
+
+
+def _waves(points: np.ndarray, waves: np.ndarray) -> np.ndarray:
+    """Returns the mean of sinusoids `[N]` in about [-1, 1]."""
+    return np.sin(points @ waves[:, :3].T + waves[:, 3]).mean(1) * 1.4
+
+
+def fabric_color(points: np.ndarray, fabric: Fabric) -> np.ndarray:
+    """Returns the albedo `[N, 3]` of a fabric at rest positions `[N, 3]`."""
+    base, first, second = fabric.colors.astype(np.float32)
+    color = np.broadcast_to(base, points.shape)
+    folds = _waves(points, fabric.waves[:4])
+    if fabric.pattern != "plain":
+        cosine, sine = np.cos(fabric.angle), np.sin(fabric.angle)
+        a = (cosine * points[:, 0] + sine * points[:, 1]) * fabric.scale
+        b = (-sine * points[:, 0] + cosine * points[:, 1]) * fabric.scale
+        if fabric.pattern == "stripes":
+            share = smoothstep(np.sin(2 * np.pi * a), -0.15, 0.15)
+        elif fabric.pattern == "checks":
+            share = 0.5 * (
+                smoothstep(np.sin(2 * np.pi * a), -0.1, 0.1)
+                + smoothstep(np.sin(2 * np.pi * b), -0.1, 0.1)
+            )
+        elif fabric.pattern == "dots":
+            row = np.sin(2 * np.pi * a) * np.sin(2 * np.pi * b)
+            share = smoothstep(row, 0.45, 0.65)
+        elif fabric.pattern == "print":
+            share = smoothstep(_waves(points * np.float32(1.0), fabric.waves[1:6]), 0.0, 0.12)
+            patches = smoothstep(_waves(points[:, ::-1], fabric.waves[:3]), 0.2, 0.3)
+            color = color + patches[:, None] * (second - color)
+        else:
+            share = 0.5 + 0.5 * _waves(points * 4, fabric.waves[4:])
+        color = color + share[:, None] * (first - color)
+    grain = _waves(points * 3, fabric.waves[4:])
+    return color * (1 + 0.35 * fabric.wrinkles * folds + 0.06 * grain)[:, None]
+
+
+def _mix(color: np.ndarray, share: np.ndarray, other: np.ndarray) -> None:
+    """Blends `other` into `color` `[N, 3]` in place."""
+    color += share[:, None].astype(np.float32) * (other - color)
+
+
+def _face(color: np.ndarray, p: np.ndarray, look: Look) -> None:
+    """Paints lips, brows, lids, beard and spectacles on head points (in place)."""
+    x, y, z = np.abs(p[:, 0]), p[:, 1], p[:, 2]
+    front = smoothstep(z, 0.09, 0.11)
+    blush = np.exp(-(((x - 0.04) / 0.02) ** 2) - ((y - 0.69) / 0.02) ** 2)
+    _mix(color, 0.25 * blush * front, look.lips)
+    beard = smoothstep(0.675 - y + 0.6 * np.clip(0.03 - x, -0.05, 0.0), -0.012, 0.012)
+    beard = np.maximum(beard, smoothstep(x, 0.055, 0.06) * (y < 0.715)) * (y < 0.72)
+    lip_area = ((x / 0.03) ** 2 + ((y - 0.655) / 0.012) ** 2) < 1
+    _mix(color, look.beard * beard * (z > 0.03) * ~lip_area * (y > 0.6), look.hair)
+    mouth = (x / 0.0265) ** 2 + ((y - 0.655 - 0.002 * np.cos(x * 150)) / 0.0105) ** 2
+    _mix(color, 0.85 * front * smoothstep(1.15 - mouth, 0.0, 0.3), look.lips)
+    seam = np.exp(-(((y - 0.6555) / 0.0013) ** 2)) * (x < 0.024)
+    _mix(color, 0.6 * front * seam, 0.35 * look.lips)
+    arch = 0.7535 - 2.5 * (x - 0.028) ** 2
+    brow = np.exp(-(((y - arch) / 0.0042) ** 2)) * smoothstep(x, 0.008, 0.014)
+    brow = brow * smoothstep(0.053 - x, 0.0, 0.008)
+    _mix(color, look.brows * 0.9 * front * brow, 0.6 * look.hair)
+    socket = np.exp(-(((x - _EYE[0]) / 0.019) ** 2) - ((y - _EYE[1] - 0.004) / 0.011) ** 2)
+    _mix(color, 0.35 * front * socket, 0.45 * look.skin)
+    lash = np.exp(-(((x - _EYE[0]) / 0.015) ** 2)) * np.exp(
+        -(((y - 0.7365 + 9 * (x - _EYE[0]) ** 2) / 0.0022) ** 2)
+    )
+    _mix(color, 0.7 * front * lash, 0.2 * look.hair)
+    nostril = np.exp(-(((x - 0.008) / 0.004) ** 2) - ((y - 0.6805) / 0.003) ** 2)
+    _mix(color, 0.5 * front * nostril, 0.3 * look.skin)
+    if look.glasses:
+        radius = np.sqrt(((x - 0.033) / 0.026) ** 2 + ((y - 0.729) / 0.02) ** 2)
+        rim = np.exp(-(((radius - 1) / 0.1) ** 2)) + (
+            np.exp(-(((y - 0.735) / 0.002) ** 2)) * ((x < 0.009) | (x > 0.058))
+        )
+        _mix(color, np.clip(rim, 0, 1) * (z > 0.04) * (y > 0.69), 0.15 * look.shoes)
+
+
+def albedo(p: np.ndarray, part: np.ndarray, material: np.ndarray, look: Look) -> np.ndarray:
+    """Returns the colour `[N, 3]` of visible points before light.
+
+    Args:
+      p: `[N, 3]` rest positions.
+      part: `[N]` part of the body, numbered as in the open body (1 head, 10 eyes, 11 mouth).
+      material: `[N]` 0 body, 1 skirt, 2 hair.
+      look: Appearance.
+    """
+    fine = _waves(p, look.waves)
+    color = np.empty_like(p)
+    color[:] = look.skin
+    color *= (1 + 0.03 * fine)[:, None]
+    head = np.flatnonzero((part == 1) & (material == 0))
+    if len(head):
+        face = color[head]
+        _face(face, p[head], look)
+        strands = 1 + 0.25 * np.sin(p[head, 0] * 900 + 6 * fine[head])
+        _mix(face, hair_region(p[head], look), look.hair * strands[:, None].astype(np.float32))
+        color[head] = face
+    eyes = np.flatnonzero(part == 10)
+    if len(eyes):
+        radius = np.hypot(np.abs(p[eyes, 0]) - _EYE[0], p[eyes, 1] - _EYE[1])
+        eye = np.full((len(eyes), 3), 0.88, np.float32)
+        _mix(eye, smoothstep(0.0068 - radius, 0.0, 0.001), look.iris)
+        _mix(eye, smoothstep(0.003 - radius, 0.0, 0.0008), np.full(3, 0.02))
+        color[eyes] = eye
+    color[part == 11] = (0.25, 0.08, 0.08)
+    trunk = np.flatnonzero((part != 1) & (part < 10) & (material == 0))
+    if len(trunk):
+        color[trunk] = _clothes(color[trunk], p[trunk], part[trunk], look)
+    skirt = np.flatnonzero(material == 1)
+    if len(skirt):
+        color[skirt] = fabric_color(p[skirt], look.lower)
+    hair = np.flatnonzero(material == 2)
+    if len(hair):
+        angle = np.arctan2(p[hair, 0], p[hair, 2] - 0.035)
+        strands = 1 + 0.3 * np.sin(angle * 60 + 3 * fine[hair])
+        color[hair] = look.hair * strands[:, None]
+    return color
+
+
+def _clothes(color: np.ndarray, p: np.ndarray, part: np.ndarray, look: Look) -> np.ndarray:
+    """Returns `color` with shoes, lower and upper garments over it."""
+    shoe = (part >= 8) & (part <= 9) & (p[:, 1] < -0.92)
+    color[shoe] = look.shoes
+    lower = lower_region(p, look)
+    _mix(color, lower, fabric_color(p, look.lower))
+    upper = upper_region(p, look)
+    _mix(color, upper, fabric_color(p, look.upper))
+    x, y, z = np.abs(p[:, 0]), p[:, 1], p[:, 2]
+    if look.opening:
+        share = np.clip((y - 0.0) / 0.55, 0, 1)
+        width = look.opening * (0.4 + 0.9 * share)
+        gap = smoothstep(width - x, -0.002, 0.002) * (z > 0) * (y < look.neckline) * (x < 0.15)
+        _mix(color, gap * (y > -0.1), fabric_color(p, look.inner))
+        lapel = np.exp(-(((x - width - 0.003) / 0.004) ** 2)) * (z > 0) * upper
+        _mix(color, 0.5 * lapel, 0.4 * look.upper.colors[0])
+        if look.tie:
+            tie = (x < 0.012 + 0.035 * np.clip(0.5 - y, 0, 0.5)) & (z > 0) & (y > 0.05) & (y < 0.53)
+            _mix(color, 0.95 * tie, look.lower.colors[1])
+    if look.logo is not None:
+        cx, cy, half_x, half_y = look.logo
+        box = (np.abs(p[:, 0] - cx) < half_x) & (np.abs(y - cy) < half_y) & (z > 0) & (upper > 0.5)
+        text = np.sin(p[:, 0] * 170 + 2) * np.sin(y * 140) + np.sin(p[:, 0] * 77) > 0
+        _mix(color, 0.9 * (box & text), look.upper.colors[2])
+    hem = np.exp(-(((y - look.waist) / 0.004) ** 2)) * (x < 0.25) * (look.skirt is None)
+    return color * (1 - 0.35 * hem - 0.2 * np.exp(-(((x - look.sleeve) / 0.004) ** 2)))[:, None]
+
+
+def shade(color: np.ndarray, normal: np.ndarray, gloss: np.ndarray, light: Light) -> np.ndarray:
+    """Returns lit RGB `[N, 3]` of albedo `color` under `light`.
+
+    Lambert with a soft terminator (wrap 0.25), hemisphere ambient, Blinn highlight for a viewer
+    on +z, and a little darkening where the surface turns away, which stands in for contact
+    shadows.
+
+    Args:
+      color: `[N, 3]` albedo in [0, 1].
+      normal: `[N, 3]` unit normals, camera space (+z to the viewer).
+      gloss: `[N]` strength of the highlight.
+      light: Lights.
+    """
+    up = (0.5 + 0.5 * normal[:, 1])[:, None]
+    total = light.ground + up * (light.sky - light.ground)
+    total = total * (0.72 + 0.28 * np.clip(normal[:, 2], 0, 1))[:, None]
+    shine = np.zeros(len(color), np.float32)
+    for direction, strength in zip(light.direction, light.color, strict=True):
+        lambert = np.clip((normal @ direction + 0.25) / 1.25, 0, None)
+        total = total + lambert[:, None] * strength
+        half = direction + np.array([0, 0, 1], np.float32)
+        half = half / np.linalg.norm(half)
+        shine += np.clip(normal @ half, 0, 1) ** 24 * strength.mean()
+    return color * total + (gloss * shine)[:, None]
