@@ -73,8 +73,8 @@ def decode(payload: bytes, height: int, width: int) -> np.ndarray:
     try:
         context = av.CodecContext.create("libdav1d", "r")
         context.thread_count = 1
-        # A hostile picture must not make the decoder ask for gigabytes.
-        context.options = {"max_pixels": str(coded[0] * coded[1])}
+        # A hostile picture must not ask for gigabytes; decoders need a margin around the picture.
+        context.options = {"max_pixels": str((coded[0] + 128) * (coded[1] + 128))}
         frames = context.decode(av.Packet(payload)) + context.decode(None)
     except (av.FFmpegError, ValueError) as error:
         raise KeyPictureError(f"The AV1 key picture is damaged ({error}).") from error

@@ -100,8 +100,8 @@ def decode(payload: bytes, height: int, width: int) -> np.ndarray:
     stream = b"".join(b"\x00\x00\x00\x01" + u for u in _unpack(payload, coded_width, coded_height))
     context = av.CodecContext.create("vvc", "r")
     context.thread_count = 1
-    # A hostile picture must not make the decoder ask for gigabytes.
-    context.options = {"max_pixels": str(coded_height * coded_width)}
+    # A hostile picture must not ask for gigabytes; decoders need a margin around the picture.
+    context.options = {"max_pixels": str((coded_height + 128) * (coded_width + 128))}
     try:
         frames = context.decode(av.Packet(stream)) + context.decode(None)
     except (av.FFmpegError, ValueError) as error:
