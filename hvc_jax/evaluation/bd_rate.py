@@ -1,0 +1,104 @@
+"""BD-rate: the mean rate difference of two codecs at equal quality, with its range stated.
+
+Curves are log10(rate) over quality by Akima's (or PCHIP's) piecewise cubics, integrated over the
+qualities that both reach. Two curves that share no quality have no BD-rate, and none is given.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
+
+
+class BdRateError(ValueError):
+    """Two curves cannot be compared; one sentence with the reason."""
+
+
+class BdRate(NamedTuple):
+    """A BD-rate and where it holds.
+
+    Attributes:
+        percent: mean rate of the tested codec against the anchor, minus 1, in percent;
+            negative is a saving.
+        low: lowest quality that both reach, in the metric's own unit.
+        high: highest.
+        overlap: (high - low) over the union of both quality ranges, 0 to 1.
+    """
+
+    percent: float
+    low: float
+    high: float
+    overlap: float
+
+
+def bd_rate(
+    anchor_rates: Sequence[float],
+    anchor_scores: Sequence[float],
+    rates: Sequence[float],
+    scores: Sequence[float],
+    higher_is_better: bool = True,
+    method: str = "akima",
+    min_overlap: float = 0.0,
+) -> BdRate:
+    """Returns the BD-rate of a codec against an anchor.
+
+    Bjontegaard, VCEG-M33 (2001); Akima interpolation as in Herglotz et al., "Beyond
+    Bjontegaard", 2022.
+
+    Args:
+        anchor_rates: rates of the anchor, in any unit, all above 0.
+        anchor_scores: its quality at those rates.
+        rates: rates of the tested codec in the same unit.
+        scores: its quality.
+        higher_is_better: False for LPIPS, DISTS and other distances.
+        method: "akima" or "pchip".
+        min_overlap: least share of the qualities that both must reach.
+
+    Raises:
+        BdRateError: fewer than three points (two for pchip), a quality that does not rise with
+            the rate, or too little overlap.
+    """
+    anchor = _curve(anchor_rates, anchor_scores, higher_is_better, method, "the anchor")
+    tested = _curve(rates, scores, higher_is_better, method, "the tested codec")
+    low = max(anchor[0][0], tested[0][0])
+    high = min(anchor[0][-1], tested[0][-1])
+    union = max(anchor[0][-1], tested[0][-1]) - min(anchor[0][0], tested[0][0])
+    overlap = max(high - low, 0) / union
+    sign = 1 if higher_is_better else -1
+    ends = [sorted(sign * c[0][i] for i in (0, -1)) for c in (anchor, tested)]
+    if high <= low or overlap < min_overlap:
+        raise BdRateError(
+            f"The anchor's scores {ends[0][0]:.4g} to {ends[0][1]:.4g} and the tested codec's "
+            f"{ends[1][0]:.4g} to {ends[1][1]:.4g} overlap by {overlap:.0%}; "
+            "code more rates so that the curves meet."
+        )
+    interpolate = Akima1DInterpolator if method == "akima" else PchipInterpolator
+    difference = interpolate(*tested).integrate(low, high) - interpolate(*anchor).integrate(
+        low, high
+    )
+    percent = (10 ** float(difference / (high - low)) - 1) * 100
+    first, last = sorted((sign * low, sign * high))
+    return BdRate(percent, first, last, overlap)
+
+
+def _curve(
+    rates: Sequence[float], scores: Sequence[float], higher: bool, method: str, who: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (rising quality, log10 of the rate) of a curve, checked."""
+    if method not in ("akima", "pchip"):
+        raise BdRateError(f"Interpolation {method!r} is unknown; use akima or pchip.")
+    rate, score = np.asarray(rates, float), np.asarray(scores, float)
+    least = 3 if method == "akima" else 2
+    if rate.shape != score.shape or rate.ndim != 1 or rate.size < least:
+        raise BdRateError(f"The curve of {who} needs {least} or more (rate, score) points.")
+    if not (np.isfinite(rate).all() and np.isfinite(score).all() and (rate > 0).all()):
+        raise BdRateError(f"The curve of {who} has a rate or score that is no positive number.")
+    order = np.argsort(rate)
+    quality = (score if higher else -score)[order]
+    if (np.diff(quality) <= 0).any():
+        raise BdRateError(
+            f"The quality of {who} does not rise with every step in rate, so rates at equal "
+            "quality are not defined; leave the worse points out."
+        )
+    return quality, np.log10(rate[order])
