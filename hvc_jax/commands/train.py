@@ -30,9 +30,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Trains to the end or to SIGTERM; exit status 0 in both cases."""
+    from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.training.config import load_config
     from hvc_jax.training.loop import train
 
+    keep_compiled_programs()
     config = load_config(arguments.config, arguments.overrides)
     _, done = train(config, arguments.workdir)
     if not done:

@@ -6,7 +6,9 @@ probed once per process and left out where it fails. Other back ends never get i
 """
 
 import functools
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -49,3 +51,22 @@ def fast_jit(function: Callable[..., Any], **keywords: Any) -> Any:
     if options is not None:
         keywords.setdefault("compiler_options", options)
     return jax.jit(function, **keywords)
+
+
+def keep_compiled_programs() -> None:
+    """Makes later processes reuse what this one compiles, which takes a model many seconds.
+
+    Programs are kept in `$XDG_CACHE_HOME/hvc_jax` (by default ~/.cache/hvc_jax), unless jax was
+    told another folder. Call it before anything is compiled. Does nothing where the folder cannot
+    be written.
+    """
+    if jax.config.jax_compilation_cache_dir:
+        return
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(root) / "hvc_jax"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
