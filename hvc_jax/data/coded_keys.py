@@ -9,21 +9,18 @@ split.
 import io
 import json
 import os
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import av
-import imageio_ffmpeg
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 from PIL import Image
 from tqdm import tqdm
 
 from hvc_jax.data.frames import FrameDataset
-from hvc_jax.ops.color import rgb_to_yuv420, yuv420_to_rgb
+from hvc_jax.keyframes import encode_pictures
 
 QPS = (22, 27, 32, 37, 42, 47, 52)
 
@@ -40,25 +37,9 @@ class CodedKey(NamedTuple):
     qp: int
 
 
-def vvc_intra(pictures: np.ndarray, qp: int) -> np.ndarray:
-    """Returns `pictures` (uint8 `[N, H, W, 3]`) after VVC intra coding at `qp`, preset "fast"."""
-    height, width = pictures.shape[1:3]
-    raw = b"".join(
-        plane.astype("<u2").tobytes() for picture in pictures for plane in rgb_to_yuv420(picture)
-    )
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "rawvideo"]
-    command += ["-pix_fmt", "yuv420p10le", "-s", f"{width}x{height}", "-r", "25", "-i", "-"]
-    command += ["-c:v", "libvvenc", "-preset", "fast", "-qp", str(qp), "-qpa", "0", "-g", "1"]
-    command += ["-threads", "1", "-vvenc-params", "intraperiod=1", "-f", "vvc", "-"]
-    stream = subprocess.run(command, input=raw, stdout=subprocess.PIPE, check=True).stdout
-    with av.open(io.BytesIO(stream), format="vvc") as container:
-        frames = [frame.to_ndarray() for frame in container.decode(video=0)]
-    half = width // 2
-    out = []
-    for frame in frames:
-        chroma = frame[height:].reshape(2, height // 2, half)
-        out.append(yuv420_to_rgb(frame[:height], chroma[0], chroma[1]))
-    return np.stack(out)
+def intra_coded(pictures: np.ndarray, qp: int) -> np.ndarray:
+    """Returns `pictures` (uint8 `[N, H, W, 3]`) after intra coding at `qp` (VVC, else AV1)."""
+    return np.stack(encode_pictures(list(pictures), qp, preset="fast"))
 
 
 def plan(
@@ -92,7 +73,7 @@ def build(
     qps_per_key: int = 3,
     qps: Sequence[int] = QPS,
     seed: int = 0,
-    coder: PictureCoder = vvc_intra,
+    coder: PictureCoder = intra_coded,
 ) -> Path:
     """Codes key pictures of `dataset` and returns the ArrayRecord file that holds them.
 
@@ -153,7 +134,7 @@ class CodedKeys:
         if not self._path.exists():
             raise FileNotFoundError(
                 f"{dataset.directory} has no coded key pictures for '{dataset.split}': "
-                "run hvc data code-keys on it"
+                "run hvc data keys on it"
             )
         self._reader: ArrayRecordReader | None = None
         self.by_clip: dict[int, list[CodedKey]] = defaultdict(list)

@@ -103,3 +103,9 @@ class FrameDataset:
                 raise ValueError(f"{path} has shape {vectors.shape}, the clip needs {wanted}")
             self._bodies[clip] = vectors
         return self._bodies[clip]
+
+
+def split_names(directory: str | Path) -> list[str]:
+    """Returns the names of the splits of a built data set that have clips."""
+    index = json.loads((find_directory(directory) / CLIP_INDEX).read_text())
+    return [name for name, clips in index["splits"].items() if clips]

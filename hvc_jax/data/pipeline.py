@@ -19,6 +19,7 @@ from hvc_jax.body.params import BODY_VECTOR_SIZE
 from hvc_jax.data.augment import apply_view, random_view, view_body
 from hvc_jax.data.coded_keys import CodedKeys
 from hvc_jax.data.frames import FrameDataset
+from hvc_jax.data.sources import parse_sources, resolve
 
 Batch = dict[str, np.ndarray]
 
@@ -93,24 +94,6 @@ class Mixture:
         return self._sources[int(np.searchsorted(self._edges, draw, side="right"))][index]
 
 
-def parse_sources(text: str) -> list[tuple[str, float]]:
-    """Returns (path, weight) pairs of a string such as "a/human_clips:3,b/synthetic_humans:1".
-
-    Raises:
-      ValueError: A weight is not a positive number.
-    """
-    sources = []
-    for part in text.split(","):
-        path, colon, weight = part.strip().rpartition(":")
-        try:
-            sources.append((path, float(weight)) if colon else (weight, 1.0))
-        except ValueError:
-            sources.append((part.strip(), 1.0))
-        if not sources[-1][1] > 0:
-            raise ValueError(f"'{part}' in data.path: the weight must be above 0")
-    return sources
-
-
 def batches(
     config: Any,
     batch_size: int,
@@ -124,7 +107,8 @@ def batches(
 
     Args:
       config: A mapping with
-        `path`: "<path>" or "<path>:<weight>,<path>:<weight>" of built data sets;
+        `path`: "<path>" or "<path>:<weight>,<path>:<weight>" of built data sets or folders of
+          videos; "synthetic" or nothing: people rendered on first use;
         `size`: side of the pictures in pixels, reached by area averaging;
         `max_gap`: most frames between key and target, 0 for any in the clip;
         `key_qps`: (lowest, highest) QP of the coded keys taken;
@@ -142,8 +126,11 @@ def batches(
       before the target), `key_body`, `target_body`, `previous_body` float32 `[B, 188]` (zeros
       where no body is known).
     """
-    sources = parse_sources(config["path"])
-    pairs = [Pairs(path, config, seed + 7919 * i, split) for i, (path, _) in enumerate(sources)]
+    sources = parse_sources(config.get("path", ""))
+    pairs = [
+        Pairs(str(resolve(path, config, split)), config, seed + 7919 * i, split)
+        for i, (path, _) in enumerate(sources)
+    ]
     mixed = pairs[0] if len(pairs) == 1 else Mixture(pairs, [w for _, w in sources], seed)
     first = start_step * batch_size * process_count + process_index
     numbers = grain.MapDataset.range(first, _ENDLESS, process_count)

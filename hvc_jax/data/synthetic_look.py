@@ -109,7 +109,7 @@ def random_color(rng: np.random.Generator) -> np.ndarray:
     elif kind < 0.5:
         saturation, value = rng.uniform(0, 0.12), rng.uniform(0.6, 0.97)
     else:
-        saturation, value = rng.uniform(0.25, 0.95), rng.uniform(0.2, 0.95)
+        saturation, value = rng.uniform(0.2, 0.85), rng.uniform(0.15, 0.85)
     return np.array(colorsys.hsv_to_rgb(hue, saturation, value))
 
 

@@ -93,9 +93,10 @@ def _face(color: np.ndarray, p: np.ndarray, look: Look) -> None:
     blush = np.exp(-(((x - 0.04) / 0.02) ** 2) - ((y - 0.69) / 0.02) ** 2)
     _mix(color, 0.25 * blush * front, look.lips)
     beard = smoothstep(0.675 - y + 0.6 * np.clip(0.03 - x, -0.05, 0.0), -0.012, 0.012)
-    beard = np.maximum(beard, smoothstep(x, 0.055, 0.06) * (y < 0.715)) * (y < 0.72)
+    side = smoothstep(x, 0.05, 0.066) * smoothstep(0.712 - y, 0.0, 0.015)
+    beard = np.maximum(beard, side) * smoothstep(z, 0.03, 0.055)
     lip_area = ((x / 0.03) ** 2 + ((y - 0.655) / 0.012) ** 2) < 1
-    _mix(color, look.beard * beard * (z > 0.03) * ~lip_area * (y > 0.6), look.hair)
+    _mix(color, look.beard * beard * ~lip_area * (y > 0.6), look.hair)
     mouth = (x / 0.0265) ** 2 + ((y - 0.655 - 0.002 * np.cos(x * 150)) / 0.0105) ** 2
     _mix(color, 0.85 * front * smoothstep(1.15 - mouth, 0.0, 0.3), look.lips)
     seam = np.exp(-(((y - 0.6555) / 0.0013) ** 2)) * (x < 0.024)
@@ -137,7 +138,7 @@ def albedo(p: np.ndarray, part: np.ndarray, material: np.ndarray, look: Look) ->
     if len(head):
         face = color[head]
         _face(face, p[head], look)
-        strands = 1 + 0.25 * np.sin(p[head, 0] * 900 + 6 * fine[head])
+        strands = 1 + 0.16 * np.sin(p[head, 0] * 2100 + 2 * fine[head]) + 0.12 * fine[head]
         _mix(face, hair_region(p[head], look), look.hair * strands[:, None].astype(np.float32))
         color[head] = face
     eyes = np.flatnonzero(part == 10)
@@ -148,7 +149,8 @@ def albedo(p: np.ndarray, part: np.ndarray, material: np.ndarray, look: Look) ->
         _mix(eye, smoothstep(0.003 - radius, 0.0, 0.0008), np.full(3, 0.02))
         color[eyes] = eye
     color[part == 11] = (0.25, 0.08, 0.08)
-    trunk = np.flatnonzero((part != 1) & (part < 10) & (material == 0))
+    # The neck belongs to the head; a collar crosses the border between the parts.
+    trunk = np.flatnonzero((p[:, 1] < 0.615) & (part < 10) & (material == 0))
     if len(trunk):
         color[trunk] = _clothes(color[trunk], p[trunk], part[trunk], look)
     skirt = np.flatnonzero(material == 1)
@@ -157,7 +159,7 @@ def albedo(p: np.ndarray, part: np.ndarray, material: np.ndarray, look: Look) ->
     hair = np.flatnonzero(material == 2)
     if len(hair):
         angle = np.arctan2(p[hair, 0], p[hair, 2] - 0.035)
-        strands = 1 + 0.3 * np.sin(angle * 60 + 3 * fine[hair])
+        strands = 1 + 0.2 * np.sin(angle * 140 + 2 * fine[hair]) + 0.12 * fine[hair]
         color[hair] = look.hair * strands[:, None]
     return color
 

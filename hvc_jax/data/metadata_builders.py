@@ -1,0 +1,170 @@
+"""Builders of the sets the literature reports on, from their published lists and the users' videos.
+
+The lists of TED-talks and TaiChiHD (Siarohin et al., MRAA, CVPR 2021) name chunks of longer
+videos: which file, which frames, which box. The videos themselves are not published with them.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from hvc_jax.data.builders import FrameBuilder, HumanClips, SourceClip, split_of, videos_in
+from hvc_jax.data.clips import ClipError, iter_frames, probe
+
+
+class Chunk(NamedTuple):
+    """One row of a metadata csv.
+
+    Attributes:
+      video: Name of the video without its ending.
+      split: "train" or "test".
+      start: First frame; `end`: frame after the last, in frames of the video.
+      box: (left, top, right, bottom) in pixels of a video of `height` rows.
+      height: Rows of the video the box refers to, 0 where the list does not say.
+    """
+
+    video: str
+    split: str
+    start: int
+    end: int
+    box: tuple[float, float, float, float]
+    height: int
+
+
+def _column(row: dict[str, str], path: Path, *names: str, default: str | None = None) -> str:
+    for name in names:
+        if row.get(name):
+            return row[name]
+    if default is None:
+        raise ValueError(f"{path} has no column {' or '.join(names)}; is it a metadata csv?")
+    return default
+
+
+def read_metadata(path: str | Path) -> list[Chunk]:
+    """Returns the rows of an MRAA-style metadata csv.
+
+    Columns: `video_id`, `start`, `end`, `bbox` ("left-top-right-bottom"), `height` or `video_size`
+    optional, `partition` or `split` optional ("train", "test").
+
+    Raises:
+      ValueError: A column is missing or a row is damaged; the message names the row.
+    """
+    path = Path(path)
+    chunks = []
+    with open(path, newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), 2):
+            try:
+                box = [float(v) for v in _column(row, path, "bbox").split("-")]
+                if len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]:
+                    raise ValueError("bbox is not left-top-right-bottom")
+                video = _column(row, path, "video_id")
+                chunk = Chunk(
+                    video=video,
+                    split=_column(row, path, "partition", "split", default=split_of(video)),
+                    start=int(float(_column(row, path, "start"))),
+                    end=int(float(_column(row, path, "end"))),
+                    box=tuple(box),
+                    height=int(float(_column(row, path, "height", default="0"))),
+                )
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
+            if chunk.end - chunk.start >= 2:
+                chunks.append(chunk)
+    if not chunks:
+        raise ValueError(f"{path} lists no chunk of two or more frames")
+    return chunks
+
+
+class MetadataBuilder(FrameBuilder, skip_registration=True):
+    """Chunks cut out of longer videos by a metadata csv.
+
+    Args:
+      source: Folder of the videos, named `<video_id>.<ending>`.
+      metadata: The csv.
+      data_dir: Where the data set goes.
+      size: Side of the stored frames in pixels.
+      fit: "crop" or "pad", for boxes that are not square.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str | Path,
+        metadata: str | Path,
+        data_dir: str | Path,
+        size: int = 256,
+        fit: str = "crop",
+        **kwargs: Any,
+    ):
+        self.source, self.metadata, self.fit = Path(source), Path(metadata), fit
+        super().__init__(data_dir=data_dir, size=size, **kwargs)
+
+    def clip_splits(self) -> dict[str, Sequence[SourceClip]]:
+        """Returns the chunks whose video is there; the others are named once."""
+        files = {path.stem: path for path in videos_in(self.source)}
+        self._boxes: dict[str, Chunk] = {}
+        splits: dict[str, list[SourceClip]] = defaultdict(list)
+        missing = set()
+        for chunk in read_metadata(self.metadata):
+            if chunk.video not in files:
+                missing.add(chunk.video)
+                continue
+            name = f"{chunk.video}#{chunk.start:06d}#{chunk.end:06d}"
+            split = "validation" if chunk.split.startswith(("test", "val")) else "train"
+            self._boxes[name] = chunk
+            splits[split].append(
+                SourceClip(name, files[chunk.video], chunk.start, chunk.end - chunk.start)
+            )
+        if missing:
+            shown = ", ".join(sorted(missing)[:5])
+            print(f"{len(missing)} videos of {self.metadata} are not in {self.source}: {shown} ...")
+        if not splits:
+            raise ValueError(f"{self.source} holds none of the videos that {self.metadata} lists")
+        return splits
+
+    def read(self, clip: SourceClip) -> tuple[np.ndarray, str, np.ndarray | None]:
+        """Returns the boxed frames of a chunk."""
+        chunk = self._boxes[clip.name]
+        frames, cut = [], None
+        for picture in iter_frames(clip.path, size=None, start=clip.start, frames=clip.frames):
+            if cut is None:
+                scale = picture.shape[0] / chunk.height if chunk.height else 1.0
+                cut = _square(tuple(scale * v for v in chunk.box), self.fit)
+            image = Image.fromarray(picture).crop(cut)
+            method = Image.Resampling.LANCZOS
+            frames.append(np.asarray(image.resize((self.size, self.size), method)))
+        if not frames:
+            raise ClipError(f"{clip.path} ends before frame {clip.start}; is it the right video?")
+        return np.stack(frames), str(probe(clip.path).fps), None
+
+
+def _square(box: tuple[float, float, float, float], fit: str) -> tuple[int, int, int, int]:
+    """Returns the square within ("crop") or around ("pad") a box, in whole pixels, same centre."""
+    left, top, right, bottom = box
+    choose = min if fit == "crop" else max
+    half = choose(right - left, bottom - top) / 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return round(x - half), round(y - half), round(x + half), round(y + half)
+
+
+class TedTalks(MetadataBuilder):
+    """TED-talks (MRAA): upper bodies of speakers, 384 x 384 as published."""
+
+    name = "ted_talks"
+
+
+class TaichiHd(MetadataBuilder):
+    """TaiChiHD (FOMM, MRAA): full bodies, 256 or 512 pixels as published."""
+
+    name = "taichi_hd"
+
+
+class UbcFashion(HumanClips):
+    """UBC Fashion (DwNet): models on a white ground; one file a clip, split by folder name."""
+
+    name = "ubc_fashion"
