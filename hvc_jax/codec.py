@@ -24,6 +24,7 @@ from hvc_jax.bitstream.container import (
     key_unit,
     motion_group,
 )
+from hvc_jax.bitstream.edit import stream_schema
 from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.header import Header
 from hvc_jax.bitstream.streams import QUANTISER_ONE, VectorDecoder, VectorEncoder
@@ -224,7 +225,8 @@ class Codec:
             )
         check_side("the stream's height", header.height)
         check_side("the stream's width", header.width)
-        vectors = VectorDecoder(export.tables.schema, export.tables, header.quantiser)
+        schema = stream_schema(header, export.tables)
+        vectors = VectorDecoder(schema, export.tables, header.quantiser)
         picture = features = key_latent = None
         done = 0
         for unit in reader.units():

@@ -27,6 +27,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "output", type=Path, help="video file (.mp4, .mkv), or a folder for PNG pictures"
     )
     parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
+    parser.add_argument(
+        "--each", action="store_true", help="a folder per stream, even for a single one"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object per stream")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
@@ -38,9 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.commands.output import check_output
 
     inputs, output = arguments.input, arguments.output
+    each = arguments.each or len(inputs) > 1
     video = bool(output.suffix) and not output.is_dir()
-    if video and len(inputs) > 1:
+    if video and each:
         raise ValueError(f"{output}: several streams need a folder; name one, as decoded/")
+    if each and len({path.stem for path in inputs}) < len(inputs):
+        raise ValueError(f"{output}: two streams have the same name; decode them one by one")
     if video:
         check_output(output, inputs=tuple(inputs))
     for path in inputs:
@@ -50,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.codec import Codec
     from hvc_jax.commands.model_files import export_of_stream
 
-    if len(inputs) > 1:
+    if each:
         output.mkdir(exist_ok=True)
     codecs: dict[bytes, Codec] = {}
     for path in inputs:
@@ -59,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             if header.model_id not in codecs:
                 export = export_of_stream(header, path, arguments.model)
                 codecs[header.model_id] = Codec(export)
-            target = output / path.stem if len(inputs) > 1 else output
+            target = output / path.stem if each else output
             clock = Clock(codecs[header.model_id].decode(reader))
             frames = _progress(clock, header.frame_count, arguments.quiet)
             count = _write(target, frames, header.fps, video)
