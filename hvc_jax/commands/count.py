@@ -1,0 +1,86 @@
+"""`hvc count`: multiply-accumulates and parameters of a model, by module."""
+
+import argparse
+from typing import Any
+
+_EXAMPLE = """\
+example:
+  hvc count --config configs/semantic.py:size=base --side 384
+
+Analysis runs for every frame in the encoder, the reference once for every key frame in the
+decoder, synthesis for every frame in the decoder. Convolutions and matrix products are counted,
+the rasteriser and element-wise work are not.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    from hvc_jax.training.config import add_config_options
+
+    parser = subparsers.add_parser(
+        "count",
+        help="multiply-accumulates and parameters of a model, by module",
+        description="Counts multiply-accumulates and parameters by module.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_config_options(parser)
+    parser.add_argument("--side", type=int, default=384, help="of the picture, pixels")
+    parser.add_argument("--depth", type=int, default=1, help="levels of modules to show (1)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the table."""
+    from hvc_jax.training.config import load_config
+
+    config = load_config(arguments.config, arguments.overrides)
+    print("\n".join(table(config.model, arguments.side, arguments.depth)))
+    return 0
+
+
+def table(model_config: Any, side: int, depth: int) -> list[str]:
+    """The lines of the table.
+
+    Args:
+        model_config: `config.model`.
+        side: Rows and columns of the picture.
+        depth: Levels of modules to show.
+    """
+    import jax
+    import jax.numpy as jnp
+    from ml_collections import FrozenConfigDict
+
+    from hvc_jax.body.params import BODY_VECTOR_SIZE
+    from hvc_jax.models.codec_model import CodecModel
+    from hvc_jax.models.count import group, multiply_accumulates, parameter_counts
+
+    model = CodecModel(FrozenConfigDict(model_config))
+    picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    body = jax.ShapeDtypeStruct((1, BODY_VECTOR_SIZE), jnp.float32)
+    names = ("key", "target", "previous")
+    batch = {name: picture for name in names} | {f"{name}_body": body for name in names}
+    rngs = {name: jax.random.key(0) for name in ("params", "noise")}
+    variables = jax.eval_shape(lambda b: model.init(rngs, b, train=False), batch)
+
+    def method(name: str) -> Any:
+        return lambda variables, *rest: model.apply(variables, *rest, method=name)
+
+    latent = jax.eval_shape(method("analyse"), variables, picture, body)
+    features = jax.eval_shape(method("reference"), variables, picture)
+    parts = {
+        "analyse, encoder, every frame": ("analyse", picture, body),
+        "reference, decoder, every key frame": ("reference", picture),
+        "synthesise, decoder, every frame": ("synthesise", features, latent, latent),
+    }
+    lines = [f"{side}x{side} pixels{'GMAC':>40}"]
+    for title, (name, *arguments) in parts.items():
+        counts = multiply_accumulates(method(name), variables, *arguments)
+        lines.append(f"{title:<44}{sum(counts.values()) / 1e9:>9.3f}")
+        for path, count in sorted(group(counts, depth).items()):
+            lines.append(f"  {path or '(no module)':<42}{count / 1e9:>9.3f}")
+    sizes = parameter_counts(variables["params"])
+    lines.append(f"{'parameters':<44}{sum(sizes.values()):>9,}")
+    for path, count in sorted(group(sizes, depth).items()):
+        lines.append(f"  {path:<42}{count:>9,}")
+    return lines
