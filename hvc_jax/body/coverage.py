@@ -16,6 +16,8 @@ perspective-correct barycentric coordinates, and their signs are right for trian
 plane w = 0 as well. No clipping is needed.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -29,48 +31,49 @@ def pixel_coordinates(screen: jax.Array, height: int, width: int) -> tuple[jax.A
     return x, y
 
 
-def _edge_records(x, y, w, faces, perspective):
-    """Returns per edge (origin x, origin y, dx, dy, constant, order), each [B, F, 3].
-
-    E(p) = dx (py - oy) - dy (px - ox) + c. Both triangles at an edge build it from the same end
-    point in the same order (lower vertex id first), so they see exactly opposite values and no
-    pixel on the edge is lost or drawn twice.
-    """
-    start, end = faces[:, jnp.array([1, 2, 0])], faces[:, jnp.array([2, 0, 1])]
-    low, high = jnp.minimum(start, end), jnp.maximum(start, end)
-    order = jnp.where(start < end, 1.0, -1.0)
-    if not perspective:
-        ox, oy = x[:, low], y[:, low]
-        return ox, oy, x[:, high] - ox, y[:, high] - oy, jnp.zeros_like(ox), order
-    wa, wb = w[:, low], w[:, high]
-    xa, ya, xb, yb = x[:, low] * wa, y[:, low] * wa, x[:, high] * wb, y[:, high] * wb
-    zero = jnp.zeros_like(xa)
-    # Line through both points: normal (ya wb - yb wa, wa xb - wb xa, xa yb - xb ya).
-    return zero, zero, wa * xb - wb * xa, yb * wa - ya * wb, xa * yb - xb * ya, order
+def pick(values: jax.Array, index: jax.Array) -> jax.Array:
+    """Returns `values[index]` for indices known to be in range (no bounds masks)."""
+    return values.at[index].get(mode="promise_in_bounds")
 
 
-def _bounds(x, y, w, faces, height, width, perspective, near):
+def _bounds(x, y, depth, faces, height, width, perspective, near, cull):
     """Returns first column and row, number of columns and of candidates, all int32 [B, F]."""
-    tx, ty, tw = x[:, faces], y[:, faces], w[:, faces]
-    low_x, high_x = tx.min(-1), tx.max(-1)
-    low_y, high_y = ty.min(-1), ty.max(-1)
-    finite = jnp.isfinite(low_x + high_x + low_y + high_y + tw.sum(-1))
+    tx, ty = [x[:, faces[:, k]] for k in range(3)], [y[:, faces[:, k]] for k in range(3)]
+    low_x, high_x = _least(tx), _most(tx)
+    low_y, high_y = _least(ty), _most(ty)
+    usable = jnp.isfinite(low_x + high_x + low_y + high_y)
     if perspective:
-        ahead = tw > near
-        crossing = ahead.any(-1) & ~ahead.all(-1)
-        finite &= ahead.any(-1)
+        tz = [depth[:, faces[:, k]] for k in range(3)]
+        crossing = (_least(tz) <= near) | (_least(tz) <= 0)
+        usable &= jnp.isfinite(_least(tz) + _most(tz)) & (_most(tz) > max(near, 0.0))
         low_x, low_y = jnp.where(crossing, 0.0, low_x), jnp.where(crossing, 0.0, low_y)
         high_x = jnp.where(crossing, width - 1.0, high_x)
         high_y = jnp.where(crossing, height - 1.0, high_y)
+    if cull:
+        area = (tx[1] - tx[0]) * (ty[2] - ty[0]) - (ty[1] - ty[0]) * (tx[2] - tx[0])
+        if perspective:
+            area = area * tz[0] * tz[1] * tz[2]
+        usable &= area < 0
     left = jnp.ceil(jnp.clip(low_x, 0, width)).astype(jnp.int32)
     right = jnp.floor(jnp.clip(high_x, -1, width - 1)).astype(jnp.int32)
     top = jnp.ceil(jnp.clip(low_y, 0, height)).astype(jnp.int32)
     bottom = jnp.floor(jnp.clip(high_y, -1, height - 1)).astype(jnp.int32)
     columns = jnp.maximum(right - left + 1, 0)
     rows = jnp.maximum(bottom - top + 1, 0)
-    return left, top, columns, jnp.where(finite, columns * rows, 0)
+    return left, top, columns, jnp.where(usable, columns * rows, 0)
 
 
+def _least(parts):
+    return jnp.minimum(jnp.minimum(parts[0], parts[1]), parts[2])
+
+
+def _most(parts):
+    return jnp.maximum(jnp.maximum(parts[0], parts[1]), parts[2])
+
+
+@functools.partial(
+    jax.jit, static_argnames=("height", "width", "perspective", "near", "cull", "chunk")
+)
 def nearest_triangle(
     screen: jax.Array,
     faces: jax.Array,
@@ -101,36 +104,18 @@ def nearest_triangle(
         of a batch must stay below 2^31 pixels.
     """
     screen = jax.lax.stop_gradient(screen)
-    batch, count = screen.shape[0], faces.shape[0]
+    batch, count, vertices = screen.shape[0], faces.shape[0], screen.shape[1]
     x, y = pixel_coordinates(screen, height, width)
     depth = screen[..., 2]
-    w = depth if perspective else jnp.ones_like(depth)
-    left, top, columns, number = _bounds(x, y, w, faces, height, width, perspective, near)
-    ox, oy, dx, dy, constant, order = _edge_records(x, y, w, faces, perspective)
-    # Twice the signed area (its homogeneous form); its sign turns all edges to inside-positive.
-    if perspective:
-        third = faces[:, 0]
-        area = w[:, third] * (
-            dx[..., 0] * y[:, third] - dy[..., 0] * x[:, third] + constant[..., 0]
-        )
-    else:
-        third = faces[:, 0]
-        area = dx[..., 0] * (y[:, third] - oy[..., 0]) - dy[..., 0] * (x[:, third] - ox[..., 0])
-    area = area * order[:, 0]
-    number = jnp.where((area < 0) if cull else (area != 0), number, 0)
-    turn = jnp.sign(area)[..., None] * order
-    record = jnp.stack(
-        [*jnp.moveaxis(jnp.stack([ox, oy, dx, dy, constant, turn], -1), -2, 0)], axis=-2
-    ).reshape(batch * count, 18)
-    record = jnp.concatenate([record, depth[:, faces].reshape(batch * count, 3)], axis=-1)
-    frame = jnp.arange(batch, dtype=jnp.int32)[:, None]
-    place = jnp.stack([left, top, jnp.maximum(columns, 1), jnp.broadcast_to(frame, left.shape)], -1)
-    place = place.reshape(batch * count, 4)
+    bounds = _bounds(x, y, depth, faces, height, width, perspective, near, cull)
+    left, top, columns, number = (value.reshape(-1) for value in bounds)
+    x, y, depth = x.reshape(-1), y.reshape(-1), depth.reshape(-1)
+    corner_of = faces.reshape(-1)
 
-    number = number.reshape(-1)
     ends = jnp.cumsum(number)
     starts = ends - number
     total = ends[-1]
+    pixels = batch * height * width
     length = batch * (chunk or min(max(height * width // 4, 2048), 16384))
     ids = jnp.arange(batch * count, dtype=jnp.int32)
     # Triangles without candidates are sent past the end, where the scatter drops them.
@@ -143,48 +128,75 @@ def nearest_triangle(
         marks = marks.at[slot].max(ids, mode="drop")
         triangle = jax.lax.cummax(marks)
         position = first + jnp.arange(length, dtype=jnp.int32)
-        offset = position - starts[triangle]
-        where = place[triangle]
-        row = offset // where[:, 2]
-        px, py = where[:, 0] + offset - row * where[:, 2], where[:, 1] + row
-        values = record[triangle]
-        inside, z = _test(values, px, py)
+        offset = position - pick(starts, triangle)
+        stride = jnp.maximum(pick(columns, triangle), 1)
+        row = offset // stride
+        px, py = pick(left, triangle) + offset - row * stride, pick(top, triangle) + row
+        frame = triangle // count
+        face = 3 * (triangle - frame * count)
+        corners = [pick(corner_of, face + k) + frame * vertices for k in range(3)]
+        inside, z = _test(
+            [pick(x, c) for c in corners],
+            [pick(y, c) for c in corners],
+            [pick(depth, c) for c in corners],
+            corners,
+            px.astype(jnp.float32),
+            py.astype(jnp.float32),
+            perspective,
+        )
         if perspective:
             inside &= z >= near
         inside &= position < total
-        pixel = jnp.where(inside, (where[:, 3] * height + py) * width + px, batch * height * width)
+        pixel = jnp.where(inside, (frame * height + py) * width + px, pixels)
         nearer = zbuffer.at[pixel].min(z, mode="drop")
-        wins = inside & (z == nearer.at[pixel].get(mode="clip"))
+        wins = inside & (z == pick(nearer, jnp.minimum(pixel, pixels - 1)))
         seen = jnp.where(nearer < zbuffer, EMPTY, seen)
-        pixel = jnp.where(wins, pixel, batch * height * width)
-        seen = seen.at[pixel].min(triangle, mode="drop")
+        seen = seen.at[jnp.where(wins, pixel, pixels)].min(face // 3, mode="drop")
         return first + length, triangle[-1], nearer, seen
 
     state = (
         jnp.int32(0),
         jnp.int32(0),
-        jnp.full(batch * height * width, jnp.inf, jnp.float32),
-        jnp.full(batch * height * width, EMPTY, jnp.int32),
+        jnp.full(pixels, jnp.inf, jnp.float32),
+        jnp.full(pixels, EMPTY, jnp.int32),
     )
     _, _, _, seen = jax.lax.while_loop(lambda s: s[0] < total, body, state)
-    seen = seen.reshape(batch, height, width)
-    return jnp.where(seen == EMPTY, -1, seen - frame[:, :, None] * count)
+    return jnp.where(seen == EMPTY, -1, seen).reshape(batch, height, width)
 
 
-def _test(values, px, py):
-    """Returns whether candidates lie in their triangles, and their depths, both [N]."""
-    fx, fy = px.astype(jnp.float32), py.astype(jnp.float32)
-    inside = jnp.ones(px.shape, bool)
-    weights = []
-    for e in range(3):
-        ox, oy, dx, dy, constant, turn = (values[:, 6 * e + k] for k in range(6))
-        value = turn * (dx * (fy - oy) - dy * (fx - ox) + constant)
+def _test(x, y, depth, corners, px, py, perspective):
+    """Returns whether candidates lie in their triangles, and their depths, both [N].
+
+    Both triangles at an edge compute its function from the same end point in the same order
+    (lower vertex id first), so they see exactly opposite values and no pixel on the edge is lost
+    or drawn twice.
+    """
+    values, rises, runs = [], [], []
+    for i, j in ((1, 2), (2, 0), (0, 1)):
+        swap = corners[i] > corners[j]
+        xa, ya = jnp.where(swap, x[j], x[i]), jnp.where(swap, y[j], y[i])
+        xb, yb = jnp.where(swap, x[i], x[j]), jnp.where(swap, y[i], y[j])
+        if perspective:
+            wa = jnp.where(swap, depth[j], depth[i])
+            wb = jnp.where(swap, depth[i], depth[j])
+            xa, ya, xb, yb = (xa - px) * wa, (ya - py) * wa, (xb - px) * wb, (yb - py) * wb
+            # Direction of the line in the picture; its end points may lie behind the camera.
+            dx, dy = xb * wa - xa * wb, yb * wa - ya * wb
+            value = xa * yb - ya * xb
+        else:
+            dx, dy = xb - xa, yb - ya
+            value = dx * (py - ya) - dy * (px - xa)
+        turn = jnp.where(swap, -1.0, 1.0)
+        values.append(turn * value)
+        runs.append(turn * dx)
+        rises.append(turn * dy)
+    total = values[0] + values[1] + values[2]
+    turn = jnp.sign(total)
+    inside = total != 0
+    for value, dx, dy in zip(values, runs, rises, strict=True):
+        value, dx, dy = turn * value, turn * dx, turn * dy
         # Top-left rule: with the inside on the positive side, a left edge has its direction's dy
         # negative (up the picture), a top edge dy = 0 and dx positive.
-        sx, sy = turn * dx, turn * dy
-        owns = (sy < 0) | ((sy == 0) & (sx > 0))
-        inside &= (value > 0) | ((value == 0) & owns)
-        weights.append(value)
-    total = weights[0] + weights[1] + weights[2]
-    z = sum(weights[e] * values[:, 18 + e] for e in range(3)) / jnp.where(total > 0, total, 1.0)
-    return inside & (total > 0), z
+        inside &= (value > 0) | ((value == 0) & ((dy < 0) | ((dy == 0) & (dx > 0))))
+    z = sum(v * d for v, d in zip(values, depth, strict=True)) / jnp.where(total == 0, 1.0, total)
+    return inside, z

@@ -7,12 +7,13 @@ Ids are constants to the gradient; barycentrics, depth and interpolated attribut
 gradients with respect to vertex positions and attributes away from silhouettes.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from hvc_jax.body.coverage import nearest_triangle, pixel_coordinates
+from hvc_jax.body.coverage import nearest_triangle, pick, pixel_coordinates
 
 
 class Fragments(NamedTuple):
@@ -55,6 +56,7 @@ def pixel_grid(height: int, width: int) -> jax.Array:
     return jnp.stack(jnp.meshgrid(u, v), axis=-1)
 
 
+@functools.partial(jax.jit, static_argnames=("height", "width", "perspective", "near", "cull"))
 def rasterize(
     screen: jax.Array,
     faces: jax.Array,
@@ -80,29 +82,26 @@ def rasterize(
         screen, faces, height, width, perspective=perspective, near=near, cull=cull
     )
     seen = triangle >= 0
-    corners = faces[jnp.maximum(triangle, 0)]
-    at = _take(screen, corners)
-    x, y = pixel_coordinates(at, height, width)
-    z = at[..., 2]
-    px = jnp.arange(width, dtype=jnp.float32)
-    py = jnp.arange(height, dtype=jnp.float32)[:, None]
+    corners = _corners(triangle, faces)
+    columns, rows = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)
+    x, y = pixel_coordinates(screen, height, width)
     # Relative to the pixel, where products are small and cancel little.
-    rx, ry = x - px[..., None], y - py[..., None]
-    w = z if perspective else jnp.ones_like(z)
-    weights = jnp.stack(
-        [
-            (rx[..., j] * ry[..., k] - rx[..., k] * ry[..., j]) * w[..., j] * w[..., k]
-            for j, k in ((1, 2), (2, 0), (0, 1))
-        ],
-        axis=-1,
-    )
-    total = weights.sum(-1, keepdims=True)
-    usable = seen[..., None] & (total != 0)
-    barycentric = jnp.where(usable, weights / jnp.where(usable, total, 1.0), 0.0)
-    depth = jnp.where(seen, jnp.sum(barycentric * z, axis=-1), jnp.inf)
-    return Fragments(triangle, barycentric, depth)
+    rx = [at - columns for at in _take(x, corners)]
+    ry = [at - rows[:, None] for at in _take(y, corners)]
+    rz = _take(screen[..., 2], corners)
+    weights = []
+    for j, k in ((1, 2), (2, 0), (0, 1)):
+        area = rx[j] * ry[k] - rx[k] * ry[j]
+        weights.append(area * rz[j] * rz[k] if perspective else area)
+    total = weights[0] + weights[1] + weights[2]
+    usable = seen & (total != 0)
+    inverse = jnp.where(usable, 1 / jnp.where(usable, total, 1.0), 0.0)
+    weights = [w * inverse for w in weights]
+    depth = jnp.where(seen, sum(w * z for w, z in zip(weights, rz, strict=True)), jnp.inf)
+    return Fragments(triangle, jnp.stack(weights, axis=-1), depth)
 
 
+@jax.jit
 def interpolate(fragments: Fragments, faces: jax.Array, attributes: jax.Array) -> jax.Array:
     """Returns vertex attributes at pixels, [B, H, W, C]; 0 where nothing is seen.
 
@@ -111,12 +110,14 @@ def interpolate(fragments: Fragments, faces: jax.Array, attributes: jax.Array) -
       faces: [F, 3] int32.
       attributes: [B, V, C], or [V, C] shared by the batch.
     """
-    corners = faces[jnp.maximum(fragments.triangle, 0)]
     if attributes.ndim == 2:
-        values = attributes[corners]
-    else:
-        values = _take(attributes, corners)
-    return jnp.sum(values * fragments.barycentric[..., None], axis=-2)
+        attributes = jnp.broadcast_to(attributes, (fragments.triangle.shape[0], *attributes.shape))
+    corners = _corners(fragments.triangle, faces)
+    channels = [
+        _blend(_take(attributes[..., c], corners), fragments.barycentric)
+        for c in range(attributes.shape[-1])
+    ]
+    return jnp.stack(channels, axis=-1)
 
 
 def labels(fragments: Fragments, faces: jax.Array, vertex_labels: jax.Array) -> jax.Array:
@@ -148,6 +149,7 @@ def vertex_normals(vertices: jax.Array, faces: jax.Array) -> jax.Array:
     return total * jax.lax.rsqrt(jnp.maximum(square, 1e-20))
 
 
+@functools.partial(jax.jit, static_argnames=("height", "width"))
 def motion_field(
     key_screen: jax.Array,
     target_screen: jax.Array,
@@ -177,15 +179,17 @@ def motion_field(
         key_fragments = rasterize(key_screen, faces, height, width, cull=True)
     target = rasterize(target_screen, faces, height, width, cull=True)
     seen = target.triangle >= 0
-    corners = faces[jnp.maximum(target.triangle, 0)]
-    at = _take(key_screen, corners)
-    place = jnp.sum(at * target.barycentric[..., None], axis=-2)
-    grid = jnp.where(seen[..., None], place[..., :2], pixel_grid(height, width))
-    edge_a, edge_b = at[..., 1, :2] - at[..., 0, :2], at[..., 2, :2] - at[..., 0, :2]
-    area = edge_a[..., 0] * edge_b[..., 1] - edge_a[..., 1] * edge_b[..., 0]
-    x, y = pixel_coordinates(jax.lax.stop_gradient(place), height, width)
-    lit = _lit(jax.lax.stop_gradient(key_fragments.depth), x, y, place[..., 2], bias)
-    inside = (jnp.abs(place[..., :2]) <= 1).all(-1)
+    corners = _corners(target.triangle, faces)
+    at = [_take(key_screen[..., c], corners) for c in range(3)]
+    u, v, depth = (_blend(values, target.barycentric) for values in at)
+    area = (at[0][1] - at[0][0]) * (at[1][2] - at[1][0]) - (at[1][1] - at[1][0]) * (
+        at[0][2] - at[0][0]
+    )
+    place = jnp.stack([u, v], axis=-1)
+    grid = jnp.where(seen[..., None], place, pixel_grid(height, width))
+    x, y = pixel_coordinates(place, height, width)
+    lit = _lit(key_fragments.depth, x, y, depth, bias)
+    inside = (jnp.abs(u) <= 1) & (jnp.abs(v) <= 1)
     visible = jnp.where(seen & inside & (area < 0), lit, 0.0)
     return MotionField(
         grid=grid,
@@ -198,25 +202,39 @@ def motion_field(
 
 def _lit(depth_map, x, y, depth, bias):
     """Returns [B, H, W] in [0, 1]: share of the four pixels around (x, y) not in front by bias."""
-    height, width = depth_map.shape[1:]
+    depth_map, x, y, depth = jax.lax.stop_gradient((depth_map, x, y, depth))
+    batch, height, width = depth_map.shape
+    x, y = jnp.clip(x, -1, width), jnp.clip(y, -1, height)
     x0, y0 = jnp.floor(x), jnp.floor(y)
     fx, fy = x - x0, y - y0
-    flat = depth_map.reshape(depth_map.shape[0], -1)
+    base = (jnp.arange(batch, dtype=jnp.int32) * height)[:, None, None]
+    flat = depth_map.reshape(-1)
     total = jnp.zeros_like(x)
     for step_y, weight_y in ((0, 1 - fy), (1, fy)):
+        row = jnp.clip(y0 + step_y, 0, height - 1).astype(jnp.int32)
         for step_x, weight_x in ((0, 1 - fx), (1, fx)):
             column = jnp.clip(x0 + step_x, 0, width - 1).astype(jnp.int32)
-            row = jnp.clip(y0 + step_y, 0, height - 1).astype(jnp.int32)
-            index = (row * width + column).reshape(flat.shape)
-            front = jnp.take_along_axis(flat, index, axis=1).reshape(x.shape)
+            front = pick(flat, (base + row) * width + column)
             # A ramp of one bias, not a step: half-hidden pixels near contours stay soft.
             total += weight_x * weight_y * jnp.clip(2 - (depth - front) / bias, 0, 1)
     return total
 
 
-def _take(values: jax.Array, index: jax.Array) -> jax.Array:
-    """Returns rows of `values` [B, V, C] at `index` [B, ...] as [B, ..., C]."""
-    batch, count = values.shape[:2]
-    # One flat gather: batched gathers are slow on a CPU.
-    base = (jnp.arange(batch, dtype=index.dtype) * count).reshape(-1, *[1] * (index.ndim - 1))
-    return values.reshape(batch * count, -1)[index + base]
+def _corners(triangle: jax.Array, faces: jax.Array) -> list[jax.Array]:
+    """Returns the three vertex ids [B, H, W] of the triangle seen at each pixel (0 for none)."""
+    flat = faces.reshape(-1)
+    first = 3 * jnp.maximum(triangle, 0)
+    return [pick(flat, first + k) for k in range(3)]
+
+
+def _take(values: jax.Array, corners: list[jax.Array]) -> list[jax.Array]:
+    """Returns one scalar per vertex, `values` [B, V], at three corners, each [B, H, W]."""
+    batch, count = values.shape
+    # Flat gathers of single numbers: gathers of batched or short rows are slow on a CPU.
+    base = (jnp.arange(batch, dtype=jnp.int32) * count)[:, None, None]
+    flat = values.reshape(-1)
+    return [pick(flat, corner + base) for corner in corners]
+
+
+def _blend(values: list[jax.Array], barycentric: jax.Array) -> jax.Array:
+    return sum(value * barycentric[..., k] for k, value in enumerate(values))
