@@ -27,7 +27,7 @@ from hvc_jax.data.synthetic_background import random_background
 from hvc_jax.data.synthetic_look import Look, random_look
 from hvc_jax.data.synthetic_mesh import dress, dressed_body, face_normals
 from hvc_jax.data.synthetic_motion import random_motion, random_style
-from hvc_jax.data.synthetic_shading import Light, albedo, random_light, shade
+from hvc_jax.data.synthetic_shading import Light, albedo, random_light, shade, smooth_fields
 
 FRAMINGS = {"head": 0.22, "upper": 0.45, "hips": 1.05, "knees": 1.35, "full": 1.95}
 """Height of the visible part of the person below the top of the head, metres, about."""
@@ -56,6 +56,7 @@ class Scene(NamedTuple):
 
     Attributes:
       look: Appearance; `rest`: `[V', 3]` dressed rest mesh.
+      fields: `[V', 6]`, see `smooth_fields`.
       light: Lights.
       background: uint8 `[S, S, 3]`.
       shadow: (dx, dy, blur, strength) of the shadow on the background, shares of the picture;
@@ -66,6 +67,7 @@ class Scene(NamedTuple):
 
     look: Look
     rest: np.ndarray
+    fields: np.ndarray
     light: Light
     background: np.ndarray
     shadow: tuple[float, float, float, float]
@@ -88,6 +90,7 @@ def random_scene(rng: np.random.Generator, canvas: int) -> Scene:
     return Scene(
         look=look,
         rest=dress(look),
+        fields=smooth_fields(dressed_body().rest, look),
         light=light,
         background=random_background(rng, canvas),
         shadow=shadow,
@@ -179,14 +182,14 @@ def _draw(
     space = np.stack([screen[:, 0], -screen[:, 1], -screen[:, 2] * camera[0]], axis=1)
     np.nan_to_num(space, copy=False)  # sheets that are not worn; no pixel shows them
     normals = _normal_matrix() @ face_normals(space, mesh.faces)
-    table = np.concatenate([mesh.rest, normals], axis=1)[corners]
-    values = np.einsum("nk,nkc->nc", weights, table)
-    rest, normal = values[:, :3], values[:, 3:]
+    table = np.concatenate([mesh.rest, normals, scene.fields], axis=1)
+    values = sum(weights[:, k, None] * table[corners[:, k]] for k in range(3))
+    rest, normal = values[:, :3], values[:, 3:6]
     normal = normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12)
     parts = np.asarray(_part_ids())
     part = parts[corners[np.arange(len(seen)), weights.argmax(1)]]
     material = mesh.material[seen]
-    color = albedo(rest, part, material, scene.look)
+    color = albedo(rest, values[:, 6:], part, material, scene.look)
     gloss = np.full(len(seen), 0.06, np.float32)
     gloss[(part == 1) | (part >= 4) & (part <= 5)] = 0.14
     gloss[part == 10] = 0.5

@@ -3,6 +3,7 @@
 rest position, normal, material -> albedo (skin, face, hair, fabrics) -> light -> RGB
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -40,45 +41,77 @@ def random_light(rng: np.random.Generator) -> Light:
     ambient = rng.uniform(0.3, 0.6)
     return Light(
         direction=direction.astype(np.float32),
-        color=np.stack([strength * tint, rng.uniform(0, 0.3) * tint[::-1]]),
-        sky=ambient * rng.uniform(0.9, 1.1, 3),
-        ground=ambient * rng.uniform(0.4, 0.8) * rng.uniform(0.9, 1.1, 3),
+        color=np.stack([strength * tint, rng.uniform(0, 0.3) * tint[::-1]]).astype(np.float32),
+        sky=(ambient * rng.uniform(0.9, 1.1, 3)).astype(np.float32),
+        ground=(ambient * rng.uniform(0.4, 0.8) * rng.uniform(0.9, 1.1, 3)).astype(np.float32),
     )
 
 
 def _waves(points: np.ndarray, waves: np.ndarray) -> np.ndarray:
-    """Returns the mean of sinusoids `[N]` in about [-1, 1]."""
-    return np.sin(points @ waves[:, :3].T + waves[:, 3]).mean(1) * 1.4
+    """Returns the mean of sinusoids `[N]`, in about [-1, 1]."""
+    return np.sin(points @ waves[:, :3].T + waves[:, 3]).mean(1) * np.float32(1.4)
 
 
-def fabric_color(points: np.ndarray, fabric: Fabric) -> np.ndarray:
-    """Returns the albedo `[N, 3]` of a fabric at rest positions `[N, 3]`."""
+def smooth_fields(rest: np.ndarray, look: Look) -> np.ndarray:
+    """Returns `[V, 6]`: folds and patches of the upper, lower and inner fabric at rest vertices.
+
+    They vary slowly enough to be interpolated between vertices, which is far cheaper than a sine
+    for every pixel.
+    """
+    rest = np.nan_to_num(rest)
+    fields = []
+    for fabric in (look.upper, look.lower, look.inner):
+        fields += [_waves(rest, fabric.waves[:4]), _waves(rest[:, ::-1], fabric.waves[:3])]
+    return np.stack(fields, axis=1).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=1)
+def _tile() -> np.ndarray:
+    """Returns periodic noise `[256 * 256]` of unit spread, smooth over about 3 cells."""
+    noise = np.random.default_rng(7).normal(size=(256, 256))
+    frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256)[None])
+    smooth = np.fft.ifft2(np.fft.fft2(noise) * np.exp(-((frequency / 0.18) ** 2))).real
+    return (smooth / smooth.std()).astype(np.float32).ravel()
+
+
+def grain(points: np.ndarray, scale: float) -> np.ndarray:
+    """Returns fine noise `[N]` of unit spread at rest positions, `scale` cells a metre."""
+    z = points[:, 2]
+    column = ((points[:, 0] + 0.7 * z + 4) * scale).astype(np.int32) & 255
+    row = ((points[:, 1] + 0.45 * z + 4) * scale).astype(np.int32) & 255
+    return _tile()[row * 256 + column]
+
+
+def fabric_color(points: np.ndarray, fields: np.ndarray, fabric: Fabric) -> np.ndarray:
+    """Returns the albedo `[N, 3]` of a fabric.
+
+    Args:
+      points: `[N, 3]` rest positions.
+      fields: `[N, 2]` this fabric's folds and patches, see `smooth_fields`.
+      fabric: The material.
+    """
     base, first, second = fabric.colors.astype(np.float32)
     color = np.broadcast_to(base, points.shape)
-    folds = _waves(points, fabric.waves[:4])
+    folds, patches = fields[:, 0], fields[:, 1]
     if fabric.pattern != "plain":
-        cosine, sine = np.cos(fabric.angle), np.sin(fabric.angle)
-        a = (cosine * points[:, 0] + sine * points[:, 1]) * fabric.scale
-        b = (-sine * points[:, 0] + cosine * points[:, 1]) * fabric.scale
+        cosine, sine = np.float32(np.cos(fabric.angle)), np.float32(np.sin(fabric.angle))
+        turn = np.float32(2 * np.pi * fabric.scale)
+        a = np.sin((cosine * points[:, 0] + sine * points[:, 1]) * turn)
+        b = np.sin((-sine * points[:, 0] + cosine * points[:, 1]) * turn)
         if fabric.pattern == "stripes":
-            share = smoothstep(np.sin(2 * np.pi * a), -0.15, 0.15)
+            share = smoothstep(a, -0.15, 0.15)
         elif fabric.pattern == "checks":
-            share = 0.5 * (
-                smoothstep(np.sin(2 * np.pi * a), -0.1, 0.1)
-                + smoothstep(np.sin(2 * np.pi * b), -0.1, 0.1)
-            )
+            share = 0.5 * (smoothstep(a, -0.1, 0.1) + smoothstep(b, -0.1, 0.1))
         elif fabric.pattern == "dots":
-            row = np.sin(2 * np.pi * a) * np.sin(2 * np.pi * b)
-            share = smoothstep(row, 0.45, 0.65)
+            share = smoothstep(a * b, 0.45, 0.65)
         elif fabric.pattern == "print":
-            share = smoothstep(_waves(points * np.float32(1.0), fabric.waves[1:6]), 0.0, 0.12)
-            patches = smoothstep(_waves(points[:, ::-1], fabric.waves[:3]), 0.2, 0.3)
-            color = color + patches[:, None] * (second - color)
+            share = smoothstep(folds - 0.5 * patches, 0.0, 0.08)
+            color = color + smoothstep(patches, 0.2, 0.27)[:, None] * (second - color)
         else:
-            share = 0.5 + 0.5 * _waves(points * 4, fabric.waves[4:])
+            share = np.clip(0.5 + 0.4 * grain(points, 6 * fabric.scale), 0, 1)
         color = color + share[:, None] * (first - color)
-    grain = _waves(points * 3, fabric.waves[4:])
-    return color * (1 + 0.35 * fabric.wrinkles * folds + 0.06 * grain)[:, None]
+    fine = grain(points, 420.0)
+    return color * (1 + np.float32(0.35 * fabric.wrinkles) * folds + 0.04 * fine)[:, None]
 
 
 def _mix(color: np.ndarray, share: np.ndarray, other: np.ndarray) -> None:
@@ -121,16 +154,19 @@ def _face(color: np.ndarray, p: np.ndarray, look: Look) -> None:
         _mix(color, np.clip(rim, 0, 1) * (z > 0.04) * (y > 0.69), 0.15 * look.shoes)
 
 
-def albedo(p: np.ndarray, part: np.ndarray, material: np.ndarray, look: Look) -> np.ndarray:
+def albedo(
+    p: np.ndarray, fields: np.ndarray, part: np.ndarray, material: np.ndarray, look: Look
+) -> np.ndarray:
     """Returns the colour `[N, 3]` of visible points before light.
 
     Args:
       p: `[N, 3]` rest positions.
+      fields: `[N, 6]` of `smooth_fields`.
       part: `[N]` part of the body, numbered as in the open body (1 head, 10 eyes, 11 mouth).
       material: `[N]` 0 body, 1 skirt, 2 hair.
       look: Appearance.
     """
-    fine = _waves(p, look.waves)
+    fine = grain(p, 260.0)
     color = np.empty_like(p)
     color[:] = look.skin
     color *= (1 + 0.03 * fine)[:, None]
@@ -152,10 +188,10 @@ def albedo(p: np.ndarray, part: np.ndarray, material: np.ndarray, look: Look) ->
     # The neck belongs to the head; a collar crosses the border between the parts.
     trunk = np.flatnonzero((p[:, 1] < 0.615) & (part < 10) & (material == 0))
     if len(trunk):
-        color[trunk] = _clothes(color[trunk], p[trunk], part[trunk], look)
+        color[trunk] = _clothes(color[trunk], p[trunk], fields[trunk], part[trunk], look)
     skirt = np.flatnonzero(material == 1)
     if len(skirt):
-        color[skirt] = fabric_color(p[skirt], look.lower)
+        color[skirt] = fabric_color(p[skirt], fields[skirt, 2:4], look.lower)
     hair = np.flatnonzero(material == 2)
     if len(hair):
         angle = np.arctan2(p[hair, 0], p[hair, 2] - 0.035)
@@ -164,20 +200,24 @@ def albedo(p: np.ndarray, part: np.ndarray, material: np.ndarray, look: Look) ->
     return color
 
 
-def _clothes(color: np.ndarray, p: np.ndarray, part: np.ndarray, look: Look) -> np.ndarray:
+def _clothes(
+    color: np.ndarray, p: np.ndarray, fields: np.ndarray, part: np.ndarray, look: Look
+) -> np.ndarray:
     """Returns `color` with shoes, lower and upper garments over it."""
     shoe = (part >= 8) & (part <= 9) & (p[:, 1] < -0.92)
     color[shoe] = look.shoes
     lower = lower_region(p, look)
-    _mix(color, lower, fabric_color(p, look.lower))
+    on = np.flatnonzero(lower)
+    color[on] += lower[on, None] * (fabric_color(p[on], fields[on, 2:4], look.lower) - color[on])
     upper = upper_region(p, look)
-    _mix(color, upper, fabric_color(p, look.upper))
+    on = np.flatnonzero(upper)
+    color[on] += upper[on, None] * (fabric_color(p[on], fields[on, :2], look.upper) - color[on])
     x, y, z = np.abs(p[:, 0]), p[:, 1], p[:, 2]
     if look.opening:
         share = np.clip((y - 0.0) / 0.55, 0, 1)
         width = look.opening * (0.4 + 0.9 * share)
         gap = smoothstep(width - x, -0.002, 0.002) * (z > 0) * (y < look.neckline) * (x < 0.15)
-        _mix(color, gap * (y > -0.1), fabric_color(p, look.inner))
+        _mix(color, gap * (y > -0.1), fabric_color(p, fields[:, 4:], look.inner))
         lapel = np.exp(-(((x - width - 0.003) / 0.004) ** 2)) * (z > 0) * upper
         _mix(color, 0.5 * lapel, 0.4 * look.upper.colors[0])
         if look.tie:
@@ -213,6 +253,8 @@ def shade(color: np.ndarray, normal: np.ndarray, gloss: np.ndarray, light: Light
         lambert = np.clip((normal @ direction + 0.25) / 1.25, 0, None)
         total = total + lambert[:, None] * strength
         half = direction + np.array([0, 0, 1], np.float32)
-        half = half / np.linalg.norm(half)
-        shine += np.clip(normal @ half, 0, 1) ** 24 * strength.mean()
+        half /= np.linalg.norm(half)
+        cosine = np.clip(normal @ half, 0, 1) ** 2
+        cosine = cosine * cosine * cosine * cosine  # to the 8th, then the 24th; powers are slow
+        shine += cosine * cosine * cosine * strength.mean()
     return color * total + (gloss * shine)[:, None]
