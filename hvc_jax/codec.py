@@ -29,6 +29,7 @@ from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.header import Header
 from hvc_jax.bitstream.streams import QUANTISER_ONE, VectorDecoder, VectorEncoder
 from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.models.body_estimator import estimate_bodies
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.export import Export
 from hvc_jax.ops.compile import fast_jit
@@ -37,7 +38,7 @@ SIDE_MULTIPLE = 32
 """Sides are multiples of it: the networks work down to 1/32 of the picture."""
 MIN_SIDE, MAX_SIDE = 64, 2048
 
-_CHUNK = 64  # frames that are analysed at once; the body estimate is smoothed inside a chunk
+_CHUNK = 128  # frames that are analysed at once; the body estimate is smoothed inside a chunk
 _BATCH = 8  # frames a network sees at once
 
 
@@ -55,6 +56,7 @@ class EncodeOptions:
       key_codec: "vvc", "av1", or "auto" for the best that this machine writes.
       quantiser: scales the steps of all parameters by quantiser / 64.
       group_frames: frames a MOTION unit; 1 has the lowest delay, more are smaller.
+      effort: 0 to 3, how long bodies are fitted to the keypoints of the clip.
     """
 
     key_qp: int = 32
@@ -62,6 +64,7 @@ class EncodeOptions:
     key_codec: str = "auto"
     quantiser: int = QUANTISER_ONE
     group_frames: int = 256
+    effort: int = 1
 
     def __post_init__(self) -> None:
         if self.key_every < 0:
@@ -197,7 +200,8 @@ class Codec:
         count = 0
         with StreamWriter(output, header) as writer:
             pictures = itertools.chain(head, frames)
-            for picture, body, latent in self._analysed(pictures, (height, width, 3), bodies):
+            analysed = self._analysed(pictures, (height, width, 3), bodies, options.effort)
+            for picture, body, latent in analysed:
                 if count == 0 or (options.key_every and count % options.key_every == 0):
                     _write_groups(writer, vectors.flush())
                     latent = self._write_key(writer, vectors, count, picture, body, options)
@@ -267,6 +271,7 @@ class Codec:
         frames: Iterable[np.ndarray],
         shape: tuple[int, ...],
         bodies: Iterable[np.ndarray] | None,
+        effort: int,
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yields (frame, body vector [188], latent [D]) of every frame, a chunk at a time."""
         bodies = None if bodies is None else iter(bodies)
@@ -275,7 +280,7 @@ class Codec:
                 raise CodecError("the frames of the clip differ in size; scale them to one size")
             pictures = np.stack(chunk)
             if bodies is None:
-                vectors = self._estimate(pictures)
+                vectors = self._estimate(pictures, effort)
             else:
                 vectors = np.array(list(itertools.islice(bodies, len(chunk))), np.float32)
                 if vectors.shape != (len(chunk), BODY_VECTOR_SIZE):
@@ -290,13 +295,12 @@ class Codec:
                 latents = np.asarray(self._analyse(self._variables, *inputs))
                 yield from zip(part, body, latents, strict=False)
 
-    def _estimate(self, pictures: np.ndarray) -> np.ndarray:
+    def _estimate(self, pictures: np.ndarray, effort: int) -> np.ndarray:
         """Body vectors [T, 188] of pictures [T, H, W, 3]; zeros for a model that sends none."""
         if self.export.variant == "implicit":
             return np.zeros((len(pictures), BODY_VECTOR_SIZE), np.float32)
-        from hvc_jax.body.fit import estimate_bodies  # loads the estimator's own network
-
-        return np.asarray(estimate_bodies(pictures), np.float32)
+        bodies, _ = estimate_bodies(pictures, effort)
+        return np.asarray(bodies, np.float32)
 
     def _write_key(
         self,

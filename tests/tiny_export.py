@@ -6,11 +6,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from configs import implicit, semantic
 
 from hvc_jax.entropy.tables import default_tables
 from hvc_jax.models.codec_model import CodecModel, latent_schema
 from hvc_jax.models.export import Export, save_export
+from hvc_jax.training.config import load_config
 
 SIDE = 64
 FPS = Fraction(30000, 1001)
@@ -18,7 +18,7 @@ FPS = Fraction(30000, 1001)
 
 def make_export(folder: Path, variant: str) -> Export:
     """A model of the tiny size with fresh parameters, written to `folder`."""
-    config = {"semantic": semantic, "implicit": implicit}[variant].get_config("size=tiny")
+    config = load_config(f"configs/{variant}.py:size=tiny")
     model = CodecModel(config.model)
     picture, body = jnp.zeros((1, SIDE, SIDE, 3)), jnp.zeros((1, 188)).at[:, 185].set(0.9)
     names = ("key", "target", "previous")

@@ -3,6 +3,10 @@
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hvc_jax.codec import EncodeOptions
 
 _EXAMPLE = """\
 examples:
@@ -52,6 +56,9 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quantiser", type=int, default=64, help="steps of the parameters, in 1/64 (default: 64)"
     )
+    parser.add_argument(
+        "--effort", type=int, choices=range(4), default=1, help="of the body fit (default: 1)"
+    )
     parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
 
 
@@ -68,16 +75,11 @@ def run(arguments: argparse.Namespace) -> int:
     # Only now, so that a wrong path is reported before seconds of loading.
     from tqdm import tqdm
 
-    from hvc_jax.codec import Codec, EncodeOptions, Source, check_side
+    from hvc_jax.codec import Codec, Source, check_side
     from hvc_jax.commands.model_files import export_of_variant
 
     check_side("--size", arguments.size)
-    options = EncodeOptions(
-        key_qp=arguments.key_qp,
-        key_every=arguments.key_every,
-        key_codec=arguments.key_codec,
-        quantiser=arguments.quantiser,
-    )
+    options = options_of(arguments)
     codec = Codec(export_of_variant(arguments.variant, arguments.model))
     source = source_of(clip.width, clip.height, arguments.fit)
     frames = iter_frames(
@@ -101,6 +103,19 @@ def run(arguments: argparse.Namespace) -> int:
         f"{describe_fit(*source)}; {count / seconds:.1f} frames/s"
     )
     return 0
+
+
+def options_of(arguments: argparse.Namespace) -> "EncodeOptions":
+    """The codec's options from those of `add_coding_options`."""
+    from hvc_jax.codec import EncodeOptions
+
+    return EncodeOptions(
+        key_qp=arguments.key_qp,
+        key_every=arguments.key_every,
+        key_codec=arguments.key_codec,
+        quantiser=arguments.quantiser,
+        effort=arguments.effort,
+    )
 
 
 def source_of(width: int, height: int, fit: str) -> tuple[str, int, int]:

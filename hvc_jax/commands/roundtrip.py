@@ -1,6 +1,7 @@
 """Streams decoded back by a process that has nothing but the files, for honest measuring."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+
+from hvc_jax.models.export import MODEL_PATH
 
 
 class RoundtripError(RuntimeError):
@@ -30,28 +33,30 @@ class Decoded(NamedTuple):
 
 
 def decode_in_fresh_process(
-    streams: Sequence[Path], folder: Path, model: Path | None = None
+    streams: Sequence[Path], folder: Path, models: Path | None = None
 ) -> Iterator[Decoded]:
     """Yields the streams as one `hvc decode` finishes them, in order.
 
     Args:
         streams: Files with distinct names.
         folder: An existing folder; the pictures go to `folder`/name/.
-        model: Model file; None lets the header find the shipped one.
+        models: Folder with further models; each stream's header says which one it needs.
 
     Raises:
         RoundtripError: The process failed.
     """
     command = [sys.executable, "-m", "hvc_jax.cli", "decode", "--json", "--quiet"]
-    command += [] if model is None else ["--model", str(model)]
-    # Always a folder of folders, even for a single stream: a stream twice would be one.
     command += ["--each", *map(str, streams), str(folder)]
+    environment = dict(os.environ)
+    if models is not None:
+        environment[MODEL_PATH] = str(models)
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=environment,
     ) as process:
         try:
             for stream, line in zip(streams, process.stdout, strict=False):
