@@ -72,9 +72,10 @@ def _is_user_error(error: Exception) -> bool:
     Ours are the error classes of this package, the operating system's, ValueError (which every
     module raises with one plain sentence for a bad argument) and a missing optional package.
     """
-    return isinstance(error, OSError | ValueError | ImportError) or type(
-        error
-    ).__module__.startswith("hvc_jax")
+    if isinstance(error, ModuleNotFoundError):
+        return not (error.name or "hvc_jax").startswith("hvc_jax")
+    ours = type(error).__module__.startswith("hvc_jax")
+    return ours or isinstance(error, OSError | ValueError)
 
 
 def plain_message(error: Exception) -> str:

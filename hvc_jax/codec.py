@@ -29,7 +29,6 @@ from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.header import Header
 from hvc_jax.bitstream.streams import QUANTISER_ONE, VectorDecoder, VectorEncoder
 from hvc_jax.body.params import BODY_VECTOR_SIZE
-from hvc_jax.models.body_estimator import estimate_bodies
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.export import Export
 from hvc_jax.ops.compile import fast_jit
@@ -37,9 +36,10 @@ from hvc_jax.ops.compile import fast_jit
 SIDE_MULTIPLE = 32
 """Sides are multiples of it: the networks work down to 1/32 of the picture."""
 MIN_SIDE, MAX_SIDE = 64, 2048
+BATCH = 8
+"""Frames that a network sees at once."""
 
 _CHUNK = 128  # frames that are analysed at once; the body estimate is smoothed inside a chunk
-_BATCH = 8  # frames a network sees at once
 
 
 class CodecError(ValueError):
@@ -247,21 +247,21 @@ class Codec:
                     raise BitstreamError(
                         f"frame {done} is missing, frame {group.frame} follows", unit.offset
                     )
-                for latents in _batches(vectors.motion(group), _BATCH):
+                for latents in _batches(vectors.motion(group), BATCH):
                     yield from self._frames(picture, features, key_latent, latents)
                 done += group.count
 
     def _frames(
         self, picture: np.ndarray, features: Any, key_latent: np.ndarray, latents: np.ndarray
     ) -> Iterator[np.ndarray]:
-        """Yields the frames of at most `_BATCH` latents.
+        """Yields the frames of at most `BATCH` latents.
 
         A frame that does not differ from the key frame *is* the key frame, as good as its bytes
         made it. After an edit it does differ, and is synthesised like the others.
         """
         same = (latents == key_latent).all(-1)
         if not same.all():
-            padded = _padded(latents, _BATCH)
+            padded = _padded(latents, BATCH)
             made = np.asarray(self._synthesise(self._variables, features, key_latent, padded))
         for i in range(len(latents)):
             yield picture.copy() if same[i] else made[i]
@@ -288,10 +288,8 @@ class Codec:
                         f"the body vectors are not {BODY_VECTOR_SIZE} numbers for every frame; "
                         "estimate them again for this clip"
                     )
-            for part, body in zip(
-                _batches(pictures, _BATCH), _batches(vectors, _BATCH), strict=True
-            ):
-                inputs = _padded(part, _BATCH), _padded(body, _BATCH)
+            for part, body in zip(_batches(pictures, BATCH), _batches(vectors, BATCH), strict=True):
+                inputs = _padded(part, BATCH), _padded(body, BATCH)
                 latents = np.asarray(self._analyse(self._variables, *inputs))
                 yield from zip(part, body, latents, strict=False)
 
@@ -299,6 +297,8 @@ class Codec:
         """Body vectors [T, 188] of pictures [T, H, W, 3]; zeros for a model that sends none."""
         if self.export.variant == "implicit":
             return np.zeros((len(pictures), BODY_VECTOR_SIZE), np.float32)
+        from hvc_jax.models.body_estimator import estimate_bodies  # a second network, if needed
+
         bodies, _ = estimate_bodies(pictures, effort)
         return np.asarray(bodies, np.float32)
 
@@ -318,7 +318,7 @@ class Codec:
         """
         key = self.encode_key(picture, options.key_qp, options.key_codec)
         coded = keyframes.decode(key.codec, key.payload, *picture.shape[:2])
-        inputs = _padded(coded[None], _BATCH), _padded(body[None], _BATCH)
+        inputs = _padded(coded[None], BATCH), _padded(body[None], BATCH)
         latent = np.asarray(self._analyse(self._variables, *inputs))[0]
         static, _ = vectors.key(latent)
         writer.write_key(frame, key.codec, options.key_qp, key.payload)

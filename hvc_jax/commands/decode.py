@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         with open_stream(path):
             pass  # all of them start well, before seconds of loading
 
-    from hvc_jax.codec import Codec
+    from hvc_jax.codec import BATCH, Codec
     from hvc_jax.commands.model_files import export_of_stream
 
     if each:
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
                 export = export_of_stream(header, path, arguments.model)
                 codecs[header.model_id] = Codec(export)
             target = output / path.stem if each else output
-            clock = Clock(codecs[header.model_id].decode(reader))
+            clock = Clock(codecs[header.model_id].decode(reader), BATCH)
             frames = _progress(clock, header.frame_count, arguments.quiet)
             count = _write(target, frames, header.fps, video)
         _report(target, count, clock, arguments.json)
@@ -76,16 +76,17 @@ def run(arguments: argparse.Namespace) -> int:
 class Clock:
     """An iterator that measures the time its source takes, without what is done with the items.
 
-    The first two items are left out: they stand for loading and compiling.
+    The first batch is left out: it stands for loading and compiling.
 
     Attributes:
         count: Items so far.
         seconds: Time that the source took for all but the first batch.
-        first_seconds: Time until the first item that needed the networks.
+        first_seconds: Time that it took for the first batch.
     """
 
-    def __init__(self, items: Iterable) -> None:
+    def __init__(self, items: Iterable, batch: int) -> None:
         self._items = iter(items)
+        self._batch = batch
         self.count = 0
         self.first_seconds = self.seconds = 0.0
 
@@ -98,7 +99,7 @@ class Clock:
             if item is None:
                 return
             self.count += 1
-            if self.count <= 2:
+            if self.count <= self._batch:
                 self.first_seconds += spent
             else:
                 self.seconds += spent
@@ -106,8 +107,8 @@ class Clock:
 
     @property
     def rate(self) -> float | None:
-        """Items a second once everything is compiled; None for clips that are too short."""
-        return (self.count - 2) / self.seconds if self.count > 16 and self.seconds else None
+        """Items a second once everything is compiled; None for clips of one batch."""
+        return (self.count - self._batch) / self.seconds if self.seconds else None
 
 
 def _progress(frames: Iterable, total: int | None, quiet: bool) -> Iterable:
