@@ -5,7 +5,8 @@ Argument string (after a colon, comma separated; each changes several fields at 
     size=tiny|small|base   widths of the model, batch size and number of steps
     res=256                side of the square pictures in pixels
     lmbda=...              weight of the distortion against the rate
-    data=PATH              a dataset or a folder of videos; without it, synthetic people
+    data=PATH              a built dataset, or several as data=PATH:WEIGHT,PATH:WEIGHT; without it,
+                           synthetic people
     runlocal               the same model for a few steps on 64-pixel pictures, to try a change
 
     hvc train --config configs/semantic.py:size=tiny,res=128 --workdir runs/a
@@ -34,7 +35,11 @@ def parse_argument(argument: str | None) -> dict[str, Any]:
         ValueError: An unknown name, or a value that does not fit; lists what there is.
     """
     values = dict(ARGUMENTS)
+    name = ""
     for item in filter(None, (argument or "").split(",")):
+        if name == "data" and "=" not in item and item not in values:
+            values["data"] += f",{item}"  # a mixture is itself separated by commas
+            continue
         name, _, text = item.partition("=")
         if name not in values:
             raise ValueError(f"no config argument {name!r}; use one of {', '.join(ARGUMENTS)}")
@@ -115,6 +120,7 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     loss.perceptual_scales = 2  # full size, half size, ...
     loss.warped = 0.2  # L1 of the key picture as warped, where the motion model has one
     loss.warped_perceptual = 0.2
+    loss.points = 0.0  # implicit only: the token's positions to the body's keypoints
     loss.adversarial = 0.0  # 0 switches the discriminator off altogether
     loss.feature_matching = 1.0  # relative to the distortion, only with the discriminator
     loss.adversarial_start = 5000  # steps before the generator hears the discriminator

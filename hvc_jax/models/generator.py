@@ -16,7 +16,7 @@ class Generator(nn.Module):
                                                                                  └─► paint
         frame = mask * pixels + paint
 
-    An untrained decoder holds the aligned pixels: the mask starts at one and the paint at zero.
+    An untrained decoder holds the aligned pixels: the mask starts near one, the paint at zero.
     No convolution runs at full resolution: pixels enter and leave as 4x4 blocks in the channels,
     where a CPU convolves several times faster than over a few channels at full size.
 
@@ -51,7 +51,7 @@ class Generator(nn.Module):
         for _ in range(self.blocks):
             x = ResBlock(fine)(x)
         x = nn.silu(nn.RMSNorm()(x))
-        mask = nn.sigmoid(Conv(16, zero=True)(x) + 4.0)
+        mask = nn.sigmoid(Conv(16, zero=True)(x) + 2.0)
         copied = pixels.reshape(*mask.shape, 3) * mask[..., None]
         frame = copied.reshape(pixels.shape) + Conv(48, zero=True)(x) + 0.5
         return depth_to_space(frame, 4), repeat_upsample(mask.mean(-1, keepdims=True), 4)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from hvc_jax.training import losses
+from hvc_jax.training.points import points_distance
 from hvc_jax.training.state import TrainState, discriminator_of, optimizers
 
 Batch = dict[str, jax.Array]
@@ -64,6 +65,11 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
     ) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
         outputs = model.apply({"params": params}, batch, train=True, rngs={"noise": rng})
         total, terms = losses.rate_distortion(loss, outputs, batch["target"], extract)
+        if loss.points:
+            latents = jnp.concatenate([outputs["latent"], outputs["key_latent"]])
+            bodies = jnp.concatenate([batch["target_body"], batch["key_body"]])
+            terms["loss/points"] = points_distance(latents, bodies)
+            total = total + loss.lmbda * loss.points * terms["loss/points"]
         if discriminator is not None:
             scores, features = judge(state.discriminator, outputs["frame"], batch["key"])
             _, real_features = judge(state.discriminator, batch["target"], batch["key"])

@@ -1,0 +1,64 @@
+"""Supervision of a token's positions by the body's keypoints, where bodies are known.
+
+A token encoder finds its own points without labels (FOMM), given many clips. With few, the
+keypoints of the posed body tell it where to look; nothing of the body is sent or needed after
+training.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from hvc_jax.body import params
+from hvc_jax.body.assets import load_body
+from hvc_jax.body.camera import project
+from hvc_jax.body.landmarks import Landmarks, landmarks_of, pose_landmarks
+from hvc_jax.ops.rotation import axis_angle_to_matrix
+
+# Of the 17 COCO keypoints: the nose, then shoulders, elbows, wrists, hips, knees, ankles.
+SUPERVISED = (0, *range(5, 17))
+
+
+@functools.cache
+def _landmarks() -> Landmarks:
+    with jax.ensure_compile_time_eval():
+        return landmarks_of(load_body())
+
+
+def body_points(body: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Where the keypoints of bodies lie in the picture.
+
+    Args:
+      body: [B, 188] body vectors; a camera scale of 0 says that no body is known.
+
+    Returns:
+      [B, 13, 2] positions (u, v), and [B, 13], 1 for the known ones inside the picture, else 0.
+    """
+    state = params.unpack(body)
+    pose = jnp.concatenate(
+        [state.global_orient[:, None], state.body_pose[:, : params.NUM_BODY_JOINTS - 1]], 1
+    )
+    points, _ = pose_landmarks(_landmarks(), state.betas, axis_angle_to_matrix(pose))
+    screen = project(points, state.camera)[:, jnp.array(SUPERVISED), :2]
+    known = (jnp.abs(screen) < 1).all(-1) & (state.camera[:, :1] > 0)
+    return screen, known.astype(jnp.float32)
+
+
+def points_distance(latent: jax.Array, body: jax.Array) -> jax.Array:
+    """Mean distance of a token's first positions to the body's keypoints, half picture widths.
+
+    Args:
+      latent: [B, D] tokens with at least 13 positions, 26 numbers, at the head.
+      body: [B, 188] body vectors.
+    """
+    target, known = body_points(body)
+    count = 2 * len(SUPERVISED)
+    if latent.shape[-1] < count:
+        raise ValueError(
+            f"loss.points needs model.motion.points >= {len(SUPERVISED)}; set loss.points=0 or "
+            "send more points"
+        )
+    found = latent[:, :count].reshape(-1, len(SUPERVISED), 2)
+    distance = jnp.sqrt(jnp.sum((found - target) ** 2, -1) + 1e-6)
+    return jnp.sum(known * distance) / (jnp.sum(known) + 1e-6)
