@@ -27,7 +27,7 @@ from hvc_jax.bitstream.container import (
 from hvc_jax.bitstream.edit import stream_schema
 from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.header import Header
-from hvc_jax.bitstream.streams import QUANTISER_ONE, VectorDecoder, VectorEncoder
+from hvc_jax.bitstream.streams import MAX_QUANTISER, QUANTISER_ONE, VectorDecoder, VectorEncoder
 from hvc_jax.body.params import BODY_VECTOR_SIZE
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.export import Export
@@ -67,6 +67,10 @@ class EncodeOptions:
     effort: int = 1
 
     def __post_init__(self) -> None:
+        if not 0 <= self.key_qp <= 63:
+            raise CodecError(f"key_qp is {self.key_qp}; use 0 (finest) to 63")
+        if not 1 <= self.quantiser <= MAX_QUANTISER:
+            raise CodecError(f"quantiser is {self.quantiser}; use 64, or 1 to {MAX_QUANTISER}")
         if self.key_every < 0:
             raise CodecError(f"key_every is {self.key_every}; give frames >= 1, or 0 for one key")
 
