@@ -155,3 +155,16 @@ def test_a_full_disk_is_a_plain_error(tmp_path):
     ):
         raise OSError(28, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_stored_rotation_is_applied(tmp_path, clip):
+    import subprocess
+
+    import imageio_ffmpeg
+
+    turned = tmp_path / "turned.mp4"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-display_rotation", "90"]
+    subprocess.run([*command, "-i", clip, "-c", "copy", turned], check=True)
+    upright = clips.read_clip(turned, size=None).frames
+    np.testing.assert_array_equal(upright, np.rot90(clips.read_clip(clip, None).frames, 1, (1, 2)))
+    assert (clips.probe(turned).width, clips.probe(turned).height) == (48, 64)
