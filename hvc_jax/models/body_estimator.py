@@ -1,0 +1,244 @@
+"""Bodies of a real clip from its pixels: the exported regressor, then the fit to its keypoints."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from hvc_jax.body.assets import load_body
+from hvc_jax.body.fit import PosePrior, fit_clip, smooth_over_time
+from hvc_jax.body.landmarks import Landmarks, landmarks_of
+from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
+from hvc_jax.ops import rotation
+from hvc_jax.ops.compile import fast_jit
+
+COCO_MIRROR = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15])
+_BATCH = 16
+_STEPS = {0: 0, 1: 120, 2: 300, 3: 800}
+
+
+class RegressorExport(NamedTuple):
+    """A trained body regressor.
+
+    Attributes:
+      model: the network.
+      params: its parameters, float32.
+      prior: over poses, for the fit.
+    """
+
+    model: BodyRegressor
+    params: Any
+    prior: PosePrior
+
+
+def regressor_path() -> Path:
+    """Returns where the shipped regressor lies."""
+    return Path(__file__).resolve().parents[1] / "pretrained" / "body_regressor.safetensors"
+
+
+def save_regressor(path: str | Path, model: BodyRegressor, params: Any, prior: PosePrior) -> None:
+    """Writes a regressor as safetensors: 16-bit parameters, float32 prior, sizes as metadata."""
+    arrays = {
+        "/".join(key): np.ascontiguousarray(np.asarray(value, np.float16))
+        for key, value in flatten_dict(params).items()
+    }
+    arrays["prior/mean"] = np.asarray(prior.mean, np.float32)
+    arrays["prior/whiten"] = np.asarray(prior.whiten, np.float32)
+    config = {"widths": list(model.widths), "lifter_width": model.lifter_width}
+    target = Path(path)
+    part = target.with_name(target.name + ".part")
+    save_file(arrays, part, metadata={"kind": "body_regressor", "config": json.dumps(config)})
+    part.replace(target)
+
+
+@functools.lru_cache(maxsize=2)
+def load_regressor(path: str | None = None) -> RegressorExport:
+    """Returns the regressor in a file, or the shipped one.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the file is no body regressor.
+    """
+    source = Path(path) if path is not None else regressor_path()
+    if not source.is_file():
+        raise FileNotFoundError(f"no body regressor at {source}; train one: hvc train-regressor")
+    with safe_open(source, framework="numpy") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("kind") != "body_regressor":
+            raise ValueError(f"{source} is no body regressor; give one of hvc train-regressor")
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    config = json.loads(metadata["config"])
+    prior = PosePrior(
+        jnp.asarray(arrays.pop("prior/mean")), jnp.asarray(arrays.pop("prior/whiten"))
+    )
+    tree = {tuple(k.split("/")): jnp.asarray(v, jnp.float32) for k, v in arrays.items()}
+    model = BodyRegressor(tuple(config["widths"]), config["lifter_width"])
+    return RegressorExport(model, unflatten_dict(tree), prior)
+
+
+@functools.lru_cache(maxsize=2)
+def _landmarks() -> Landmarks:
+    return landmarks_of(load_body())
+
+
+@functools.partial(fast_jit, static_argnums=(0,))
+def _find(model: BodyRegressor, params: Any, frames: jax.Array, box: jax.Array) -> Keypoints:
+    """Returns the keypoints in windows (u, v, half side) of uint8 frames, in picture units."""
+    line = (jnp.arange(INPUT_SIZE) + 0.5) / INPUT_SIZE * 2 - 1
+    side = frames.shape[1]
+
+    def weights(centre: jax.Array) -> jax.Array:
+        # A triangle filter no narrower than a pixel of either raster: area-like when shrinking.
+        at = ((centre + line * box[2]) + 1) / 2 * side - 0.5
+        reach = jnp.maximum(1.0, box[2] * side / INPUT_SIZE)
+        w = jnp.maximum(0.0, 1 - jnp.abs(at[:, None] - jnp.arange(side)) / reach)
+        inside = (at > -1) & (at < side)
+        return w * inside[:, None] / jnp.maximum(w.sum(1, keepdims=True), 1e-3)
+
+    picture = frames.astype(jnp.float32) / 255
+    rows, columns = weights(box[1]), weights(box[0])
+    picture = jnp.einsum("yh,xw,bhwc->byxc", rows, columns, picture, optimize=True)
+    both = jnp.concatenate([picture, picture[:, :, ::-1]])
+    found = model.apply(params, both, method="find")
+    count = len(frames)
+    # The mirrored picture is a second opinion.
+    mirrored = found.points[count:][:, COCO_MIRROR] * jnp.array([-1.0, 1.0])
+    c0 = found.confidence[:count]
+    c1 = found.confidence[count:][:, COCO_MIRROR]
+    share = (c0**2 / (c0**2 + c1**2 + 1e-9))[..., None]
+    points = found.points[:count] * share + mirrored * (1 - share)
+    apart = jnp.linalg.norm(found.points[:count] - mirrored, axis=-1)
+    confidence = (c0 + c1) / 2 * jnp.exp(-((apart / 0.15) ** 2))
+    points = box[:2] + points * box[2]
+    heat, mask = found.heat[:count], found.mask[:count]
+    return Keypoints(points, confidence, heat, found.visibility[:count], mask)
+
+
+@functools.partial(jax.jit, static_argnums=(0,))
+def _lift(model: BodyRegressor, params: Any, points: jax.Array, confidence: jax.Array) -> Lifted:
+    return model.apply(params, points, confidence, method="lift")
+
+
+_to_matrix = jax.jit(rotation.six_d_to_matrix)
+
+
+def find_keypoints(
+    frames: np.ndarray, export: RegressorExport, box: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns keypoints [T, 17, 2] in [-1, 1] and confidence [T, 17] of a square clip.
+
+    Args:
+      frames: [T, H, W, 3] uint8, H = W.
+      export: the regressor.
+      box: (u, v, half side) of the window to look through; None for the whole picture.
+    """
+    window = jnp.asarray([0.0, 0.0, 1.0] if box is None else box, jnp.float32)
+    points, confidence = [], []
+    for first in range(0, len(frames), _BATCH):
+        chunk = frames[first : first + _BATCH]
+        filled = np.concatenate([chunk, np.repeat(chunk[-1:], _BATCH - len(chunk), 0)])
+        found = _find(export.model, export.params, jnp.asarray(filled), window)
+        points.append(np.asarray(found.points)[: len(chunk)])
+        confidence.append(np.asarray(found.confidence)[: len(chunk)])
+    points_all, confidence_all = np.concatenate(points), np.concatenate(confidence)
+    inside = (np.abs(points_all) <= 1.0).all(-1)
+    return points_all, confidence_all * inside
+
+
+def clip_box(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Returns the window (u, v, half side) that holds the person through the whole clip."""
+    good = points[confidence > 0.3]
+    if len(good) < 10:
+        return np.array([0.0, 0.0, 1.0], np.float32)
+    low, high = np.quantile(good, 0.01, axis=0), np.quantile(good, 0.99, axis=0)
+    half = min(1.0, float((high - low).max()) / 2 * 1.3)
+    centre = np.clip((low + high) / 2, half - 1, 1 - half)
+    return np.array([*centre, half], np.float32)
+
+
+def bodies_from_keypoints(
+    points: np.ndarray,
+    confidence: np.ndarray,
+    export: RegressorExport,
+    effort: int = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns body vectors [T, 188] and the fit's error [T, 17] in metres from COCO keypoints.
+
+    Args:
+      points: [T, 17, 2] in [-1, 1], v down.
+      confidence: [T, 17] in [0, 1].
+      export: the regressor, of which the lifting half is used.
+      effort: 0 lifts only; 1 to 3 fit longer and longer.
+    """
+    landmarks = _landmarks()
+    # Blunders jump; a little averaging, confident frames first, before anything is lifted.
+    calm = smooth_over_time(points, confidence[..., None] ** 2, 0.7)
+    lifted = _lift(export.model, export.params, jnp.asarray(calm), jnp.asarray(confidence))
+    six = np.asarray(lifted.rotations)
+    seen = confidence.mean(1)[:, None, None]
+    matrices = _to_matrix(jnp.asarray(smooth_over_time(six, seen, 1.5)))
+    return fit_clip(
+        points,
+        confidence,
+        np.asarray(matrices),
+        np.asarray(lifted.betas),
+        np.asarray(lifted.camera),
+        landmarks,
+        export.prior,
+        steps=_STEPS[effort],
+    )
+
+
+def frame_confidence(confidence: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Returns [T] in [0, 1]: how far a frame's body is to be trusted.
+
+    High where the head and shoulders are seen and the body lands on what is seen.
+
+    Args:
+      confidence: [T, 17] of the keypoints.
+      error: [T, 17] distance of the fitted keypoints from the measured, metres.
+    """
+    top = confidence[:, :7]
+    present = np.clip(np.sort(top, axis=1)[:, -4:].mean(1) * 1.3, 0, 1)
+    weight = confidence**2 + 1e-6
+    miss = (weight * np.minimum(error, 0.5)).sum(1) / weight.sum(1)
+    return (present * np.exp(-((miss / 0.12) ** 2))).astype(np.float32)
+
+
+def estimate_bodies(
+    frames: np.ndarray, effort: int = 1, export: RegressorExport | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns body vectors [T, 188] float32 and a confidence [T] in [0, 1] of a clip of a person.
+
+    Args:
+      frames: [T, H, W, 3] uint8 RGB, square, one person.
+      effort: 0 the networks alone; 1 to 3 fit the clip to the keypoints longer and longer.
+      export: the regressor; None for the shipped one.
+
+    Raises:
+      ValueError: the frames are not [T, H, W, 3] uint8 with H = W, or effort is unknown.
+      FileNotFoundError: the package was installed without its regressor.
+    """
+    if frames.ndim != 4 or frames.shape[1] != frames.shape[2] or frames.dtype != np.uint8:
+        raise ValueError(
+            f"bodies are found in square uint8 frames [T, H, W, 3], got {frames.dtype} "
+            f"{list(frames.shape)}; crop or pad the clip first"
+        )
+    if effort not in _STEPS:
+        raise ValueError(f"effort must be 0, 1, 2 or 3, got {effort}")
+    export = export or load_regressor()
+    points, confidence = find_keypoints(frames, export)
+    box = clip_box(points, confidence)
+    if box[2] < 0.85:
+        points, confidence = find_keypoints(frames, export, box)
+    bodies, error = bodies_from_keypoints(points, confidence, export, effort)
+    return bodies, frame_confidence(confidence, error)
