@@ -21,7 +21,9 @@ class StubModel(nn.Module):
     @nn.compact
     def __call__(self, batch: dict[str, jax.Array], train: bool) -> dict[str, Any]:
         key, target, key_body = batch["key"], batch["target"], batch["key_body"]
-        latent = nn.Dense(3)(target.mean((1, 2))) - nn.Dense(3, name="key")(key_body)
+        latent = nn.Dense(3)(target.mean((1, 2))) - nn.Dense(3, name="key")(
+            nn.Dense(64, name="wide")(key_body)
+        )
         if train and self.noisy:
             noise = jax.random.uniform(
                 self.make_rng("noise"), latent.shape, minval=-0.5, maxval=0.5

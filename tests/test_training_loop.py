@@ -1,0 +1,176 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from training_stub import StubModel, stub_batches, stub_config
+
+from hvc_jax.training.checkpoint import Checkpoints, restore_params
+from hvc_jax.training.init import merge
+from hvc_jax.training.loop import NonFiniteError, check_finite, train
+
+FIELDS = {"total_steps": 8, "checkpoint__every": 2, "log__every": 1}
+HERE = Path(__file__).parent
+
+
+def go(workdir: Path, *, batches: Any = stub_batches, broken: bool = False, **fields) -> Any:
+    return train(
+        stub_config(**(FIELDS | fields)),
+        workdir,
+        model=StubModel(broken=broken),
+        batches=batches,
+        devices=jax.devices()[:1],
+        progress=False,
+    )
+
+
+def signalling(number: int, at: int) -> Any:
+    """Batches that send this process a signal as the one of step `at` is asked for."""
+
+    def batches(size: int, seed: int, start: int) -> Iterator[dict[str, np.ndarray]]:
+        for i, batch in enumerate(stub_batches(size, seed, start)):
+            if start + i == at:
+                os.kill(os.getpid(), number)
+            yield batch
+
+    return batches
+
+
+def steps_logged(workdir: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (workdir / "metrics.jsonl").open()]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    workdir = tmp_path_factory.mktemp("whole")
+    state, done = go(workdir)
+    assert done
+    return workdir, jax.device_get(state)
+
+
+def assert_identical(one: Any, other: Any) -> None:
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_sigterm_saves_and_the_resumed_run_is_bit_identical(
+    tmp_path: Path, uninterrupted: tuple[Path, Any]
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    _, done = go(tmp_path, batches=signalling(signal.SIGTERM, at=4))
+    assert not done and signal.getsignal(signal.SIGTERM) is before
+    assert steps_logged(tmp_path) == [1, 2, 3, 4, 5]
+    state, done = go(tmp_path)
+    assert done
+    assert_identical(jax.device_get(state), uninterrupted[1])
+    assert steps_logged(tmp_path) == list(range(1, 9))
+
+
+def test_killed_run_resumes_bit_identical(tmp_path: Path, uninterrupted: tuple[Path, Any]) -> None:
+    program = (
+        f"import sys; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]\n"
+        "import conftest, pathlib, signal, test_training_loop as t\n"
+        f"t.go(pathlib.Path({str(tmp_path)!r}), batches=t.signalling(signal.SIGKILL, at=5))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    state, _ = go(tmp_path)
+    assert_identical(jax.device_get(state), uninterrupted[1])
+    assert steps_logged(tmp_path) == list(range(1, 9))
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, uninterrupted: tuple[Path, Any]
+) -> None:
+    go(tmp_path, total_steps=4)
+    for path in (tmp_path / "checkpoints" / "4" / "state").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="unreadable"):
+        state, _ = go(tmp_path)
+    assert_identical(jax.device_get(state), uninterrupted[1])
+
+
+def test_another_model_cannot_resume(uninterrupted: tuple[Path, Any]) -> None:
+    checkpoints = Checkpoints(uninterrupted[0])
+    wrong = jax.ShapeDtypeStruct(
+        (3,), np.float32, sharding=jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    )
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="none of the checkpoints"):
+        checkpoints.restore({"nothing": wrong})
+    checkpoints.close()
+
+
+def test_newest_and_best_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for step, score in enumerate([3.0, 1.0, 2.0, 4.0, 5.0]):
+        checkpoints.save(step, {"x": np.full(2, step)}, score)
+    checkpoints.close()
+    kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
+    assert kept == {1, 3, 4}
+
+
+def test_restores_onto_another_device_count(uninterrupted: tuple[Path, Any]) -> None:
+    from hvc_jax.training.parallel import Parallel
+
+    parallel = Parallel("jit", jax.devices()[:4], shard_parameters=True)
+    checkpoints = Checkpoints(uninterrupted[0])
+    state = checkpoints.restore(parallel.abstract(uninterrupted[1]))
+    checkpoints.close()
+    assert len(state.params["wide"]["kernel"].sharding.device_set) == 4
+    assert_identical(jax.device_get(state), uninterrupted[1])
+
+
+def test_nan_stops_the_run_and_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError, match="step 1: .*loss/rate"):
+        go(tmp_path, broken=True)
+    with pytest.raises(ValueError, match="no checkpoint was finished"):
+        restore_params(tmp_path)
+
+
+def test_the_first_bad_step_of_a_window_is_named() -> None:
+    with pytest.raises(NonFiniteError, match="step 12: b, c not finite"):
+        check_finite(11, [{"a": 1.0, "b": 2.0}, {"a": 0.0, "b": np.nan, "c": np.inf}])
+
+
+def test_nothing_compiles_after_step_two(tmp_path: Path) -> None:
+    compiled: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, _, **__: compiled.append(name) if "backend_compile" in name else None
+    )
+    at_step: list[int] = []
+
+    def batches(size: int, seed: int, start: int) -> Iterator[dict[str, np.ndarray]]:
+        for batch in stub_batches(size, seed, start):
+            at_step.append(len(compiled))
+            yield batch
+
+    go(tmp_path, batches=batches, checkpoint__every=100)
+    assert at_step[0] == 0 or compiled, "the listener hears nothing"
+    assert len(set(at_step[-6:])) == 1
+
+
+def test_pictures_and_run_files_are_written(tmp_path: Path) -> None:
+    go(tmp_path, total_steps=2, log__images_every=1)
+    environment = json.loads((tmp_path / "environment.json").read_text())
+    assert environment["packages"]["jax"] == jax.__version__
+    assert json.loads((tmp_path / "config.json").read_text())["total_steps"] == 2
+    events = b"".join(p.read_bytes() for p in (tmp_path / "tensorboard").iterdir())
+    assert b"key target prediction" in events
+
+
+def test_parameters_of_a_run_start_another(uninterrupted: tuple[Path, Any]) -> None:
+    loaded = restore_params(uninterrupted[0])
+    fresh = jax.tree.map(np.zeros_like, loaded)
+    assert_identical(merge(fresh, loaded, "run"), uninterrupted[1].ema)
+    fresh["new"] = {"kernel": np.zeros(3)}
+    with pytest.warns(UserWarning, match="1 of .* start fresh"):
+        merge(fresh, loaded, "run")
+    with pytest.raises(ValueError, match="none of its parameters fit"):
+        merge({"other": np.zeros(3)}, loaded, "run")

@@ -1,0 +1,101 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from hvc_jax.training import losses
+
+CONFIG = ConfigDict(
+    {
+        "lmbda": 3.0,
+        "l1": 1.0,
+        "perceptual": 0.5,
+        "perceptual_scales": 2,
+        "warped": 0.25,
+        "warped_perceptual": 0.125,
+        "adversarial_start": 10,
+        "adversarial_ramp": 4,
+    }
+)
+
+
+def features(pictures: jax.Array) -> list[jax.Array]:
+    """Two layers of very different magnitude."""
+    return [100 * pictures[..., :1], 0.01 * losses.halve(pictures)]
+
+
+def pictures(seed: int, batch: int = 2) -> jax.Array:
+    return jax.random.uniform(jax.random.key(seed), (batch, 8, 8, 3))
+
+
+def test_halve_is_the_mean_of_blocks() -> None:
+    x = np.arange(2 * 5 * 4 * 1, dtype=np.float32).reshape(2, 5, 4, 1)
+    slow = [
+        [[x[b, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean() for j in (0, 1)] for i in (0, 1)]
+        for b in (0, 1)
+    ]
+    np.testing.assert_allclose(losses.halve(x)[..., 0], slow)
+
+
+def test_a_perfect_picture_costs_its_rate() -> None:
+    target = pictures(0)
+    outputs = {"frame": target, "bits": jnp.array([10.0, 30.0]), "aux": {"warped": target}}
+    total, terms = losses.rate_distortion(CONFIG, outputs, target, features)
+    assert terms["bits/latent"] == 20
+    np.testing.assert_allclose(total, 20 / 64, rtol=1e-6)
+
+
+def test_total_is_the_weighted_sum_of_the_named_terms() -> None:
+    outputs = {"frame": pictures(1), "bits": jnp.ones(2), "aux": {"warped": pictures(2)}}
+    total, terms = losses.rate_distortion(CONFIG, outputs, pictures(0), features)
+    distortion = (
+        terms["loss/l1"]
+        + 0.25 * terms["loss/warped"]
+        + 0.5 * terms["loss/perceptual"]
+        + 0.125 * terms["loss/warped_perceptual"]
+    )
+    np.testing.assert_allclose(total, terms["loss/rate"] + 3 * distortion, rtol=1e-6)
+
+
+def test_terms_without_a_network_or_a_warp_are_left_out() -> None:
+    outputs = {"frame": pictures(1), "bits": jnp.ones(2)}
+    _, terms = losses.rate_distortion(CONFIG, outputs, pictures(0), None)
+    assert set(terms) == {"loss/rate", "loss/l1", "bits/latent"}
+
+
+def test_perceptual_batching_equals_one_by_one() -> None:
+    target, one, other = pictures(0), pictures(1), pictures(2)
+    together = losses.perceptual_distances(features, [one, other], target, 2)
+    for prediction, distance in zip((one, other), together, strict=True):
+        alone = 0.0
+        x, y = prediction, target
+        for _ in range(2):
+            alone += losses.feature_distance(features(x), features(y)) / 2
+            x, y = losses.halve(x), losses.halve(y)
+        np.testing.assert_allclose(distance, alone, rtol=1e-5)
+
+
+def test_layers_count_alike_whatever_their_magnitude() -> None:
+    target, frame = pictures(0), pictures(1)
+    one = losses.feature_distance([frame], [target])
+    many = losses.feature_distance([1e-3 * frame, 1e3 * frame], [1e-3 * target, 1e3 * target])
+    np.testing.assert_allclose(one, many, rtol=1e-2)
+
+
+def test_no_gradient_reaches_the_target() -> None:
+    def distance(target: jax.Array) -> jax.Array:
+        return losses.perceptual_distances(features, [pictures(1)], target, 1)[0]
+
+    assert not jnp.any(jax.grad(distance)(pictures(0)))
+
+
+def test_hinge_limits() -> None:
+    assert losses.hinge_discriminator(jnp.full(3, 5.0), jnp.full(3, -5.0)) == 0
+    assert losses.hinge_discriminator(jnp.zeros(3), jnp.zeros(3)) == 1
+    assert losses.hinge_generator(jnp.full(3, 2.0)) == -2
+
+
+@pytest.mark.parametrize(("step", "share"), [(0, 0.0), (10, 0.0), (12, 0.5), (14, 1.0), (99, 1.0)])
+def test_adversarial_ramp(step: int, share: float) -> None:
+    assert losses.adversarial_ramp(CONFIG, jnp.array(step)) == share
