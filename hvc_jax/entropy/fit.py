@@ -1,0 +1,303 @@
+"""Learning coding tables from parameter tracks; runs when a model is exported, never in a codec.
+
+Prediction gains are weighted least squares; the scale of residuals is a non-negative combination of
+running means fitted under a Laplace model, min sum log(F w) + |r| / (F w), by the multiplicative
+update known from Itakura-Saito matrix factorisation (Fevotte, Bertin and Durrieu, 2009); table
+frequencies are smoothed counts. Floats are fine here: the result is rounded to integers and frozen.
+Imports no jax.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from hvc_jax.entropy import tables as t
+from hvc_jax.entropy.adaptive import MotionContexts, capped, folded, update_means
+from hvc_jax.entropy.slots import Schema
+from hvc_jax.entropy.tokens import EXTRA_BITS, NUM_CLASSES, NUM_TOKENS, to_tokens
+
+QUANTISERS = (32, 64, 128)
+"""Tables are learned at these scales of the steps together, so that one set serves a rate sweep."""
+
+_ONE = 64
+_MAX_FRAMES = 9_000  # more hardly change a table, and fitting stays within seconds
+_UNIT = 1 << t.FRACTION_BITS
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """What contexts and residuals a track set has; N frames over all tracks.
+
+    Attributes:
+      change: [N, D] change of levels.
+      differences: [LAGS, N, D] changes before it.
+      lengths: frames of each piece.
+      fresh: [N] bool, the first frame of a piece (nothing known before it).
+    """
+
+    change: np.ndarray
+    differences: np.ndarray
+    lengths: list[int]
+
+
+def fit(schema: Schema, tracks: list[np.ndarray], *, shared: bool = False) -> t.CodingTables:
+    """Returns tables for `schema` learned from `tracks`.
+
+    Args:
+      schema: what is coded.
+      tracks: each [T, size] float vectors of consecutive frames; at least two frames in all.
+      shared: whether all slots share one set of weights (for generic tables).
+
+    Raises:
+      ValueError: when there is nothing to learn from.
+    """
+    tracks = [np.asarray(track, np.float64) for track in tracks if len(track) > 1]
+    if not tracks or not schema.dynamic:
+        raise ValueError("fitting tables needs at least one track of two frames")
+    # The same share of every track, so that a long one does not decide alone.
+    share = min(1.0, _MAX_FRAMES / sum(len(track) for track in tracks))
+    used = [track[: max(2, round(len(track) * share))] for track in tracks]
+    samples = [_samples(schema, used, quantiser) for quantiser in QUANTISERS]
+    base = t.default_tables(schema) if t.DEFAULT_FILE.exists() else _blank(schema)
+    tables = dataclasses.replace(base, spread=_spread(schema, used))
+    # Running means depend on the gains and gains on activity, so the two take turns.
+    for _ in range(2):
+        gains = _gains(samples, tables, shared)
+        tables = dataclasses.replace(tables, gains=gains)
+        tables = dataclasses.replace(tables, start=_start(samples, tables, shared))
+    tables = _scales(samples, tables, shared)
+    return _frequencies(samples, tables)
+
+
+def fit_generic(schema: Schema, tracks: list[np.ndarray]) -> dict[str, object]:
+    """Returns the content of `default_tables.json`: one set of contexts for every slot.
+
+    Args:
+      schema: what the tracks hold.
+      tracks: as for `fit`.
+    """
+    tables = fit(schema, tracks, shared=True)
+    samples = [_samples(schema, tracks, quantiser) for quantiser in QUANTISERS]
+    *_, sibling, everyone = _common_weights(*_features(samples, tables)[:2])
+    return {
+        "frequencies": tables.frequencies.tolist(),
+        "thresholds": tables.thresholds.tolist(),
+        "hold": tables.hold.tolist(),
+        "gains": tables.gains[:, :, 0].tolist(),
+        "weights": tables.weights[:, 0].tolist(),
+        "floor": int(tables.floor[0]),
+        "start": int(tables.start[0]),
+        "spread": int(_blank(schema).spread[0]),
+        "sibling": round(sibling * (1 << t.WEIGHT_BITS)),
+        "everyone": round(everyone * (1 << t.WEIGHT_BITS)),
+    }
+
+
+def _samples(schema: Schema, tracks: list[np.ndarray], quantiser: int) -> Samples:
+    index = np.array([slot.index for slot in schema.dynamic])
+    steps = np.array([slot.step for slot in schema.dynamic]) * quantiser / _ONE
+    changes, lags, lengths = [], [], []
+    for track in tracks:
+        levels = np.rint(track[:, index] / steps).astype(np.int64)
+        change = np.diff(levels, axis=0)
+        change = change[(change != 0).any(1)]  # frames that hold leave no trace
+        if not len(change):
+            continue
+        padded = np.concatenate([np.zeros((t.LAGS, len(index)), np.int64), change])
+        lags.append(np.stack([padded[t.LAGS - 1 - k :][: len(change)] for k in range(t.LAGS)]))
+        changes.append(change)
+        lengths.append(len(change))
+    if not changes:
+        empty = np.zeros((1, len(index)), np.int64)
+        return Samples(empty, np.zeros((t.LAGS, *empty.shape), np.int64), [1])
+    return Samples(np.concatenate(changes), np.concatenate(lags, axis=1), lengths)
+
+
+def _walk(
+    samples: Samples, tables: t.CodingTables, quantiser: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns residuals [N, D], phases [N, D] and running means [means, N, D] before each frame."""
+    contexts = MotionContexts(tables, quantiser, _ONE)
+    residuals, phases = np.zeros_like(samples.change), np.zeros_like(samples.change)
+    means = np.zeros((len(t.MEAN_SHIFTS), *samples.change.shape), np.int64)
+    i = 0
+    for length in samples.lengths:
+        now = contexts.restart(samples.change[0]).means
+        for _ in range(length):
+            means[:, i] = now
+            change, phases[i] = contexts.predict(samples.differences[:, i], now)
+            residuals[i] = samples.change[i] - change
+            now = update_means(now, capped(residuals[i]))
+            i += 1
+    return residuals, phases, means
+
+
+def _gains(samples: list[Samples], tables: t.CodingTables, shared: bool) -> np.ndarray:
+    count = samples[0].change.shape[1]
+    rows, targets, classes = [], [], []
+    for part, quantiser in zip(samples, QUANTISERS, strict=True):
+        _, _, means = _walk(part, tables, quantiser)
+        weight = 1 / (0.3 + means[2] / _UNIT)
+        rows.append(part.differences * weight)
+        targets.append(part.change * weight)
+        classes.append(np.searchsorted(t.ACTIVITY_THRESHOLDS, means[2]))
+    a, b, c = np.concatenate(rows, axis=1), np.concatenate(targets), np.concatenate(classes)
+    common = [_ridge(a[:, c == k], b[c == k], np.zeros(t.LAGS), 50.0) for k in range(t.ACTIVITIES)]
+    gains = np.repeat(np.stack(common, -1)[:, :, None], count, 2)
+    if not shared:
+        for slot in range(count):
+            for k in range(t.ACTIVITIES):
+                here = c[:, slot] == k
+                gains[:, k, slot] = _ridge(a[:, here, slot], b[here, slot], common[k], 150.0)
+    limit = 4 << t.PREDICTOR_BITS
+    return np.clip(np.rint(gains * (1 << t.PREDICTOR_BITS)), -limit, limit).astype(np.int64)
+
+
+def _ridge(a: np.ndarray, b: np.ndarray, prior: np.ndarray, strength: float) -> np.ndarray:
+    """Returns the least-squares weights [LAGS] of b [n] on a [LAGS, n], drawn to `prior`."""
+    if not b.size:
+        return prior
+    gram = a @ a.T + strength * np.eye(len(a))
+    return prior + np.linalg.solve(gram, a @ (b - prior @ a))
+
+
+def _start(samples: list[Samples], tables: t.CodingTables, shared: bool) -> np.ndarray:
+    """Returns running means [D] to start with: the mean residual at quantiser 1."""
+    middle = QUANTISERS.index(_ONE)
+    residuals, _, _ = _walk(samples[middle], tables, _ONE)
+    mean = capped(residuals).mean(0)
+    mean = np.full_like(mean, mean.mean()) if shared else mean
+    return np.rint(mean * _UNIT).astype(np.int64)
+
+
+def _scales(samples: list[Samples], tables: t.CodingTables, shared: bool) -> t.CodingTables:
+    """Returns the tables with weights, floor and neighbours of the scale fitted."""
+    base, magnitude, earlier, average = _features(samples, tables)
+    common = _common_weights(base, magnitude)
+    means, count = base[1:-2], magnitude.shape[1]
+    fitted = np.repeat(common[:, None], count, 1)
+    neighbours = sum(m * w for m, w in zip(average, common[-2:], strict=True))
+    if not shared:
+        for slot in range(count):
+            others = np.flatnonzero(earlier[:, slot])
+            features = np.concatenate([base[: 1 + len(means), :, slot], magnitude[:, others].T])
+            start = np.concatenate([common[: 1 + len(means)], neighbours[others, slot]])
+            weights = _laplace_weights(features, magnitude[:, slot], start + 1e-3, 25)
+            fitted[: 1 + len(means), slot] = weights[: 1 + len(means)]
+            neighbours[others, slot] = weights[1 + len(means) :]
+    one = 1 << t.WEIGHT_BITS
+    whole = lambda x: np.rint(np.clip(x, 0, 1 << 12)).astype(np.int64)  # noqa: E731
+    return dataclasses.replace(
+        tables,
+        weights=whole(fitted[1 : 1 + len(means)] * one),
+        floor=np.maximum(whole(fitted[0] * 0.02 * one), 1) << t.FRACTION_BITS,
+        neighbours=whole(neighbours * one),
+        thresholds=_thresholds(),
+    )
+
+
+def _features(
+    samples: list[Samples], tables: t.CodingTables
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Returns what scales are made of, all quantisers together.
+
+    Returns:
+      base [P, n, D]: a constant, the running means, mean magnitude of siblings and of everyone
+        coded earlier in the frame; magnitude [n, D] of residuals; earlier [D, D] bool, whether the
+        row's slot is coded before the column's; the two averaging matrices [D, D].
+    """
+    names = [slot.name for slot in tables.schema.dynamic]
+    earlier = tables.stages[:, None] < tables.stages[None, :]
+    siblings = t.sibling_matrix(names) & earlier
+    parts = [_walk(part, tables, q) for part, q in zip(samples, QUANTISERS, strict=True)]
+    magnitude = np.minimum(np.concatenate([capped(p[0]) for p in parts]), 300).astype(float)
+    means = np.concatenate([p[2] for p in parts], axis=1) / _UNIT
+    average = [m / np.maximum(m.sum(0), 1) for m in (siblings, earlier)]
+    around = np.stack([magnitude @ m for m in average])
+    base = np.concatenate([np.full((1, *magnitude.shape), 0.02), means, around])
+    return base, magnitude, earlier, average
+
+
+def _common_weights(base: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
+    """Returns the weights [P] that serve all slots best."""
+    flat = base.reshape(len(base), -1)
+    pick = slice(None, None, max(1, flat.shape[1] // 150_000))
+    return _laplace_weights(flat[:, pick], magnitude.reshape(-1)[pick], np.full(len(base), 0.2))
+
+
+def _laplace_weights(
+    features: np.ndarray, magnitude: np.ndarray, start: np.ndarray, rounds: int = 40
+) -> np.ndarray:
+    """Returns w [P] >= 0 minimising sum log(w F) + m / (w F) for F [P, n], m [n]."""
+    features = features + 1e-4
+    w = start.copy()
+    for _ in range(rounds):
+        scale = w @ features
+        w *= np.sqrt((features @ (magnitude / scale**2) + 1e-9) / (features @ (1 / scale) + 1e-9))
+    return w
+
+
+def _thresholds() -> np.ndarray:
+    edges = np.geomspace(0.008, 60.0, t.SCALES - 1)
+    return np.rint(edges * (1 << (t.FRACTION_BITS + t.WEIGHT_BITS))).astype(np.int64)
+
+
+def _frequencies(samples: list[Samples], tables: t.CodingTables) -> t.CodingTables:
+    """Returns the tables with token frequencies counted in the contexts that they define."""
+    counts = np.zeros((t.SCALES * t.PHASES, NUM_TOKENS))
+    for part, quantiser in zip(samples, QUANTISERS, strict=True):
+        residuals, phases, means = _walk(part, tables, quantiser)
+        contexts = MotionContexts(tables, quantiser, _ONE)
+        scale = contexts.scale(means) + contexts.neighbours(capped(residuals), slice(None))
+        tokens, _ = to_tokens(residuals * folded(phases))
+        np.add.at(counts, (contexts.rows(scale, phases), tokens), 1)
+    counts = counts.reshape(t.SCALES, t.PHASES, NUM_TOKENS)
+    pmf = np.empty_like(counts)
+    for scale, prior in enumerate(_laplace_rows()):
+        # What one phase has seen says something about the others; the rest is the Laplace shape.
+        joint = counts[scale].sum(0) + 40 * prior
+        pmf[scale] = counts[scale] + 60 * joint / joint.sum()
+    return dataclasses.replace(tables, frequencies=t.pmf_to_frequencies(pmf))
+
+
+def _laplace_rows() -> np.ndarray:
+    """Returns token probabilities [SCALES, tokens] of Laplace residuals at each table's scale."""
+    edges = np.geomspace(0.008, 60.0, t.SCALES - 1)
+    ratio = edges[1] / edges[0]
+    rows = []
+    for scale in [edges[0] / ratio, *edges]:
+        mean = scale * np.sqrt(ratio)
+        width = np.array([1 << EXTRA_BITS[max(2 * k - 1, 0)] for k in range(NUM_CLASSES)], float)
+        begin = np.concatenate([[0], np.cumsum(width)[:-1]]) - 0.5
+        tail = np.exp(-np.maximum(begin, 0) / max(mean, 0.02))
+        mass = tail - np.concatenate([tail[1:], [0.0]])
+        rows.append([mass[0], *(m / 2 for m in mass[1:] for _ in (0, 1))])
+    return np.maximum(np.array(rows), 1e-12)
+
+
+def _spread(schema: Schema, tracks: list[np.ndarray]) -> np.ndarray:
+    index = np.array([slot.index for slot in schema.slots])
+    steps = np.array([slot.step for slot in schema.slots])
+    size = np.mean([np.abs(track[:, index] / steps).mean(0) for track in tracks], axis=0)
+    return np.clip(np.rint(size * (1 << t.WEIGHT_BITS)), 16, 1 << 18).astype(np.int64)
+
+
+def _blank(schema: Schema) -> t.CodingTables:
+    """Returns tables to start from where there are none: no prediction, Laplace shapes."""
+    names = [slot.name for slot in schema.dynamic]
+    count = len(names)
+    rows = t.pmf_to_frequencies(_laplace_rows())
+    hold = np.array([[0.997, 0.003], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
+    return t.CodingTables(
+        schema=schema,
+        frequencies=np.repeat(rows[:, None], t.PHASES, 1),
+        thresholds=_thresholds(),
+        hold=t.pmf_to_frequencies(hold),
+        stages=t.stage_of_slots(names),
+        gains=np.zeros((t.LAGS, t.ACTIVITIES, count)),
+        weights=np.full((len(t.MEAN_SHIFTS), count), 64),
+        floor=np.full(count, 1 << 14),
+        neighbours=np.zeros((count, count)),
+        start=np.full(count, _UNIT // 2),
+        spread=np.full(len(schema.slots), 4 << t.WEIGHT_BITS),
+    )
