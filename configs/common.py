@@ -98,8 +98,9 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.init_from = ""  # an export or a workdir whose parameters are the start
 
     config.data = ConfigDict()
-    config.data.kind = "folder" if path else "synthetic"
-    config.data.path = path
+    config.data.path = path  # built data sets or folders of videos; "" = synthetic people
+    config.data.synthetic_clips = 24  # rendered on first use, where synthetic people are asked for
+    config.data.synthetic_frames = 50  # a clip
     config.data.size = resolution  # pixels
     config.data.max_gap = 0  # most frames between key and target; 0 = any in the clip
     config.data.key_qps = (22, 52)  # VVC quantisers of the key pictures taken
@@ -152,4 +153,5 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     if values["runlocal"]:
         config.total_steps, config.batch_size, config.data.size = 4, 2, 64
         config.checkpoint.every = config.log.every = config.log.images_every = 2
+        config.data.synthetic_clips, config.data.synthetic_frames = 2, 6
     return config.lock()

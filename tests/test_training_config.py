@@ -26,7 +26,7 @@ def test_variants_differ_in_the_motion_block_only(size: str) -> None:
 def test_argument_string() -> None:
     config = load_config("configs/semantic.py:size=base,res=384,lmbda=0.5,data=a:3,b:1")
     assert (config.data.size, config.loss.lmbda) == (384, 0.5)
-    assert (config.data.kind, config.data.path) == ("folder", "a:3,b:1")
+    assert config.data.path == "a:3,b:1"
 
 
 @pytest.mark.parametrize(

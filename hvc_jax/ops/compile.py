@@ -56,14 +56,14 @@ def fast_jit(function: Callable[..., Any], **keywords: Any) -> Any:
 def keep_compiled_programs() -> None:
     """Makes later processes reuse what this one compiles, which takes a model many seconds.
 
-    Programs are kept in `$XDG_CACHE_HOME/hvc_jax` (by default ~/.cache/hvc_jax), unless jax was
-    told another folder. Call it before anything is compiled. Does nothing where the folder cannot
+    Programs are kept in `$XDG_CACHE_HOME/hvc_jax/programs` (by default below ~/.cache), unless jax
+    was told another folder. Call it before anything is compiled. Does nothing where the folder cannot
     be written.
     """
     if jax.config.jax_compilation_cache_dir:
         return
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(root) / "hvc_jax"
+    folder = Path(root) / "hvc_jax" / "programs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

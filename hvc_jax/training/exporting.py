@@ -129,11 +129,11 @@ def training_clips(config: Any, most_clips: int, most_frames: int) -> Iterator[C
     """
     from hvc_jax.body.params import BODY_VECTOR_SIZE
     from hvc_jax.data.frames import FrameDataset
-    from hvc_jax.data.pipeline import parse_sources
+    from hvc_jax.data.sources import parse_sources, resolve
 
     size = (config.data.size, config.data.size)
     for path, _ in parse_sources(config.data.path):
-        dataset = FrameDataset(path)
+        dataset = FrameDataset(resolve(path, config.data))
         chosen = np.linspace(0, len(dataset.clips) - 1, min(most_clips, len(dataset.clips)))
         for clip in tqdm(chosen.astype(int), desc=f"latents of {Path(path).name}"):
             count = min(dataset.clips[clip].frames, most_frames)
