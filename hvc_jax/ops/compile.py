@@ -57,8 +57,8 @@ def keep_compiled_programs() -> None:
     """Makes later processes reuse what this one compiles, which takes a model many seconds.
 
     Programs are kept in `$XDG_CACHE_HOME/hvc_jax/programs` (by default below ~/.cache), unless jax
-    was told another folder. Call it before anything is compiled. Does nothing where the folder cannot
-    be written.
+    was told another folder. Call it before anything is compiled. Does nothing where the folder
+    cannot be written.
     """
     if jax.config.jax_compilation_cache_dir:
         return
