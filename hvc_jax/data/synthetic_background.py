@@ -75,7 +75,8 @@ def _shelves(rng: np.random.Generator, size: int) -> Image.Image:
             height = rng.uniform(0.4, 0.9) * (bottom - top)
             if rng.random() < 0.85:
                 color = tuple(int(255 * c) for c in random_color(rng))
-                draw.rectangle((x, bottom - height, x + width - 1, bottom), fill=color)
+                right = x + max(width - 1, 0)
+                draw.rectangle((x, bottom - height, right, bottom), fill=color)
             x += width
         draw.rectangle((0, bottom - size / 60, size, bottom), fill=wood)
     return image

@@ -1,0 +1,121 @@
+"""Builders that read videos: splits, damaged files, metadata lists."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from hvc_jax.data.builders import HumanClips, split_folder, split_of, videos_in
+from hvc_jax.data.clips import write_video
+from hvc_jax.data.frames import FrameDataset
+from hvc_jax.data.metadata_builders import TaichiHd, UbcFashion, read_metadata
+
+
+def _video(path, frames=6, size=64, fps=Fraction(25), level=30):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures = np.zeros((frames, size, size, 3), np.uint8)
+    pictures[..., 1] = level + 20 * np.arange(frames)[:, None, None]
+    pictures[:, :, size // 2 :, 0] = 200
+    write_video(path, pictures, fps)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    _video(folder / "one.mp4")
+    _video(folder / "two.mp4", frames=4, fps=Fraction(30000, 1001))
+    (folder / "broken.mp4").write_bytes(b"this is no video" * 100)
+    (folder / "notes.txt").write_text("no video either")
+    return folder
+
+
+def test_folder_becomes_a_data_set(folder, tmp_path, capsys):
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("name,split\none.mp4,train\ntwo.mp4,validation\nbroken.mp4,train\n")
+    builder = HumanClips(source=folder, data_dir=tmp_path, manifest=manifest, size=32)
+    builder.download_and_prepare()
+    assert [path.rsplit("/", 1)[-1] for path in builder.skipped] == ["broken.mp4"]
+    assert capsys.readouterr().out.count("skipped") == 1
+    train = FrameDataset(tmp_path / "human_clips")
+    assert [(c.name, c.frames, c.fps) for c in train.clips] == [("one", 6, "25")]
+    held = FrameDataset(tmp_path / "human_clips", "validation")
+    assert held.clips[0].frames == 4 and Fraction(held.clips[0].fps) == Fraction(30000, 1001)
+    greens = [train.frame(0, t)[..., 1].mean() for t in range(6)]
+    assert np.allclose(greens, 30 + 20 * np.arange(6), atol=6)
+
+
+def test_split_by_manifest_folder_or_hash(tmp_path):
+    for split in ("train", "validation"):
+        (tmp_path / "set" / split).mkdir(parents=True)
+        (tmp_path / "set" / split / f"{split}.mp4").touch()
+    splits = split_folder(tmp_path / "set")
+    assert {k: [c.name for c in v] for k, v in splits.items()} == {
+        "train": ["train"],
+        "validation": ["validation"],
+    }
+    names = [f"clip{k}" for k in range(2000)]
+    share = np.mean([split_of(name) == "validation" for name in names])
+    assert 0.07 < share < 0.13
+    assert [split_of(n, 0.0) for n in names[:5]] == ["train"] * 5
+
+
+def test_bad_sources_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        videos_in(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="no video"):
+        videos_in(tmp_path)
+    (tmp_path / "a.mp4").touch()
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("file,split\na.mp4,train\n")
+    with pytest.raises(ValueError, match="column 'name'"):
+        split_folder(tmp_path, manifest)
+    manifest.write_text("name,split\nb.mp4,train\n")
+    with pytest.raises(ValueError, match="names none"):
+        split_folder(tmp_path, manifest)
+
+
+def test_metadata_cuts_chunks_out_of_videos(tmp_path, capsys):
+    _video(tmp_path / "videos" / "abc.mp4", frames=8)
+    table = tmp_path / "taichi.csv"
+    table.write_text(
+        "video_id,start,end,bbox,fps,height,width,partition\n"
+        "abc,2,6,32-0-64-32,25,64,64,train\n"
+        "abc,0,4,0-16-32-48,25,64,64,test\n"
+        "gone,0,9,0-0-32-32,25,64,64,train\n"
+    )
+    builder = TaichiHd(
+        source=tmp_path / "videos", metadata=table, data_dir=tmp_path / "out", size=32
+    )
+    builder.download_and_prepare()
+    assert "gone" in capsys.readouterr().out
+    train = FrameDataset(tmp_path / "out")
+    assert train.clips[0].name == "abc#000002#000006" and train.clips[0].frames == 4
+    red, green, _ = train.frame(0, 0).mean((0, 1))
+    assert red > 180 and abs(green - 70) < 8  # the right half, from frame 2 on
+    held = FrameDataset(tmp_path / "out", "validation")
+    assert held.frame(0, 0)[..., 0].mean() < 20  # the left half
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ("abc,0,9,0-0-32", "left-top-right-bottom"),
+        ("abc,0,9,32-0-0-32", "left-top-right-bottom"),
+        ("abc,zero,9,0-0-32-32", "line 2"),
+        ("abc,0,1,0-0-32-32", "no chunk"),
+    ],
+)
+def test_bad_metadata_names_the_line(tmp_path, row, message):
+    table = tmp_path / "t.csv"
+    table.write_text(f"video_id,start,end,bbox\n{row}\n")
+    with pytest.raises(ValueError, match=message):
+        read_metadata(table)
+
+
+def test_ubc_fashion_splits_by_folder(tmp_path):
+    _video(tmp_path / "ubc" / "train" / "a.mp4", frames=3)
+    _video(tmp_path / "ubc" / "test" / "b.mp4", frames=3)
+    builder = UbcFashion(source=tmp_path / "ubc", data_dir=tmp_path / "out", size=32)
+    builder.download_and_prepare()
+    assert FrameDataset(tmp_path / "out", "test").clips[0].name == "b"
