@@ -134,8 +134,9 @@ def objective(
     robust = squared / (1.0 + squared / 0.15**2)  # Geman-McClure: beyond 15 cm it is a blunder
     data = jnp.sum(confidence**2 * robust, -1) * 100.0
 
-    # What no one sees is most often cut off by the picture's edge: do not put it in plain view.
-    inside = jax.nn.relu(1.0 - jnp.max(jnp.abs(screen[:, 5:]), -1))
+    # What no one sees is most often cut off by the picture's lower edge: do not leave it in plain
+    # view.
+    inside = jax.nn.relu(1.0 - screen[:, 5:, 1]) * (jnp.abs(screen[:, 5:, 0]) < 1.0)
     inside = inside / jnp.exp(jax.lax.stop_gradient(start.log_scale))[:, None]
     absent = jax.nn.relu(1.0 - confidence[:, 5:] / 0.15)
     data = data + weights.unseen * jnp.sum(absent * inside**2, -1)
