@@ -155,6 +155,8 @@ class StreamReader:
             if unit.type == UnitType.MOTION:
                 group = motion_group(unit)
                 frames = max(frames, group.frame + group.count)
+                if self.header.frame_count is not None and frames > self.header.frame_count:
+                    raise BitstreamError("motion runs past the last frame", unit.offset)
             if unit.type == UnitType.INDEX:
                 ended = True
                 if unit.frame != frames:

@@ -58,7 +58,7 @@ def fit(schema: Schema, tracks: list[np.ndarray], *, shared: bool = False) -> t.
     share = min(1.0, _MAX_FRAMES / sum(len(track) for track in tracks))
     used = [track[: max(2, round(len(track) * share))] for track in tracks]
     samples = [_samples(schema, used, quantiser) for quantiser in QUANTISERS]
-    base = t.default_tables(schema) if t.DEFAULT_FILE.exists() else _blank(schema)
+    base = _blank(schema) if shared else t.default_tables(schema)
     tables = dataclasses.replace(base, spread=_spread(schema, used))
     # Running means depend on the gains and gains on activity, so the two take turns.
     for _ in range(2):
@@ -252,11 +252,8 @@ def _frequencies(samples: list[Samples], tables: t.CodingTables) -> t.CodingTabl
         tokens, _ = to_tokens(residuals * folded(phases))
         np.add.at(counts, (contexts.rows(scale, phases), tokens), 1)
     counts = counts.reshape(t.SCALES, t.PHASES, NUM_TOKENS)
-    pmf = np.empty_like(counts)
-    for scale, prior in enumerate(_laplace_rows()):
-        # What one phase has seen says something about the others; the rest is the Laplace shape.
-        joint = counts[scale].sum(0) + 40 * prior
-        pmf[scale] = counts[scale] + 60 * joint / joint.sum()
+    # Contexts that were hardly seen keep what is known from before.
+    pmf = counts + 100 * tables.frequencies / t.TOTAL
     return dataclasses.replace(tables, frequencies=t.pmf_to_frequencies(pmf))
 
 
