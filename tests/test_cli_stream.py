@@ -1,0 +1,110 @@
+"""The commands on real files: a clip in, a stream, an edit, frames back from a fresh process."""
+
+import csv
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from tiny_export import FPS, SIDE, make_bodies, make_export, make_frames
+
+from hvc_jax.cli import main
+from hvc_jax.commands.decode import Clock
+from hvc_jax.data.clips import write_video
+from hvc_jax.data.synthetic import SyntheticClip
+
+COUNT = 11
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for variant in ("semantic", "implicit"):
+        make_export(folder, variant)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    write_video(folder / "first.mp4", make_frames(COUNT), FPS)
+    write_video(folder / "second.mp4", make_frames(COUNT, 80)[:, 10:], FPS)
+    return folder
+
+
+def test_evaluate_measures_decoded_files_and_goes_on(
+    models: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Two clips, one of them wide; then the same command does nothing; then decode and inspect."""
+    output = tmp_path / "results"
+    argv = ["evaluate", str(clips), "--output", str(output), "--models", str(models)]
+    argv += ["--variants", "implicit", "--size", str(SIDE), "--no-lpips", "--quiet"]
+    assert main([*argv, "--clip-count", "1"]) == 0
+    once = (output / "results.csv").read_text()
+    assert main(argv) == 0
+    assert (output / "results.csv").read_text().startswith(once)
+    with (output / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["clip"], row["codec"]) for row in rows] == [
+        (clip, codec) for clip in ("first", "second") for codec in ("hold", "implicit")
+    ]
+    for row in rows[1::2]:
+        stream = output / "streams" / f"{row['clip']}.implicit.qp32.hvc"
+        parts = ("key_bytes", "static_bytes", "motion_bytes", "other_bytes")
+        assert int(row["bytes"]) == stream.stat().st_size == sum(int(row[p]) for p in parts)
+        assert 0 < float(row["psnr"]) < 60
+    assert (output / "sheets" / "second.png").exists() and (output / "means.csv").exists()
+    assert not list(output.glob("decoded.*"))
+    assert main([*argv, "--frames", "5"]) == 2
+    assert "use another --output" in capsys.readouterr().err
+
+    stream = output / "streams" / "second.implicit.qp32.hvc"
+    model = ["--model", str(models / "implicit.safetensors")]
+    assert main(["inspect", str(stream), "--json", *model]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["frames"] == COUNT and record["source_size"] == [80, 70]
+    assert record["bytes"] == stream.stat().st_size == sum(t["bytes"] for t in record["by_type"])
+    assert len(record["parameters"]) == 32
+    assert main(["inspect", str(stream)]) == 0  # the model cannot be found: the rest is shown
+    assert "--model" in capsys.readouterr().out
+
+    video = tmp_path / "out.mp4"
+    assert main(["decode", str(stream), str(video), "--quiet", *model]) == 0
+    with av.open(str(video)) as file:
+        track = file.streams.video[0]
+        assert (track.frames, track.width, track.average_rate) == (COUNT, SIDE, FPS)
+
+
+def test_demo_codes_edits_and_shows(
+    models: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def render(seed: int, frames: int, size: int, **_: object) -> SyntheticClip:
+        mask = np.ones((frames, size, size), np.float32)
+        return SyntheticClip(make_frames(frames, size), make_bodies(frames), mask, 25.0)
+
+    def estimate(frames: np.ndarray, effort: int) -> tuple[np.ndarray, np.ndarray]:
+        return make_bodies(len(frames)), np.ones(len(frames), np.float32)
+
+    monkeypatch.setattr("hvc_jax.data.synthetic.render_clip", render)
+    monkeypatch.setattr("hvc_jax.models.body_estimator.estimate_bodies", estimate)
+    output = tmp_path / "demo"
+    argv = ["demo", "--output", str(output), "--models", str(models), "--size", str(SIDE)]
+    assert main([*argv, "--frames", str(COUNT), "--quiet"]) == 0
+    said = capsys.readouterr().out
+    for word in ("semantic", "implicit", "hold key frame", "untouched", "PSNR", "kbps"):
+        assert word in said
+    names = {"source.mp4", "semantic.hvc", "implicit.hvc", "edited.hvc"}
+    names |= {"side_by_side.mp4", "contact_sheet.png"}
+    assert {path.name for path in output.iterdir()} == names
+
+
+def test_clock_leaves_the_first_batch_out() -> None:
+    clock = Clock(range(12), batch=8)
+    assert list(clock) == list(range(12)) and clock.count == 12
+    assert clock.rate == pytest.approx(4 / clock.seconds)
+    short = Clock(range(8), batch=8)
+    assert list(short) == list(range(8)) and short.rate is None
