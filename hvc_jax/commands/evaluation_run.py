@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,10 +143,12 @@ class _Coder:
         self._key: tuple[tuple, keyframes.KeyPicture] | None = None
 
     def code(self, job: Job) -> float | None:
-        """Writes the stream unless it is there already; returns frames/s without start-up."""
-        import time
+        """Writes the stream unless it is there already; returns frames a second.
 
-        if job.variant not in self._codecs:
+        None where nothing was coded, and for the first clip, during which the codec compiles.
+        """
+        first = job.variant not in self._codecs
+        if first:
             self._codecs[job.variant] = Codec(self._settings.model(job.variant))
             self._codecs[job.variant].encode_key = self._encode_key
         codec = self._codecs[job.variant]
@@ -162,7 +165,7 @@ class _Coder:
                 iter(clip.frames), file, fps=clip.fps, options=options, source=source,
                 frame_count=len(clip.frames),
             )  # fmt: skip
-        return count / (time.perf_counter() - started)
+        return None if first else count / (time.perf_counter() - started)
 
     def _encode_key(self, picture: np.ndarray, qp: int, codec: str) -> keyframes.KeyPicture:
         """The coded key picture; the last one is kept, since the next variant wants the same."""
