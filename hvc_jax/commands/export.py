@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 _EXAMPLE = """\
 example:
@@ -22,8 +23,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--workdir", required=True, type=Path, help="that of hvc train")
     parser.add_argument("--out", required=True, type=Path, help="the .safetensors file to write")
-    parser.add_argument("--clips", type=int, default=64, help="clips to fit tables on, at most")
-    parser.add_argument("--frames", type=int, default=256, help="frames of each, at most")
+    parser.add_argument(
+        "--size", type=int, help="side of the pictures in pixels, if not that of training"
+    )
+    parser.add_argument("--clips", type=int, default=32, help="clips to fit tables on, at most")
+    parser.add_argument("--frames", type=int, default=128, help="frames of each, at most")
     parser.set_defaults(run=run)
 
 
@@ -39,9 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
     export = export_run(
         arguments.workdir,
         arguments.out,
+        size=arguments.size,
         most_clips=arguments.clips,
         most_frames=arguments.frames,
     )
-    size = export.path.stat().st_size
-    print(f"{export.path}: {export.variant} model {export.model_id.hex()}, {size / 1e6:.1f} MB")
+    print(describe(export))
     return 0
+
+
+def describe(export: Any) -> str:
+    """One line on a model file: variant, id, size."""
+    size = export.path.stat().st_size / 1e6
+    return f"{export.path}: {export.variant} model {export.model_id.hex()}, {size:.1f} MB"

@@ -7,8 +7,10 @@ _EXAMPLE = """\
 example:
   hvc train --config configs/semantic.py:size=tiny --workdir runs/a --config.total_steps=2000
 
-The run goes on from the last checkpoint in its workdir. With no data given it trains on people it
-renders itself; --config.data.path names a folder of videos or a dataset.
+The run goes on from the last checkpoint in its workdir, and ends with WORKDIR/model.safetensors for
+hvc encode --model. With no data given it trains on people it renders itself; --config.data.path
+names a folder of videos or a data set. --config.init_from=OTHER starts from the parameters of
+another workdir or model file, as to go on at another picture size.
 """
 
 
@@ -25,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     add_config_options(parser)
     parser.add_argument("--workdir", required=True, type=Path, help="checkpoints and logs")
+    parser.add_argument("--no-export", action="store_true", help="write no model.safetensors")
     parser.set_defaults(run=run)
 
 
@@ -39,4 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     _, done = train(config, arguments.workdir)
     if not done:
         print(f"{arguments.workdir}: stopped; the same command goes on from here")
+    elif not arguments.no_export:
+        from hvc_jax.commands.export import describe
+        from hvc_jax.training.exporting import export_run
+
+        print(describe(export_run(arguments.workdir, arguments.workdir / "model.safetensors")))
     return 0

@@ -26,8 +26,9 @@ def export_run(
     out: Path,
     *,
     clips: Iterable[Clip] | None = None,
-    most_clips: int = 64,
-    most_frames: int = 256,
+    size: int | None = None,
+    most_clips: int = 32,
+    most_frames: int = 128,
 ) -> Export:
     """Writes the export of the newest checkpoint of a run.
 
@@ -36,6 +37,7 @@ def export_run(
         out: The .safetensors file to write.
         clips: (frames uint8 [T, H, W, 3], body vectors [T, 188]) to fit the tables on; None takes
             them from the run's training data.
+        size: Side of the pictures that tokens are taken from, pixels; None = as in training.
         most_clips: Clips taken at most.
         most_frames: Frames taken from the beginning of each.
 
@@ -44,6 +46,8 @@ def export_run(
     """
     config = read_config(workdir)
     params = restore_params(workdir, "ema")
+    if size is not None:
+        config.data.size = size
     if clips is None:
         clips = training_clips(config, most_clips, most_frames)
     tables = fit_coding_tables(config.model, params, clips)

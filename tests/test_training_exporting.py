@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import FrozenConfigDict
+
+from hvc_jax.models.codec_model import CodecModel
+from hvc_jax.training.checkpoint import Checkpoints
+from hvc_jax.training.config import load_config
+from hvc_jax.training.exporting import export_run, fit_coding_tables, read_config
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workdir of an implicit model whose steps were learned to 0.25."""
+    workdir = tmp_path_factory.mktemp("run")
+    config = load_config("implicit.py", [f"--config.data.size={SIDE}"])
+    model = CodecModel(FrozenConfigDict(config.model))
+    picture, body = np.zeros((1, SIDE, SIDE, 3), np.float32), np.zeros((1, 188), np.float32)
+    params = jax.jit(lambda: model.init(jax.random.key(0), picture, body, method="analyse"))()
+    params = params["params"]
+    params["log_step"] = np.full_like(params["log_step"], np.log(0.25))
+    (workdir / "config.json").write_text(config.to_json_best_effort())
+    checkpoints = Checkpoints(workdir)
+    checkpoints.save(1, {"ema": params, "params": params}, 0.0)
+    checkpoints.close()
+    return workdir
+
+
+def clips() -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    return [
+        (rng.integers(0, 256, (n, SIDE, SIDE, 3), np.uint8), np.zeros((n, 188), np.float32))
+        for n in (3, 19)  # less and more than one batch of the analysis
+    ]
+
+
+def test_export_of_a_run(run: Path, tmp_path: Path) -> None:
+    export = export_run(run, tmp_path / "m.safetensors", clips=clips())
+    assert export.variant == "implicit" and export.config.data.size == SIDE
+    assert {slot.step for slot in export.tables.schema.dynamic} == {0.25}
+    latent = CodecModel(export.config.model).apply(
+        {"params": export.params}, clips()[0][0] / np.float32(255), None, method="analyse"
+    )
+    assert latent.shape == (3, export.tables.schema.size)
+
+
+def test_tables_see_every_frame_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        "hvc_jax.training.exporting.fit_tables", lambda schema, tracks: seen.extend(tracks)
+    )
+    from hvc_jax.training.checkpoint import restore_params
+
+    fit_coding_tables(read_config(run).model, restore_params(run), clips())
+    assert [track.shape for track in seen] == [(3, 32), (19, 32)]
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no training run"):
+        export_run(tmp_path, tmp_path / "m.safetensors")
