@@ -12,8 +12,10 @@ from hvc_jax.body.params import CAMERA, POSE, unpack
 from hvc_jax.data import sources
 from hvc_jax.data.frames import FrameDataset
 from hvc_jax.data.pipeline import batches
-from hvc_jax.data.synthetic import FRAMINGS, render_clip, render_stills
+from hvc_jax.data.synthetic import render_clip, render_stills
 from hvc_jax.data.synthetic_background import random_background
+from hvc_jax.data.synthetic_camera import FRAMINGS
+from hvc_jax.data.synthetic_capture import face_camera, resample
 from hvc_jax.data.synthetic_look import random_look
 from hvc_jax.data.synthetic_mesh import dress, dressed_body, face_normals
 from hvc_jax.data.synthetic_motion import random_motion, random_style, smooth_steps
@@ -124,3 +126,24 @@ def test_training_needs_no_data(tmp_path, monkeypatch):
     assert (built / "clips.json").stat().st_mtime_ns == stamp
     vectors = FrameDataset(built).body(0)
     assert vectors.shape == (4, 188)
+
+
+def test_captured_motion_is_resampled_between_frames():
+    pose = np.zeros((3, 1, 3))
+    pose[:, 0, 1] = [0.0, 1.0, 2.0]  # a steady turn, a radian a frame
+    root = np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]])
+    turned, moved = resample(pose, root, 10.0, 5, 20.0, 0.0)
+    assert np.allclose(turned[:, 0, 1], [0, 0.5, 1, 1.5, 2])
+    assert np.allclose(moved[:, 0], [0, 0.5, 1, 1.5, 2])
+    held, _ = resample(pose, root, 10.0, 3, 20.0, 5.0)
+    assert np.allclose(held[:, 0, 1], 2)
+
+
+def test_captured_motion_faces_the_camera():
+    pose = np.zeros((4, 2, 3))
+    pose[:, 0, 1] = 2.0
+    root = np.array([[1.0, 0, 0], [1, 0, 1], [1, 0, 2], [1, 0, 3]])
+    turned, moved = face_camera(pose, root, 0.0)
+    assert np.allclose(turned[:, 0], 0, atol=1e-9)
+    assert np.allclose(np.linalg.norm(moved, axis=1), [0, 1, 2, 3])
+    assert np.allclose(face_camera(pose, root, 0.3)[0][:, 0, 1], 0.3)

@@ -1,6 +1,7 @@
 """`hvc data`: builds data sets from videos and from synthetic people, describes and times them."""
 
 import argparse
+import os
 from pathlib import Path
 
 _EXAMPLE = """\
@@ -56,6 +57,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     make.add_argument("--frames", type=int, default=50, help="frames a clip")
     make.add_argument("--size", type=int, default=256, help="side of the frames in pixels")
     make.add_argument("--seed", type=int, default=0, help="seed of the first clip")
+    make.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="processes that render; 0: this one"
+    )
+    make.add_argument("--bvh", type=Path, help="folder of motion capture files for half the clips")
     _key_options(make)
 
     keys = actions.add_parser("keys", help="code key pictures of a data set", epilog=_EXAMPLE)
@@ -145,6 +150,8 @@ def _synthesise(arguments: argparse.Namespace) -> int:
         frames=arguments.frames,
         size=arguments.size,
         seed=arguments.seed,
+        workers=arguments.workers,
+        bvh=arguments.bvh,
     )
     builder.download_and_prepare()
     return _finish(Path(builder.data_dir), arguments)

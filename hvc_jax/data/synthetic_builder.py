@@ -1,13 +1,17 @@
 """The data set `synthetic_humans`: rendered clips with exact body vectors."""
 
-from collections.abc import Sequence
+import functools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hvc_jax.data.builders import FrameBuilder, SourceClip
-from hvc_jax.data.synthetic import render_clip
+from hvc_jax.data.synthetic import SyntheticClip, render_clip
 
 
 class SyntheticHumans(FrameBuilder):
@@ -21,6 +25,8 @@ class SyntheticHumans(FrameBuilder):
       size: Side of the frames in pixels.
       seed: First seed; the clips take `seed`, `seed + 1`, ...
       supersample: Drawing pixels per picture pixel along a side.
+      workers: Processes that render, one core each; 0 renders in this process.
+      bvh: Folder of motion capture files (BVH); every second clip then moves by one of them.
     """
 
     name = "synthetic_humans"
@@ -35,9 +41,16 @@ class SyntheticHumans(FrameBuilder):
         size: int = 256,
         seed: int = 0,
         supersample: float = 1.5,
+        workers: int = 0,
+        bvh: str | Path | None = None,
         **kwargs: Any,
     ):
         self.counts = {"train": clips, "validation": validation_clips}
+        self.captures = sorted(Path(bvh).rglob("*.bvh")) if bvh else []
+        if bvh and not self.captures:
+            raise FileNotFoundError(f"{bvh} holds no .bvh file")
+        self.workers = workers
+        self._made: Iterator[SyntheticClip] | None = None
         self.frames, self.seed, self.supersample = frames, seed, supersample
         super().__init__(data_dir=data_dir, size=size, **kwargs)
 
@@ -51,6 +64,59 @@ class SyntheticHumans(FrameBuilder):
         return splits
 
     def read(self, clip: SourceClip) -> tuple[np.ndarray, str, np.ndarray | None]:
-        """Renders a clip."""
-        made = render_clip(clip.start, self.frames, self.size, supersample=self.supersample)
-        return made.frames, "25", made.body
+        """Renders a clip, or takes it from the workers, who render in the same order."""
+        if not self.workers:
+            made = self._job(clip)()
+        else:
+            if self._made is None:
+                clips = [c for _, part in sorted(self.clip_splits().items()) for c in part]
+                self._made = render_in_processes([self._job(c) for c in clips], self.workers)
+            made = next(self._made)
+        return made.frames, str(Fraction(made.fps).limit_denominator(1001)), made.body
+
+    def _job(self, clip: SourceClip) -> Callable[[], SyntheticClip]:
+        capture = None
+        if self.captures and clip.start % 2:
+            capture = self.captures[(clip.start // 2) % len(self.captures)]
+        return functools.partial(
+            render_clip,
+            clip.start,
+            self.frames,
+            self.size,
+            bvh=capture,
+            supersample=self.supersample,
+        )
+
+
+def _call(job: Callable[[], SyntheticClip]) -> SyntheticClip:
+    return job()
+
+
+def render_in_processes(
+    jobs: list[Callable[[], SyntheticClip]], workers: int
+) -> Iterator[SyntheticClip]:
+    """Yields the results of `jobs` in order, `workers` at a time, each worker on one thread.
+
+    Threads of BLAS and XLA that wait by spinning cost a loaded machine five times the work itself.
+    """
+    single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    single |= {"JAX_PLATFORMS": "cpu", "NPROC": "1", "XLA_FLAGS": ""}
+    before = {name: os.environ.get(name) for name in single}
+    os.environ.update(single)  # read by the children when they start
+    pool = multiprocessing.get_context("spawn").Pool(workers)
+    try:
+        results = [pool.apply_async(_call, (job,)) for job in jobs[: 2 * workers]]
+        for number in range(len(jobs)):
+            made = results[number].get()
+            results[number] = None  # a clip of 100 frames is 20 MB
+            if len(results) < len(jobs):
+                results.append(pool.apply_async(_call, (jobs[len(results)],)))
+            yield made
+    finally:
+        pool.terminate()
+        pool.join()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -232,6 +232,12 @@ def _clothes(
     return color * (1 - 0.35 * hem - 0.2 * np.exp(-(((x - look.sleeve) / 0.004) ** 2)))[:, None]
 
 
+def _dot(vectors: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Returns products `[N]` with a direction; no BLAS, whose threads wait by spinning."""
+    x, y, z = direction
+    return vectors[:, 0] * x + vectors[:, 1] * y + vectors[:, 2] * z
+
+
 def shade(color: np.ndarray, normal: np.ndarray, gloss: np.ndarray, light: Light) -> np.ndarray:
     """Returns lit RGB `[N, 3]` of albedo `color` under `light`.
 
@@ -250,11 +256,11 @@ def shade(color: np.ndarray, normal: np.ndarray, gloss: np.ndarray, light: Light
     total = total * (0.72 + 0.28 * np.clip(normal[:, 2], 0, 1))[:, None]
     shine = np.zeros(len(color), np.float32)
     for direction, strength in zip(light.direction, light.color, strict=True):
-        lambert = np.clip((normal @ direction + 0.25) / 1.25, 0, None)
+        lambert = np.clip((_dot(normal, direction) + 0.25) / 1.25, 0, None)
         total = total + lambert[:, None] * strength
         half = direction + np.array([0, 0, 1], np.float32)
         half /= np.linalg.norm(half)
-        cosine = np.clip(normal @ half, 0, 1) ** 2
+        cosine = np.clip(_dot(normal, half), 0, 1) ** 2
         cosine = cosine * cosine * cosine * cosine  # to the 8th, then the 24th; powers are slow
         shine += cosine * cosine * cosine * strength.mean()
     return color * total + (gloss * shine)[:, None]
