@@ -26,8 +26,8 @@ from hvc_jax.bitstream.container import (
 )
 from hvc_jax.bitstream.edit import stream_schema
 from hvc_jax.bitstream.errors import BitstreamError
-from hvc_jax.bitstream.header import Header
-from hvc_jax.bitstream.streams import MAX_QUANTISER, QUANTISER_ONE, VectorDecoder, VectorEncoder
+from hvc_jax.bitstream.header import MAX_QUANTISER, Header
+from hvc_jax.bitstream.streams import QUANTISER_ONE, VectorDecoder, VectorEncoder
 from hvc_jax.body.params import BODY_VECTOR_SIZE
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.export import Export
