@@ -40,9 +40,9 @@ class FitWeights(NamedTuple):
     unseen: float = 2.0
     prior: float = 2e-4
     start: float = 2e-3
-    pose_acceleration: float = 0.05
+    pose_acceleration: float = 2.0
     pose_velocity: float = 2e-3
-    camera_acceleration: float = 2.0
+    camera_acceleration: float = 8.0
     camera_velocity: float = 0.02
     shape: float = 2e-3
 
@@ -110,6 +110,7 @@ def objective(
     start: FitState,
     points: jax.Array,
     confidence: jax.Array,
+    absent: jax.Array,
     valid: jax.Array,
     landmarks: Landmarks,
     prior: PosePrior,
@@ -122,6 +123,7 @@ def objective(
       start: where they began.
       points: [T, 17, 2] measured keypoints, (u, v).
       confidence: [T, 17] in [0, 1].
+      absent: [T, 12] in [0, 1], the limbs' keypoints that no one has seen for a while.
       valid: [T] 1 for frames of the clip, 0 for padding.
       landmarks: of the body model.
       prior: over poses.
@@ -138,7 +140,6 @@ def objective(
     # view.
     inside = jax.nn.relu(1.0 - screen[:, 5:, 1]) * (jnp.abs(screen[:, 5:, 0]) < 1.0)
     inside = inside / jnp.exp(jax.lax.stop_gradient(start.log_scale))[:, None]
-    absent = jax.nn.relu(1.0 - confidence[:, 5:] / 0.15)
     data = data + weights.unseen * jnp.sum(absent * inside**2, -1)
 
     flat = state.pose[:, 1:].reshape(state.pose.shape[0], -1)
@@ -162,11 +163,12 @@ def objective(
     return cost + smooth / jnp.sum(valid) + weights.shape * jnp.sum(state.betas**2)
 
 
-@functools.partial(jax.jit, static_argnames=("steps", "weights"))
+@functools.partial(jax.jit, static_argnames=("steps",))
 def _descend(
     start: FitState,
     points: jax.Array,
     confidence: jax.Array,
+    absent: jax.Array,
     valid: jax.Array,
     landmarks: Landmarks,
     prior: PosePrior,
@@ -181,7 +183,7 @@ def _descend(
     def step(carry, _):  # noqa: ANN001, ANN202
         state, memory, best, best_cost = carry
         cost, grads = value_and_grad(
-            state, start, points, confidence, valid, landmarks, prior, weights
+            state, start, points, confidence, absent, valid, landmarks, prior, weights
         )
         better = cost < best_cost
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state, best)
@@ -239,6 +241,16 @@ def smooth_over_time(values: np.ndarray, weight: np.ndarray, sigma: float) -> np
     return (top / bottom).astype(np.float32)
 
 
+def absent_limbs(confidence: np.ndarray) -> np.ndarray:
+    """Returns [T, 12] in [0, 1]: 1 where a keypoint below the head is unseen, and not just briefly.
+
+    Args:
+      confidence: [T, 17] in [0, 1].
+    """
+    lately = smooth_over_time(confidence[:, 5:], np.ones((1, 1)), 8.0)
+    return np.clip(1.0 - np.maximum(lately, confidence[:, 5:]) / 0.15, 0.0, 1.0)
+
+
 def fit_clip(
     points: np.ndarray,
     confidence: np.ndarray,
@@ -248,7 +260,7 @@ def fit_clip(
     landmarks: Landmarks,
     prior: PosePrior,
     weights: FitWeights | None = None,
-    steps: int = 120,
+    steps: int = 250,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns body vectors [T, 188] of a clip and the reprojection error [T, 17] in metres.
 
@@ -295,7 +307,7 @@ def fit_clip(
     )
     best = start
     if steps > 0:
-        measured = (pad(points), pad(confidence), valid)
+        measured = (pad(points), pad(confidence), pad(absent_limbs(confidence)), valid)
         best, _ = _descend(start, *measured, landmarks, prior, weights or FitWeights(), steps)
     screen, _ = _reproject(landmarks, best)
     error = jnp.linalg.norm(screen[:frames] - points, axis=-1)

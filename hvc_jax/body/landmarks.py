@@ -16,6 +16,28 @@ from hvc_jax.body.assets import Body
 from hvc_jax.body.lbs import tree_levels
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS, PARENTS
 
+COCO_NAMES = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+COCO_MIRROR = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15])
+"""Which keypoint each one becomes in a mirror."""
+
 _RIDES_ON = (
     *("head",) * 5,
     *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),

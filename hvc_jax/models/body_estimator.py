@@ -16,14 +16,13 @@ from safetensors.numpy import save_file
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.fit import PosePrior, fit_clip, smooth_over_time
-from hvc_jax.body.landmarks import Landmarks, landmarks_of
+from hvc_jax.body.landmarks import COCO_MIRROR, Landmarks, landmarks_of
 from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import fast_jit
 
-COCO_MIRROR = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15])
 _BATCH = 16
-_STEPS = {0: 0, 1: 120, 2: 300, 3: 800}
+_STEPS = {0: 0, 1: 250, 2: 600, 3: 1500}  # Adam steps by effort
 
 
 class RegressorExport(NamedTuple):

@@ -61,8 +61,14 @@ def load_poses(paths: Sequence[str | Path], rest_joints: np.ndarray, stride: int
     """
     poses = []
     for path in paths:
-        pose = retarget(read_bvh(path), np.asarray(rest_joints))[::stride, :NUM_BODY_JOINTS]
-        poses.append(pose)
+        try:
+            pose = retarget(read_bvh(path), np.asarray(rest_joints))
+        except ValueError as error:
+            print(f"left out {path}: {error}", flush=True)
+            continue
+        poses.append(pose[::stride, :NUM_BODY_JOINTS])
+    if not poses:
+        raise ValueError("no motion file could be used; give .bvh files whose rest is a T-pose")
     pose = np.concatenate(poses)
     matrix = np.asarray(rotation.axis_angle_to_matrix(jnp.asarray(pose[:, 0])))
     yaw = np.arctan2(matrix[:, 0, 2], matrix[:, 2, 2])

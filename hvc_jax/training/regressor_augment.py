@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hvc_jax.data.pseudo_labels import COCO_MIRROR
+from hvc_jax.body.landmarks import COCO_MIRROR
 from hvc_jax.models.body_regressor import INPUT_SIZE
 
 

@@ -1,0 +1,75 @@
+"""The body's mesh drawn over the frames it was fitted to, so that anyone can judge the fit."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hvc_jax.body.assets import Body, load_body
+from hvc_jax.body.camera import project
+from hvc_jax.body.lbs import posed_vertices
+from hvc_jax.body.params import unpack
+from hvc_jax.body.raster import rasterize
+
+_BATCH = 4
+# One colour a body part (as in Body.part_names), far apart so that a swapped limb shows.
+_COLOURS = np.array(
+    [
+        [200, 200, 200],
+        [255, 220, 120],
+        [255, 60, 60],
+        [60, 120, 255],
+        [255, 160, 0],
+        [0, 220, 255],
+        [180, 60, 220],
+        [60, 200, 60],
+        [255, 0, 200],
+        [0, 255, 120],
+        [255, 255, 255],
+        [120, 0, 0],
+    ],
+    np.float32,
+)
+
+
+@functools.partial(jax.jit, static_argnums=(2,))
+def _draw(body: Body, vectors: jax.Array, side: int) -> tuple[jax.Array, jax.Array]:
+    """Returns the triangle [B, side, side] seen at each pixel (-1: none) and its shade [B, F]."""
+    params = unpack(vectors)
+    vertices, _ = posed_vertices(body, params)
+    corners = vertices[:, body.faces]
+    normal = jnp.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
+    length = jnp.linalg.norm(normal, axis=-1)
+    shade = 0.3 + 0.7 * jnp.abs(normal[..., 2]) / jnp.maximum(length, 1e-12)
+    screen = project(vertices, params.camera)
+    return rasterize(screen, body.faces, side, side).triangle, shade
+
+
+def overlay(frames: np.ndarray, bodies: np.ndarray, strength: float = 0.55) -> Iterator[np.ndarray]:
+    """Yields frames [H, W, 3] uint8 with the mesh drawn over them, coloured by body part.
+
+    Args:
+      frames: [T, H, W, 3] uint8, H = W.
+      bodies: [T, 188] body vectors.
+      strength: 0 shows the frame alone, 1 the mesh alone.
+    """
+    body = load_body()
+    part = np.asarray(body.part_ids)[np.asarray(body.faces)[:, 0]]
+    colours = _COLOURS[part % len(_COLOURS)]
+    for first in range(0, len(frames), _BATCH):
+        vectors = bodies[first : first + _BATCH]
+        count = len(vectors)
+        filled = np.concatenate([vectors, np.repeat(vectors[-1:], _BATCH - count, 0)])
+        triangles, shades = _draw(body, jnp.asarray(filled), frames.shape[1])
+        for frame, triangle, shade in zip(
+            frames[first : first + count], np.asarray(triangles), np.asarray(shades), strict=False
+        ):
+            seen = triangle >= 0
+            paint = colours[triangle[seen]] * shade[triangle[seen], None]
+            drawn = frame.astype(np.float32)
+            drawn[seen] = drawn[seen] * (1 - strength) + paint * strength
+            yield np.clip(np.round(drawn), 0, 255).astype(np.uint8)
