@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hvc_jax.bitstream.container import StreamReader
+from hvc_jax.bitstream.edit import stream_tables
 from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.header import NO_MODEL, Header
-from hvc_jax.entropy.tables import CodingTables, default_tables
+from hvc_jax.entropy.tables import CodingTables
 from hvc_jax.models.export import Export, find_export, load_export
 
 
@@ -78,8 +79,5 @@ def tables_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
         ModelError: They are those of a model that is not there.
     """
     if header.model_id == NO_MODEL:
-        from hvc_jax.bitstream.schema import semantic_schema
-
-        kind, _, camera = header.schema.partition("+")
-        return default_tables(semantic_schema(kind, camera=camera == "camera"))
+        return stream_tables(header)
     return export_of_stream(header, stream, path).tables
