@@ -23,11 +23,11 @@ from hvc_jax.bitstream.container import (
     unit_bytes,
 )
 from hvc_jax.bitstream.errors import BitstreamError
-from hvc_jax.bitstream.header import Header
+from hvc_jax.bitstream.header import NO_MODEL, Header
 from hvc_jax.bitstream.operations import Operation, apply
 from hvc_jax.bitstream.schema import Schema, builtin_schema
 from hvc_jax.bitstream.streams import Group, VectorDecoder, VectorEncoder
-from hvc_jax.entropy.tables import CodingTables
+from hvc_jax.entropy.tables import CodingTables, default_tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +80,20 @@ def stream_schema(header: Header, tables: CodingTables) -> Schema:
     """
     try:
         return builtin_schema(header.schema) if header.schema else tables.schema
+    except ValueError as error:
+        raise BitstreamError(str(error)) from error
+
+
+def stream_tables(header: Header) -> CodingTables:
+    """Returns the tables of a stream that was coded without a model.
+
+    Raises:
+      BitstreamError: when the header names a model, or a schema that does not exist.
+    """
+    if header.model_id != NO_MODEL:
+        raise BitstreamError(f"the tables are those of model {header.model_id.hex()}; open it")
+    try:
+        return default_tables(builtin_schema(header.schema))
     except ValueError as error:
         raise BitstreamError(str(error)) from error
 

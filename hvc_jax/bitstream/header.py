@@ -98,7 +98,7 @@ def read_header(read: Callable[[int], bytes]) -> tuple[Header, int]:
       BitstreamError: when it is no header of a version that is known here.
     """
     source = _Recorder(read)
-    if source.take(4) != MAGIC:
+    if source.peek(4) != MAGIC:
         raise BitstreamError("this is not an hvc stream (it does not start with 'HVC')", 0)
     version = source.take(1)[0]
     if version != VERSION:
@@ -173,6 +173,12 @@ class _Recorder:
     @property
     def offset(self) -> int:
         return len(self.data)
+
+    def peek(self, count: int) -> bytes:
+        """Takes up to `count` bytes, without complaint when there are fewer."""
+        data = self._read(count)
+        self.data += data
+        return data
 
     def take(self, count: int) -> bytes:
         data = self._read(count) if count else b""

@@ -232,7 +232,7 @@ def _laplace_weights(
     features = features + 1e-4
     w = start.copy()
     for _ in range(rounds):
-        scale = w @ features
+        scale = np.maximum(w @ features, 1e-4)  # weights of what never moves run to zero
         w *= np.sqrt((features @ (magnitude / scale**2) + 1e-9) / (features @ (1 / scale) + 1e-9))
     return w
 

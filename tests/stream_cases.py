@@ -1,0 +1,63 @@
+"""Small streams that several tests use; made of integers, so they are the same everywhere."""
+
+import io
+from fractions import Fraction
+
+import numpy as np
+
+from hvc_jax.bitstream.container import StreamWriter
+from hvc_jax.bitstream.header import Header
+from hvc_jax.bitstream.schema import builtin_schema
+from hvc_jax.bitstream.streams import VectorEncoder
+from hvc_jax.entropy.slots import Schema
+from hvc_jax.entropy.tables import default_tables
+
+KEY_PAYLOAD = bytes(range(40))
+
+
+def waving(schema: Schema, frames: int) -> np.ndarray:
+    """Vectors [frames, size] float32 in which slot i moves back and forth with period 16 + i."""
+    levels = np.zeros((frames, len(schema.slots)), np.int64)
+    for i in range(len(schema.dynamic)):
+        at = (np.arange(frames) + 3 * i) % (16 + i)
+        levels[:, i] = np.minimum(at, 16 + i - at) * (i % 4) // 2 - i % 3
+    levels[:, len(schema.dynamic) :] = np.arange(len(schema.static)) % 7 // 6
+    vectors = np.zeros((frames, schema.size), np.float32)
+    for i, slot in enumerate(schema.slots):
+        vectors[:, slot.index] = levels[:, i] * slot.step
+    return vectors
+
+
+def stream(
+    schema_name: str = "upper31",
+    frames: int = 12,
+    keys: tuple[int, ...] = (0,),
+    group_frames: int = 5,
+    resync_groups: int = 0,
+    count_known: bool = True,
+    meta: dict | None = None,
+) -> bytes:
+    """A whole stream over the default tables, with made-up key pictures."""
+    schema = builtin_schema(schema_name)
+    vectors = waving(schema, frames)
+    encoder = VectorEncoder(
+        schema, default_tables(schema), group_frames=group_frames, resync_groups=resync_groups
+    )
+    file = io.BytesIO()
+    count = frames if count_known else None
+    header = Header("semantic", 64, 48, Fraction(30000, 1001), count, schema=schema_name)
+    with StreamWriter(file, header) as writer:
+        for frame, vector in enumerate(vectors):
+            if frame in keys:
+                for group in encoder.flush():
+                    writer.write_motion(group)
+                static, _ = encoder.key(vector)
+                writer.write_key(frame, 1, 32, KEY_PAYLOAD + bytes([frame]))
+                writer.write_static(frame, static)
+            for group in encoder.push(vector):
+                writer.write_motion(group)
+        for group in encoder.flush():
+            writer.write_motion(group)
+        if meta is not None:
+            writer.write_meta(meta)
+    return file.getvalue()

@@ -1,0 +1,92 @@
+"""Damaged streams: what is intact is found, gaps are held, the next resync recovers."""
+
+import io
+
+import numpy as np
+import pytest
+from stream_cases import stream
+
+from hvc_jax.bitstream.conceal import ConcealingDecoder, salvage
+from hvc_jax.bitstream.container import StreamReader, Unit, UnitType, motion_group
+from hvc_jax.bitstream.edit import read_tracks, stream_tables
+from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.streams import VectorDecoder
+
+DATA = stream("token5", frames=60, keys=(0, 30), group_frames=5, resync_groups=2)
+WHOLE = list(StreamReader(io.BytesIO(DATA)).units())
+TABLES = stream_tables(StreamReader(io.BytesIO(DATA)).header)
+TRUTH = read_tracks(DATA, TABLES).vectors
+
+
+def concealed(data: bytes) -> tuple[np.ndarray, ConcealingDecoder]:
+    header, units = salvage(io.BytesIO(data))
+    decoder = ConcealingDecoder(
+        VectorDecoder(TABLES.schema, TABLES, header.quantiser), header.frame_count
+    )
+    out = []
+    for unit in units:
+        if unit.type == UnitType.STATIC:
+            out.append(decoder.hold_until(unit.frame))
+            decoder.key(unit.payload)
+        elif unit.type == UnitType.MOTION:
+            group = motion_group(unit)
+            out.append(decoder.hold_until(group.frame))
+            out.append(decoder.motion(group))
+    out.append(decoder.hold_until(header.frame_count))
+    return np.concatenate([part for part in out if len(part)]), decoder
+
+
+def broken(unit: Unit) -> bytes:
+    data = bytearray(DATA)
+    data[unit.offset + unit.size - 1] ^= 0x55
+    return bytes(data)
+
+
+def test_an_intact_stream_is_found_whole() -> None:
+    header, units = salvage(io.BytesIO(DATA))
+    assert list(units) == WHOLE and header.frame_count == 60
+    vectors, decoder = concealed(DATA)
+    np.testing.assert_array_equal(vectors, TRUTH)
+    assert decoder.concealed == 0
+
+
+@pytest.mark.parametrize("lost", [u for u in WHOLE if u.type == UnitType.MOTION])
+def test_a_lost_group_costs_frames_up_to_the_next_resync(lost: Unit) -> None:
+    vectors, decoder = concealed(broken(lost))
+    assert vectors.shape == TRUTH.shape
+    wrong = np.flatnonzero((vectors != TRUTH).any(1))
+    resync = lost.frame + (10 if motion_group(lost).resync else 5)
+    assert decoder.concealed == resync - lost.frame
+    assert ((wrong >= lost.frame) & (wrong < resync)).all()
+    if lost.frame not in (0, 30):
+        held = vectors[lost.frame : resync]
+        np.testing.assert_array_equal(held, np.repeat(TRUTH[lost.frame - 1][None], len(held), 0))
+
+
+def test_random_losses_never_crash() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        data = bytearray(DATA)
+        for position in rng.integers(60, len(data), rng.integers(1, 30)):
+            data[position] = rng.integers(256)
+        cut = int(rng.integers(60, len(data)))
+        try:
+            vectors, _ = concealed(bytes(data[:cut]))
+        except ValueError as error:  # not one vector is left
+            assert isinstance(error, BitstreamError) or "concatenate" in str(error)
+            continue
+        assert np.isfinite(vectors).all() and len(vectors) <= 60
+
+
+def test_a_damaged_header_cannot_be_concealed() -> None:
+    with pytest.raises(BitstreamError):
+        salvage(io.BytesIO(b"X" + DATA[1:]))
+
+
+def test_searching_hostile_bytes_is_bounded() -> None:
+    header, _ = salvage(io.BytesIO(DATA))
+    # Every byte claims a unit as long as all that follows.
+    hostile = header.to_bytes() + b"\x03\x00\xff\x7f" * 100_000
+    _, units = salvage(io.BytesIO(hostile))
+    with pytest.raises(BitstreamError, match="too damaged"):
+        list(units)

@@ -1,0 +1,66 @@
+"""Streams committed as files: changing what their bytes mean needs a new format version."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stream_cases import stream
+
+from hvc_jax.bitstream.edit import edit, read_tracks
+from hvc_jax.bitstream.operations import parse_assignment
+from hvc_jax.bitstream.schema import builtin_schema
+from hvc_jax.entropy.tables import default_tables
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# name: how to make it, sha256 of the file, sha256 of the decoded float32 vectors
+CASES = {
+    "upper31.hvc": (
+        {"schema_name": "upper31", "frames": 50, "keys": (0, 30), "group_frames": 16},
+        "f0885b59c53f715c83bb19c565b21aee0a36dac57ebf885982bd22f8b03ab9f6",
+        "25e35d9ea6f33931994f7d29640471ff7282e0a12feb5ed82a294509f7c93356",
+    ),
+    "token8_live.hvc": (
+        {"schema_name": "token8", "frames": 9, "group_frames": 1, "count_known": False},
+        "f019e6b82e0a503285d2a3cb1a3f1a8025cccb8ab5fa0eb4acf0d2b09e1938f4",
+        "5c25783611fabdcb742f0a665ba28a95454477b6cf1740a9bcfbe94e01086ddb",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bytes_and_values_are_what_they_were(name: str) -> None:
+    how, file_hash, vector_hash = CASES[name]
+    data = (GOLDEN / name).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == file_hash
+    assert stream(**how) == data
+    tracks = read_tracks(data, default_tables(builtin_schema(how["schema_name"])))
+    assert hashlib.sha256(tracks.vectors.astype("<f4").tobytes()).hexdigest() == vector_hash
+
+
+def test_the_same_without_jax_and_with_any_of_its_settings() -> None:
+    """A process where importing jax fails makes the same bytes, and edits them."""
+    how = CASES["upper31.hvc"][0]
+    program = f"""
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("jax", "jaxlib", "flax"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
+sys.path[:0] = [{str(GOLDEN.parent)!r}, {str(GOLDEN.parents[1])!r}]
+from stream_cases import stream
+from hvc_jax.bitstream.edit import edit
+from hvc_jax.bitstream.operations import parse_assignment
+from hvc_jax.bitstream.schema import builtin_schema
+from hvc_jax.entropy.tables import default_tables
+data = stream(**{how!r})
+after = edit(data, [parse_assignment("head_yaw+=20deg")], default_tables(builtin_schema("upper31")))
+sys.stdout.buffer.write(data + after)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    data = (GOLDEN / "upper31.hvc").read_bytes()
+    tables = default_tables(builtin_schema("upper31"))
+    assert done.stdout == data + edit(data, [parse_assignment("head_yaw+=20deg")], tables)
