@@ -11,6 +11,7 @@ from hvc_jax.body import camera, lbs, params, raster
 from hvc_jax.body.assets import load_body
 from hvc_jax.models.layers import Conv, Down, ResBlock, SpadeBlock, Up
 from hvc_jax.models.reference_encoder import Pyramid
+from hvc_jax.ops.fill import pull_push, widen
 from hvc_jax.ops.warp import (
     average_pool,
     depth_to_space,
@@ -20,20 +21,28 @@ from hvc_jax.ops.warp import (
     warp,
 )
 
-MAP_CHANNELS = 13
+MAP_CHANNELS = 14
+
+# The mesh ends at the skin. Hair and clothes reach further, by about this part of the picture;
+# there the flow of the nearest skin goes on.
+_MARGIN = 1 / 32
 
 
 class MeshMotion(NamedTuple):
     """What the two posed meshes say about a pair of frames, at a quarter of the resolution.
 
     Attributes:
-      grid: [B, h, w, 2] where in the key picture to look; identity off the body.
-      maps: [B, h, w, MAP_CHANNELS] mesh displacement 2, visibility in the key view 1, then for the
-        target mesh and for the key mesh: rest-pose position of the surface point in metres 3,
+      grid: [B, h, w, 2] where in the key picture to look; identity away from the body.
+      left: [B, h, w, 1] in [0, 1], 1 where the key picture shows the body and the target no longer.
+      key_near: [B, h, w, 1] in {0, 1}, 1 on and around the body in the key picture.
+      maps: [B, h, w, MAP_CHANNELS] displacement 2, visibility in the key view 1, left 1, then for
+        the target mesh and for the key mesh: rest-pose position of the surface point in metres 3,
         depth in metres 1, mask 1.
     """
 
     grid: jax.Array
+    left: jax.Array
+    key_near: jax.Array
     maps: jax.Array
 
 
@@ -69,13 +78,16 @@ def mesh_motion(key_body: jax.Array, body: jax.Array, height: int, width: int) -
         mask = (fragments.triangle >= 0).astype(drawn.dtype)
         return jnp.concatenate([drawn, mask[..., None]], -1)
 
-    maps = [
-        field.grid - identity_grid(height, width),
-        field.visible[..., None],
-        view(field.target_fragments, target_screen),
-        view(field.key_fragments, key_screen),
-    ]
-    return MeshMotion(field.grid, jnp.concatenate(maps, -1))
+    target_view = view(field.target_fragments, target_screen)
+    key_view = view(field.key_fragments, key_screen)
+    margin = max(1, round(_MARGIN * width))
+    target_near = widen(target_view[..., -1:], margin)
+    key_near = widen(key_view[..., -1:], margin)
+    place = identity_grid(height, width)
+    displacement = pull_push(field.grid - place, target_view[..., -1:]) * target_near
+    left = key_near * (1 - target_near)
+    maps = [displacement, field.visible[..., None], left, target_view, key_view]
+    return MeshMotion(place + displacement, left, key_near, jnp.concatenate(maps, -1))
 
 
 class FlowRefiner(nn.Module):
@@ -118,7 +130,10 @@ class FlowRefiner(nn.Module):
         heads = depth_to_space(Conv(4 * 3, zero=True)(nn.silu(nn.RMSNorm()(x))), 2)
         # Zero-initialised heads: training starts from the mesh's own flow, and from copying (the
         # +2 opens the occlusion gate), so the first steps already see useful frames.
-        return motion.grid + 0.5 * jnp.tanh(heads[..., :2]), nn.sigmoid(heads[..., 2:] + 2.0)
+        # What the body has left is closed: the key picture shows the body there, not what was
+        # behind it.
+        occlusion = nn.sigmoid(heads[..., 2:] + 2.0 - 4.0 * motion.left)
+        return motion.grid + 0.5 * jnp.tanh(heads[..., :2]), occlusion
 
 
 class SemanticMotion(nn.Module):
@@ -126,6 +141,7 @@ class SemanticMotion(nn.Module):
 
         body, key body ─► skinning ─► rasteriser ─► mesh flow, maps ─► FlowRefiner ─► flow, occlusion
         features ──────────────────────────► warp ─► x occlusion ─► SPADE(maps) ──► aligned features
+        pixels ─► warp ─► where the body has left: the background, continued ─────► aligned pixels
 
     Attributes:
       config: motion block of the model config.
@@ -168,7 +184,12 @@ class SemanticMotion(nn.Module):
         def move(x: jax.Array, gate: jax.Array) -> jax.Array:
             return warp(x, resize_grid(grid, *x.shape[1:3])) * gate
 
+        small = average_pool(features.pixels, 4)
+        background = pull_push(small, 1 - motion.key_near)
         pixels = warp(features.pixels, resize_grid(grid, height, width))
+        full = (pixels.shape[0], height, width)
+        left = jax.image.resize(motion.left, (*full, 1), "bilinear")
+        pixels += left * (jax.image.resize(background, (*full, 3), "bilinear") - pixels)
         condition = jnp.concatenate([motion.maps, occlusion], -1)
         middle = move(features.middle, average_pool(occlusion, 2))
         middle = self.modulate_middle(middle, average_pool(condition, 2))
