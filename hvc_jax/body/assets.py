@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hvc_jax.body import files
 from hvc_jax.body import params as body_params
 
 
@@ -34,6 +35,12 @@ class Body:
       parents: parent of each joint, -1 for the root.
       part_names: names of the parts.
       name: what the model is called, e.g. "open_body".
+      pose_index: for each joint its place among the 55 of the body vector, -1 if it has none
+        (the hands of SMPL).
+      hands_components: [2, K, 45] principal components of the left and right hand pose, or None.
+      hands_mean: [2, 45] mean hand poses, axis-angle, or None.
+      landmark_faces: [L] int32 triangles that carry face landmarks, or None.
+      landmark_barycentric: [L, 3] their weights, or None.
     """
 
     v_template: jax.Array
@@ -51,6 +58,13 @@ class Body:
     parents: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     part_names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
     name: str = dataclasses.field(metadata={"static": True})
+    pose_index: tuple[int, ...] = dataclasses.field(
+        default=tuple(range(body_params.NUM_JOINTS)), metadata={"static": True}
+    )
+    hands_components: jax.Array | None = None
+    hands_mean: jax.Array | None = None
+    landmark_faces: jax.Array | None = None
+    landmark_barycentric: jax.Array | None = None
 
     @property
     def num_vertices(self) -> int:
@@ -84,20 +98,36 @@ def open_body_path() -> Path:
 
 
 @functools.lru_cache(maxsize=4)
-def load_body(path: str | None = None) -> Body:
+def load_body(path: str | None = None, num_betas: int = 10, num_expression: int = 10) -> Body:
     """Returns the open body, or the SMPL, SMPL-H or SMPL-X model in the file `path`.
 
+    Args:
+      path: a .npz or .pkl file; None for the open body that comes with the package.
+      num_betas: shape directions to keep, up to 300 where the file has them.
+      num_expression: expression directions to keep, up to 100.
+
     Raises:
-      FileNotFoundError: when the file does not exist.
-      ValueError: when the file is no body model; the message names the field.
+      BodyFileError: the file is missing or no body model; the message names the field.
     """
-    if path is not None:
-        raise NotImplementedError("only the open body can be loaded so far")
-    with np.load(open_body_path(), allow_pickle=False) as file:
-        raw = {key: file[key] for key in file.files}
     # The result is kept: under a trace its arrays must be constants, not tracers of that trace.
     with jax.ensure_compile_time_eval():
-        return _from_open_body(raw)
+        if path is None:
+            path = str(open_body_path())
+        if is_open_body(path):
+            with np.load(path, allow_pickle=False) as file:
+                return _from_open_body({key: file[key] for key in file.files})
+        return _from_smpl(files.read_model(path), path, num_betas, num_expression)
+
+
+def is_open_body(path: str) -> bool:
+    """Returns whether `path` is a file made by third_party/open_body/convert_anny.py."""
+    if not path.endswith(".npz") or not Path(path).is_file():
+        return False
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return "lbs_weights_index" in file.files
+    except Exception:  # a damaged file: the SMPL reader says what is wrong with it
+        return False
 
 
 def make_body(
@@ -115,6 +145,11 @@ def make_body(
     uv: np.ndarray,
     face_uv: np.ndarray,
     name: str,
+    pose_index: tuple[int, ...] = tuple(range(body_params.NUM_JOINTS)),
+    hands_components: np.ndarray | None = None,
+    hands_mean: np.ndarray | None = None,
+    landmark_faces: np.ndarray | None = None,
+    landmark_barycentric: np.ndarray | None = None,
 ) -> Body:
     """Returns a `Body` with the joint tables computed in float64; shapes as in `Body`."""
     regressor = np.asarray(J_regressor, np.float64)
@@ -138,6 +173,55 @@ def make_body(
         parents=tuple(int(p) for p in parents),
         part_names=tuple(part_names),
         name=name,
+        pose_index=pose_index,
+        hands_components=None if hands_components is None else real(hands_components),
+        hands_mean=None if hands_mean is None else real(hands_mean),
+        landmark_faces=None if landmark_faces is None else whole(landmark_faces),
+        landmark_barycentric=None if landmark_barycentric is None else real(landmark_barycentric),
+    )
+
+
+_BODY_22 = tuple(range(22))
+_HANDS_30 = tuple(range(25, 55))
+_POSE_INDEX = {
+    "smpl": (*_BODY_22, -1, -1),
+    "smplh": (*_BODY_22, *_HANDS_30),
+    "smplx": tuple(range(body_params.NUM_JOINTS)),
+}
+
+
+def _from_smpl(model: dict, path: str, num_betas: int, num_expression: int) -> Body:
+    kind = files.KINDS[model["kintree_table"].shape[1]]
+    shape, expression = files.split_directions(model, num_betas, num_expression)
+    weights = np.asarray(model["weights"], np.float64)
+    pose_index = _POSE_INDEX[kind]
+    # Parts are not in the files: the strongest joint of a vertex stands for its part.
+    names = tuple(body_params.JOINT_NAMES[i] if i >= 0 else "hand" for i in pose_index)
+
+    def both(name: str) -> np.ndarray | None:
+        sides = [model.get(f"hands_{name}{side}") for side in "lr"]
+        return None if any(side is None for side in sides) else np.stack(sides)
+
+    barycentric = model.get("lmk_bary_coords")
+    return make_body(
+        v_template=model["v_template"],
+        shapedirs=shape,
+        exprdirs=expression,
+        posedirs=np.moveaxis(model["posedirs"], -1, 0),
+        J_regressor=model["J_regressor"],
+        lbs_weights=weights,
+        faces=model["f"],
+        parents=files.parents(model, path),
+        part_ids=np.argmax(weights, axis=1),
+        part_names=names,
+        uv=model.get("vt", np.zeros((1, 2))),
+        face_uv=model.get("ft", np.zeros_like(model["f"])),
+        name=kind,
+        pose_index=pose_index,
+        hands_components=both("components"),
+        hands_mean=both("mean"),
+        landmark_faces=None if barycentric is None else model.get("lmk_faces_idx"),
+        landmark_barycentric=barycentric,
     )
 
 
