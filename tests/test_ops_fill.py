@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.ops.fill import pull_push, widen
+from hvc_jax.ops import fill
+
+pull_push = jax.jit(fill.pull_push)
 
 
 def test_known_pixels_stay(key):
@@ -31,7 +33,7 @@ def test_a_ramp_is_continued_in_order():
 
 def test_nothing_known_gives_zero_and_a_finite_gradient():
     values, weight = jnp.ones((1, 8, 8, 1)), jnp.zeros((1, 8, 8, 1))
-    value, grad = jax.value_and_grad(lambda v: pull_push(v, weight).sum())(values)
+    value, grad = jax.jit(jax.value_and_grad(lambda v: pull_push(v, weight).sum()))(values)
     assert value == 0 and jnp.all(grad == 0)
 
 
@@ -41,4 +43,4 @@ def test_widen_is_the_maximum_over_the_window():
     expected = np.zeros_like(mask)
     for y, x in ((4, 2), (0, 10)):
         expected[0, max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = 1
-    np.testing.assert_array_equal(widen(jnp.asarray(mask), 2), expected)
+    np.testing.assert_array_equal(fill.widen(jnp.asarray(mask), 2), expected)
