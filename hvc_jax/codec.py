@@ -56,6 +56,7 @@ class EncodeOptions:
       key_codec: "vvc", "av1", or "auto" for the best that this machine writes.
       quantiser: scales the steps of all parameters by quantiser / 64.
       group_frames: frames a MOTION unit; 1 has the lowest delay, more are smaller.
+      rate_weight: squared steps of error that saving a bit may cost; 0 rounds to the nearest.
       effort: 0 to 3, how long bodies are fitted to the keypoints of the clip.
     """
 
@@ -64,6 +65,7 @@ class EncodeOptions:
     key_codec: str = "auto"
     quantiser: int = QUANTISER_ONE
     group_frames: int = 256
+    rate_weight: float = 0.1
     effort: int = 1
 
     def __post_init__(self) -> None:
@@ -199,7 +201,11 @@ class Codec:
         )
         tables = self.export.tables
         vectors = VectorEncoder(
-            tables.schema, tables, options.quantiser, group_frames=options.group_frames
+            tables.schema,
+            tables,
+            options.quantiser,
+            group_frames=options.group_frames,
+            rate_weight=options.rate_weight,
         )
         count = 0
         with StreamWriter(output, header) as writer:

@@ -42,25 +42,24 @@ class Levels:
         Raises:
           ValueError: on another size, or values that are not finite.
         """
+        return np.rint(self.in_steps(vectors)).astype(np.int64)
+
+    def in_steps(self, vectors: np.ndarray) -> np.ndarray:
+        """Returns `vectors` [*, size] as float64 multiples [*, slots] of the steps, in 32 bits.
+
+        Raises:
+          ValueError: on another size, or values that are not finite.
+        """
         vectors = np.asarray(vectors)
         if vectors.ndim < 1 or vectors.shape[-1] != self.schema.size:
             raise ValueError(
                 f"schema {self.schema.name} needs vectors of {self.schema.size} numbers, "
                 f"got shape {vectors.shape}"
             )
-        return self.rounded(vectors[..., self._indices], self.steps)
-
-    @staticmethod
-    def rounded(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """Returns int64 levels nearest to `values`, in 32 bits.
-
-        Raises:
-          ValueError: on values that are not finite.
-        """
-        ratio = np.asarray(values, np.float64) / steps
-        if not np.isfinite(ratio).all():
+        values = vectors[..., self._indices].astype(np.float64) / self.steps
+        if not np.isfinite(values).all():
             raise ValueError("a vector to be coded holds a value that is not finite")
-        return np.rint(np.clip(ratio, -MAX_LEVEL, MAX_LEVEL)).astype(np.int64)
+        return np.clip(values, -MAX_LEVEL, MAX_LEVEL)
 
     def vectors(self, levels: np.ndarray) -> np.ndarray:
         """Returns float32 vectors [*, size] of `levels` [*, slots]; numbers not sent are zero."""

@@ -8,11 +8,14 @@ holds still leaves no trace in the contexts, so repeated frames of a converted c
 spoil nothing. Imports no jax.
 """
 
+import bisect
+
 import numpy as np
 
 from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.levels import MAX_LEVEL, QUANTISER_ONE, checked
-from hvc_jax.entropy.adaptive import MotionContexts, capped, folded
+from hvc_jax.bitstream.rdo import LevelChooser
+from hvc_jax.entropy.adaptive import MAGNITUDE_CAP, MotionContexts, capped, folded
 from hvc_jax.entropy.coder import SymbolDecoder, SymbolEncoder
 from hvc_jax.entropy.tables import FRACTION_BITS, CodingTables
 from hvc_jax.entropy.tokens import (
@@ -31,6 +34,7 @@ class MotionCoder:
     """Codes groups of dynamic levels; the decoder mirrors the encoder state by state."""
 
     def __init__(self, tables: CodingTables, quantiser: int) -> None:
+        self._tables = tables
         self._contexts = MotionContexts(tables, quantiser, QUANTISER_ONE)
         self._hold = _padded_rows(tables.hold)
         self._order = np.concatenate([*self._contexts.stages, np.zeros(0, np.int64)]).astype(int)
@@ -45,6 +49,14 @@ class MotionCoder:
 
     def _hold_context(self) -> int:
         return _FRESH if self._fresh else sum(self._held)
+
+    def choose(self, chooser: LevelChooser, values: np.ndarray) -> np.ndarray:
+        """Returns levels [count, slots] for `values` (in steps), cheap to code as the next ones."""
+        return chooser.choose(values, self._state, self._fresh, self._held)
+
+    def chooser(self, rate_weight: float) -> LevelChooser:
+        """Returns what chooses levels for this coder."""
+        return LevelChooser(self._tables, self._contexts, rate_weight)
 
     def encode(self, levels: np.ndarray) -> bytes:
         """Returns the payload of the next frames' dynamic `levels` [count, slots]."""
@@ -125,7 +137,7 @@ class MotionCoder:
                 self._decode(decoder, row)
         except ValueError as error:
             raise BitstreamError(getattr(error, "reason", str(error))) from error
-        return levels
+        return checked(levels)
 
     def _decode(self, decoder: SymbolDecoder, row: np.ndarray) -> None:
         state, contexts = self._state, self._contexts
@@ -142,7 +154,7 @@ class MotionCoder:
                 change, phase = contexts.predict(state.differences, state.means)
                 scale = contexts.scale(state.means)
             residuals = self._take(decoder, scale, phase)
-            row[:] = checked(state.last + _limited(state.last, change) + residuals)
+            row[:] = state.last + _limited(state.last, change) + residuals
             if self._fresh:
                 self._state = contexts.restart(row.copy())
             else:
@@ -173,7 +185,7 @@ def encode_static(tables: CodingTables, quantiser: int, levels: np.ndarray) -> b
     for i, level in enumerate(levels):
         encoder.symbols(tokens[i : i + 1], contexts.frequencies(i))
         encoder.bits(int(extra[i]), EXTRA_BITS[tokens[i]])
-        contexts.update(i, level)
+        contexts.update(i, int(level))
     return encoder.finish()
 
 
@@ -188,9 +200,10 @@ def decode_static(tables: CodingTables, quantiser: int, payload: bytes) -> np.nd
     levels = np.zeros(len(tables.schema.slots), np.int64)
     try:
         for i in range(len(levels)):
-            tokens = decoder.symbols(contexts.frequencies(i))
-            levels[i] = from_tokens(tokens, _extra(decoder, tokens))[0]
-            contexts.update(i, levels[i])
+            token = int(decoder.symbols(contexts.frequencies(i))[0])
+            if token:
+                levels[i] = from_tokens(token, decoder.bits(EXTRA_BITS[token]))
+            contexts.update(i, int(levels[i]))
     except ValueError as error:
         raise BitstreamError(str(error)) from error
     return checked(levels)
@@ -203,27 +216,29 @@ class _StaticContexts:
     """
 
     def __init__(self, tables: CodingTables, quantiser: int) -> None:
-        self._rows = tables.frequencies[:, 0].astype(float)
-        self._thresholds = tables.thresholds
-        self._spread = tables.spread * QUANTISER_ONE // quantiser << FRACTION_BITS
+        # Python integers: a slot at a time, they are faster than arrays.
+        self._rows = tables.frequencies[:, None, 0].astype(float)
+        self._thresholds = tables.thresholds.tolist()
+        self._spread = (tables.spread * QUANTISER_ONE // quantiser << FRACTION_BITS).tolist()
         self._dynamic = len(tables.schema.dynamic)
-        self._recent = np.full((1, 1), 1 << FRACTION_BITS, np.int64)
+        self._recent = 1 << FRACTION_BITS
 
     def frequencies(self, slot: int) -> np.ndarray:
         scale = self._spread[slot]
         if slot >= self._dynamic:
-            scale = (scale >> 4) + (int(self._recent[0, 0]) << 7)
-        return self._rows[np.searchsorted(self._thresholds, scale)][None]
+            scale = (scale >> 4) + (self._recent << 7)
+        return self._rows[bisect.bisect_left(self._thresholds, scale)]
 
     def update(self, slot: int, level: int) -> None:
         if slot >= self._dynamic:
-            magnitude = min(abs(int(level)), 4095) << FRACTION_BITS
+            magnitude = min(abs(level), MAGNITUDE_CAP) << FRACTION_BITS
             self._recent += (magnitude - self._recent) >> 2
 
 
 def _limited(last: np.ndarray, change: np.ndarray) -> np.ndarray:
     """Returns `change`, such that the prediction stays inside 32 bits."""
-    return np.clip(last + change, -MAX_LEVEL, MAX_LEVEL) - last
+    # Not np.clip, which takes longer than all the rest of a small frame.
+    return np.minimum(np.maximum(last + change, -MAX_LEVEL), MAX_LEVEL) - last
 
 
 def _extra(decoder: SymbolDecoder, tokens: np.ndarray) -> np.ndarray | int:

@@ -81,6 +81,7 @@ class VectorEncoder:
         quantiser: int = QUANTISER_ONE,
         group_frames: int = 128,
         resync_groups: int = 0,
+        rate_weight: float = 0.0,
     ) -> None:
         """Prepares an encoder.
 
@@ -90,7 +91,10 @@ class VectorEncoder:
           quantiser: scales all steps by quantiser / 64.
           group_frames: frames a MOTION unit, 1 (lowest delay) to 4096.
           resync_groups: every so many groups one that decodes on its own; 0 = only at key frames.
+          rate_weight: squared steps of error that saving a bit may cost; 0 rounds to the nearest.
         """
+        if not 0 <= rate_weight < float("inf"):
+            raise ValueError(f"rate_weight must be >= 0, got {rate_weight}")
         if not 1 <= group_frames <= MAX_GROUP_FRAMES:
             raise ValueError(f"group_frames must be 1 to {MAX_GROUP_FRAMES}, got {group_frames}")
         if resync_groups < 0:
@@ -98,6 +102,7 @@ class VectorEncoder:
         self._levels = Levels(_matching(schema, tables), quantiser)
         self._tables = tables
         self._coder = MotionCoder(tables, quantiser)
+        self._chooser = self._coder.chooser(rate_weight) if rate_weight else None
         self._group_frames = group_frames
         self._resync_groups = resync_groups
         self._frame = 0
@@ -134,7 +139,7 @@ class VectorEncoder:
         """
         if self._key is None:
             raise ValueError("call key() before push()")
-        self._pending.append(self._levels.of(vector)[: self._levels.dynamic])
+        self._pending.append(self._levels.in_steps(vector)[: self._levels.dynamic])
         return self.flush() if len(self._pending) >= self._group_frames else []
 
     def flush(self) -> list[Group]:
@@ -145,7 +150,13 @@ class VectorEncoder:
         resync = bool(self._fresh or due)
         self._groups_since_resync = 1 if resync else self._groups_since_resync + 1
         self._fresh = False
-        group = self.group(self._frame, np.stack(self._pending), resync)
+        values = np.stack(self._pending)
+        levels = np.rint(values).astype(np.int64)
+        if self._chooser is not None:
+            if resync:
+                self._coder.restart(self._key)
+            levels = self._coder.choose(self._chooser, values)
+        group = self.group(self._frame, levels, resync)
         self._frame += group.count
         self._pending = []
         return [group]
@@ -234,12 +245,13 @@ def encode_vectors(
     quantiser: int = QUANTISER_ONE,
     group_frames: int = 128,
     resync_groups: int = 0,
+    rate_weight: float = 0.0,
 ) -> EncodedVectors:
     """Returns the coded form of `vectors` [T, size] whose first is that of the key picture.
 
     The other arguments are those of `VectorEncoder`.
     """
-    encoder = VectorEncoder(schema, tables, quantiser, group_frames, resync_groups)
+    encoder = VectorEncoder(schema, tables, quantiser, group_frames, resync_groups, rate_weight)
     static, _ = encoder.key(vectors[0])
     groups = [group for vector in vectors for group in encoder.push(vector)] + encoder.flush()
     decoded = decode_vectors(schema, tables, static, groups, quantiser=quantiser)

@@ -37,6 +37,6 @@ def to_tokens(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return tokens.astype(np.int32), magnitude - _STARTS[klass]
 
 
-def from_tokens(tokens: np.ndarray, extra: np.ndarray | int = 0) -> np.ndarray:
+def from_tokens(tokens: np.ndarray | int, extra: np.ndarray | int = 0) -> np.ndarray:
     """Returns the int64 values of `tokens` and their `extra` bits."""
     return _SIGN_OF_TOKEN[tokens] * (_START_OF_TOKEN[tokens] + extra)
