@@ -66,7 +66,7 @@ def test_the_person_is_in_the_picture():
 
 
 def test_framings_order_the_scale():
-    scales = [render_clip(1, 2, 16, framing=name).body[0, CAMERA.start] for name in FRAMINGS]
+    scales = [render_clip(1, 2, SIZE, framing=name).body[0, CAMERA.start] for name in FRAMINGS]
     assert all(a > 0.8 * b for a, b in zip(scales[:-1], scales[1:], strict=True))
     assert scales[0] > 3 * scales[-1]
 

@@ -100,7 +100,8 @@ def render_clip(
     )[:frames]
     frame_person(rng, vectors, joints, style.legs, framing, root)
     padded = np.concatenate([vectors, np.repeat(vectors[-1:], -frames % _CHUNK, axis=0)])
-    body = _with_rest(mesh.body, scene.rest)
+    # One rest mesh a frame, as stills have: one compiled program serves both.
+    body = _with_rest(mesh.body, np.broadcast_to(scene.rest, (_CHUNK, *scene.rest.shape)))
     pictures = np.empty((frames, size, size, 3), np.uint8)
     masks = np.empty((frames, size, size), np.float32)
     for start in range(0, frames, _CHUNK):
@@ -154,5 +155,5 @@ def render_stills(
 
 
 def _with_rest(body: Body, rest: np.ndarray) -> Body:
-    """Returns `body` with another rest mesh, `[V', 3]` or one for each of a batch."""
+    """Returns `body` with another rest mesh for each of a batch, `[B, V', 3]`."""
     return dataclasses.replace(body, v_template=jnp.asarray(rest))
