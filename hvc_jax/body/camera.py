@@ -24,3 +24,51 @@ def project(points: jax.Array, camera: jax.Array) -> jax.Array:
     u = scale * (points[..., 0] + x)
     v = -scale * (points[..., 1] + y)
     return jnp.stack([u, v, -points[..., 2]], axis=-1)
+
+
+def project_pinhole(points: jax.Array, intrinsics: jax.Array, transl: jax.Array) -> jax.Array:
+    """Returns picture coordinates [*, N, 3] (u, v, distance) under a pinhole camera.
+
+    The distance is along the optical axis, positive in front; rasterise with `perspective=True`.
+    Points within a micrometre of the camera plane are moved off it.
+
+    Args:
+      points: [*, N, 3] metres, body space (y up, the camera looks along -z).
+      intrinsics: [*, 4] (fu, fv, cu, cv) in picture coordinates, see `intrinsics_from_pixels`.
+      transl: [*, 3] metres, added to the points; the camera is at the origin.
+    """
+    fu, fv, cu, cv = (intrinsics[..., None, k] for k in range(4))
+    x, y, z = (points[..., k] + transl[..., None, k] for k in range(3))
+    distance = jnp.where(jnp.abs(z) < 1e-6, 1e-6, -z)
+    return jnp.stack([fu * x / distance + cu, -fv * y / distance + cv, distance], axis=-1)
+
+
+def intrinsics_from_pixels(matrix: jax.Array, height: int, width: int) -> jax.Array:
+    """Returns (fu, fv, cu, cv) [*, 4] of OpenCV intrinsics [*, 3, 3] in pixels.
+
+    OpenCV puts integer coordinates at pixel centres, so pixel x is u = (2 x + 1) / width - 1.
+    """
+    fx, fy = matrix[..., 0, 0], matrix[..., 1, 1]
+    cx, cy = matrix[..., 0, 2], matrix[..., 1, 2]
+    return jnp.stack(
+        [
+            2 * fx / width,
+            2 * fy / height,
+            (2 * cx + 1) / width - 1,
+            (2 * cy + 1) / height - 1,
+        ],
+        axis=-1,
+    )
+
+
+def weak_from_pinhole(intrinsics: jax.Array, transl: jax.Array) -> jax.Array:
+    """Returns the weak-perspective camera [*, 3] that agrees with a pinhole at the pelvis.
+
+    Args:
+      intrinsics: [*, 4] (fu, fv, cu, cv); fu and fv are averaged.
+      transl: [*, 3] pelvis in camera space, metres, body axes (z negative in front).
+    """
+    scale = 0.5 * (intrinsics[..., 0] + intrinsics[..., 1]) / -transl[..., 2]
+    x = transl[..., 0] + intrinsics[..., 2] / scale
+    y = transl[..., 1] - intrinsics[..., 3] / scale
+    return jnp.stack([scale, x, y], axis=-1)

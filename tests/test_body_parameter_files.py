@@ -1,0 +1,119 @@
+"""Parameter files of others: each source's picture equals the one its own convention gives."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hvc_jax.body import assets, camera, files, lbs, parameter_files, params
+from hvc_jax.ops import rotation
+
+RNG = np.random.default_rng(0)
+
+
+def uncentred(pose):
+    """Vertices [T, V, 3] of the open body as a SMPL-X package would return them."""
+    body = assets.load_body()
+    zeros = jnp.zeros((len(pose), 10))
+    matrices = rotation.axis_angle_to_matrix(jnp.asarray(pose))
+    return np.asarray(lbs.forward(body, zeros, zeros, matrices)[0])
+
+
+def picture(vectors):
+    state = params.unpack(jnp.asarray(vectors))
+    vertices, _ = lbs.posed_vertices(assets.load_body(), state)
+    return np.asarray(camera.project(vertices, state.camera))
+
+
+@pytest.mark.parametrize("matrices", [False, True])
+def test_estimator_file_projects_as_its_own_camera_does(tmp_path, matrices):
+    pose = RNG.normal(0, 0.3, (2, 55, 3)).astype(np.float32)
+    pose[:, 0] += [np.pi - 0.2, 0, 0]  # cameras look at people upside down: y points down
+    cam = np.array([[0.8, 0.1, 0.2], [0.7, -0.1, 0.3]], np.float32)
+    parts = {"global_orient": pose[:, :1], "body_pose": pose[:, 1:22], "jaw_pose": pose[:, 22:23]}
+    parts |= {"leye_pose": pose[:, 23:24], "reye_pose": pose[:, 24:25]}
+    parts |= {"left_hand_pose": pose[:, 25:40], "right_hand_pose": pose[:, 40:]}
+    if matrices:
+        parts = {
+            k: np.asarray(rotation.axis_angle_to_matrix(jnp.asarray(v))) for k, v in parts.items()
+        }
+    else:
+        parts = {k: v.reshape(2, -1) for k, v in parts.items()}
+    np.savez(tmp_path / "e.npz", **parts, pred_cam=cam)
+    rest = np.asarray(assets.load_body().J_template[0])
+    got = picture(parameter_files.read_parameters(tmp_path / "e.npz", pelvis=rest))
+    vertices = uncentred(pose)
+    expected = cam[:, None, :1] * (vertices[..., :2] + cam[:, None, 1:])
+    np.testing.assert_allclose(got[..., :2], expected, atol=1e-5)
+    order = vertices[..., 2] - (vertices[..., 2] - got[..., 2]).mean(-1, keepdims=True)
+    np.testing.assert_allclose(got[..., 2], order, atol=1e-5)
+
+
+def test_amass_stands_up(tmp_path):
+    pose = np.zeros((3, 156), np.float32)
+    pose[:, 0] = np.pi / 2  # upright in a world whose z is up, facing -y
+    pose[:, 3 * 22] = 0.3  # first hand joint
+    np.savez(tmp_path / "a.npz", poses=pose, betas=np.ones(16), trans=np.zeros((3, 3)))
+    vectors = parameter_files.read_parameters(tmp_path / "a.npz")
+    state = params.unpack(vectors)
+    np.testing.assert_allclose(state.global_orient, 0, atol=1e-6)
+    assert state.betas.max() == 0
+    assert vectors[0, params.VECTOR_INDEX["left_index1_x"]] == np.float32(0.3)
+    kept = parameter_files.read_parameters(tmp_path / "a.npz", keep_shape=True)
+    np.testing.assert_array_equal(params.unpack(kept).betas, 1)
+
+
+def test_amass_smplx_layout(tmp_path):
+    fields = {"root_orient": (4, 3), "pose_body": (4, 63), "pose_hand": (4, 90)}
+    fields |= {"pose_jaw": (4, 3), "pose_eye": (4, 6)}
+    values = {k: RNG.normal(0, 0.2, s).astype(np.float32) for k, s in fields.items()}
+    np.savez(tmp_path / "x.npz", **values, surface_model_type=np.array("smplx"))
+    state = params.unpack(parameter_files.read_parameters(tmp_path / "x.npz"))
+    np.testing.assert_array_equal(state.body_pose[:, 21].reshape(4, 3), values["pose_jaw"])
+    np.testing.assert_array_equal(state.body_pose[:, 24:].reshape(4, 90), values["pose_hand"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"betas": np.zeros(10)}, "none of 'poses'"),
+        ({"poses": np.zeros((4, 100))}, "'poses' has shape"),
+        (
+            {"global_orient": np.zeros((4, 3)), "body_pose": np.zeros((4, 60))},
+            "'body_pose' has shape",
+        ),
+        (
+            {"global_orient": np.zeros((4, 3)), "body_pose": np.zeros((4, 63)), "cam": np.zeros(3)},
+            "'cam' has shape",
+        ),
+    ],
+)
+def test_wrong_files_name_the_field(tmp_path, fields, message):
+    np.savez(tmp_path / "p.npz", **fields)
+    with pytest.raises(files.BodyFileError, match=message):
+        parameter_files.read_parameters(tmp_path / "p.npz")
+
+
+def test_pinhole_agrees_with_opencv_pixels():
+    # A point at (0.1, 0.2) m right and up, 2 m in front: OpenCV pixel x = fx X / Z + cx.
+    matrix = np.array([[300.0, 0, 150], [0, 320.0, 100], [0, 0, 1]])
+    intrinsics = camera.intrinsics_from_pixels(jnp.asarray(matrix), 240, 320)
+    got = camera.project_pinhole(
+        jnp.array([[0.1, 0.2, 0.0]]), intrinsics, jnp.array([0.0, 0.0, -2.0])
+    )[0]
+    pixel = np.array([300 * 0.05 + 150, 320 * -0.1 + 100])
+    np.testing.assert_allclose((got[:2] + 1) * np.array([160, 120]) - 0.5, pixel, atol=1e-4)
+    assert got[2] == 2.0
+
+
+def test_weak_camera_agrees_with_a_pinhole_at_the_pelvis():
+    intrinsics, transl = jnp.array([2.0, 2.0, 0.1, -0.2]), jnp.array([0.3, -0.4, -5.0])
+    weak = camera.weak_from_pinhole(intrinsics, transl)
+    near = camera.project_pinhole(jnp.zeros((1, 3)), intrinsics, transl)
+    flat = camera.project(jnp.zeros((1, 3)), weak)
+    np.testing.assert_allclose(near[0, :2], flat[0, :2], atol=1e-6)
+    step = jnp.array([[0.01, 0.02, 0.0]])
+    np.testing.assert_allclose(
+        camera.project_pinhole(step, intrinsics, transl)[0, :2],
+        camera.project(step, weak)[0, :2],
+        atol=1e-6,
+    )
