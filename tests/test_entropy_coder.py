@@ -53,6 +53,43 @@ def test_nothing_costs_nothing() -> None:
     assert SymbolEncoder().finish() == b""
 
 
+class SlowDecoder:
+    """SPEC.md section 3 in Python integers."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data + bytes(16 - len(data) % 4)
+        self._lower, self._width, self._at = 0, (1 << 64) - 1, 8
+        self._point = int.from_bytes(self._data[:8], "big")
+
+    def symbol(self, frequencies: list[int]) -> int:
+        count, total = len(frequencies), sum(frequencies)
+        factor = float((1 << 24) - count) / total
+        cumulative = np.concatenate([[0], np.cumsum(frequencies)])
+        bounds = [int(c * factor) + i for i, c in enumerate(cumulative[:-1].tolist())] + [1 << 24]
+        unit = self._width >> 24
+        place = ((self._point - self._lower) % (1 << 64)) // unit
+        symbol = max(i for i in range(count) if bounds[i] <= place)
+        self._lower = (self._lower + unit * bounds[symbol]) % (1 << 64)
+        self._width = unit * (bounds[symbol + 1] - bounds[symbol])
+        if self._width < 1 << 32:
+            word = int.from_bytes(self._data[self._at : self._at + 4].ljust(4, b"\0"), "big")
+            self._at += 4
+            self._lower = self._lower << 32 & (1 << 64) - 1
+            self._point = (self._point << 32 | word) & (1 << 64) - 1
+            self._width <<= 32
+        return symbol
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_decoder_written_from_the_specification_agrees(seed: int) -> None:
+    symbols, rows = cases(seed, 300, 59)
+    rows[::7, :2] += seed  # sums need not be a power of two
+    encoder = SymbolEncoder()
+    encoder.symbols(symbols, rows)
+    slow = SlowDecoder(encoder.finish())
+    assert [slow.symbol(row.tolist()) for row in rows] == symbols.tolist()
+
+
 @pytest.mark.parametrize("data", [b"", b"\xff" * 40, bytes(range(256))])
 def test_foreign_bytes_decode_to_something_or_say_no(data: bytes) -> None:
     _, rows = cases(1, 30, 59)

@@ -111,10 +111,44 @@ def measure(learn: list[np.ndarray], test: list[np.ndarray]) -> list[dict[str, o
     return rows
 
 
+def trade(learn: list[np.ndarray], test: list[np.ndarray]) -> list[dict[str, object]]:
+    """Returns the rows of rdo.csv: bits and squared error by quantiser and weight of rate."""
+    schema = semantic_schema("upper31", camera=False)
+    tables = fit_tables(schema, learn)
+    index = [slot.index for slot in schema.dynamic]
+    steps = np.array([slot.step for slot in schema.dynamic])
+    rows = []
+    for quantiser in (32, 45, 64, 90, 128, 181):
+        for weight in (0.0, 0.05, 0.1, 0.15):
+            bits = frames = error = 0.0
+            for track in test:
+                coded = encode_vectors(
+                    schema,
+                    tables,
+                    track,
+                    quantiser=quantiser,
+                    group_frames=4096,
+                    rate_weight=weight,
+                )
+                bits += 8 * sum(len(part.payload) for part in coded.groups)
+                frames += len(track) - 1
+                error += (((coded.reconstructed - track)[:, index] / steps) ** 2).mean(1).sum()
+            rows.append(
+                {
+                    "quantiser": quantiser,
+                    "rate_weight": weight,
+                    "bits_per_frame": round(bits / frames, 2),
+                    "squared_error_in_steps": round(error / frames, 4),
+                }
+            )
+            print(*rows[-1].values(), sep="\t", flush=True)
+    return rows
+
+
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("action", choices=("measure", "defaults"))
+    parser.add_argument("action", choices=("measure", "rdo", "defaults"))
     parser.add_argument("--mocap", type=Path, required=True, help="folder of BVH files")
     parser.add_argument("--cache", type=Path, help=".npz for retargeted tracks")
     parser.add_argument("--every", type=int, default=1, help="measure every n-th held-out track")
@@ -125,8 +159,11 @@ def main() -> None:
         text = json.dumps(record, separators=(",", ":"))
         DEFAULT_FILE.write_text(text + "\n", encoding="utf-8")
         return
-    rows = measure(learn, test[:: arguments.every])
-    with (HERE / "results.csv").open("w", newline="", encoding="utf-8") as file:
+    name, rows_of = {"measure": ("results.csv", measure), "rdo": ("rdo.csv", trade)}[
+        arguments.action
+    ]
+    rows = rows_of(learn, test[:: arguments.every])
+    with (HERE / name).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
