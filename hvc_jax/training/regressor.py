@@ -181,7 +181,7 @@ def train_keypoints(
         params = model.init(jax.random.key(seed), blank, method="find")
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, 100, steps, 2e-2)
     optimiser = optax.chain(
-        optax.clip_by_global_norm(2.0), optax.adamw(schedule, b2=0.99, weight_decay=1e-2)
+        optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-2)
     )
     bank = background_bank(pools[0], 600, seed)
 
