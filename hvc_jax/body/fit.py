@@ -229,7 +229,7 @@ def smooth_over_time(values: np.ndarray, weight: np.ndarray, sigma: float) -> np
     """
     if sigma <= 0 or len(values) < 2:
         return values
-    reach = max(1, int(np.ceil(3 * sigma)))
+    reach = min(len(values) - 1, max(1, int(np.ceil(3 * sigma))))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     weight = np.broadcast_to(weight, values.shape) + 1e-6
     top, bottom = np.zeros_like(values, np.float64), np.zeros_like(values, np.float64)
