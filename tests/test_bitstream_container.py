@@ -197,6 +197,7 @@ HEADER = SMALL[: StreamReader(io.BytesIO(SMALL)).header_size]
         forged(3, 0, 0),
         forged(3, 0, 2, varint(4095 << 1 | 1)),
         forged(5, 0, 3, b"[1]"),
+        forged(1, 7, 2, b"ab"),  # found by mutating units: editing such a stream once crashed
         forged(6, 9, 0),
         forged(6, 0, 0) + forged(5, 0, 2, b"{}"),
         forged(250, 2**31 - 1, 0) * 3,

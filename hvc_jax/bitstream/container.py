@@ -143,7 +143,7 @@ class StreamReader:
         self.header_size = self._offset
 
     def units(self) -> Iterator[Unit]:
-        """Yields the units in order; checks at the end that the stream is whole.
+        """Yields the units; checks that frames follow each other and that none is missing.
 
         Raises:
           BitstreamError: at the first damaged byte, or when the end is missing.
@@ -152,9 +152,18 @@ class StreamReader:
         while (unit := self._read_unit()) is not None:
             if ended:
                 raise BitstreamError("data follows the end of the stream", unit.offset)
-            if unit.type == UnitType.MOTION:
+            if unit.type in (UnitType.KEY, UnitType.STATIC):
+                if unit.frame != frames:
+                    raise BitstreamError(
+                        f"a key frame says {unit.frame} where frame {frames} is due", unit.offset
+                    )
+            elif unit.type == UnitType.MOTION:
                 group = motion_group(unit)
-                frames = max(frames, group.frame + group.count)
+                if group.frame != frames:
+                    raise BitstreamError(
+                        f"frame {frames} is missing, frame {group.frame} follows", unit.offset
+                    )
+                frames += group.count
                 if self.header.frame_count is not None and frames > self.header.frame_count:
                     raise BitstreamError("motion runs past the last frame", unit.offset)
             if unit.type == UnitType.INDEX:

@@ -115,7 +115,6 @@ def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
     columns = np.array([slot.index for slot in schema.dynamic], int)
     units, intervals, vectors, keys = [], [], [], []
     key_vector = np.zeros(schema.size, np.float32)
-    frame = 0
     for unit in reader.units():
         units.append(unit)
         try:
@@ -124,10 +123,7 @@ def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
                 intervals.append((unit.payload, [], [], []))
             elif unit.type == UnitType.MOTION:
                 group = motion_group(unit)
-                if group.frame != frame:
-                    raise BitstreamError(f"frame {frame} is missing")
                 levels = decoder.motion_levels(group)
-                frame += group.count
                 intervals[-1][1].append(group)
                 intervals[-1][2].append(len(units) - 1)
                 intervals[-1][3].append(levels)
