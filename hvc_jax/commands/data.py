@@ -10,6 +10,7 @@ examples:
   hvc data prepare my_videos/ datasets/ --kind taichi_hd --metadata taichi-metadata.csv
   hvc data synthesise datasets/ --clips 60 --frames 50
   hvc data keys datasets/human_clips
+  hvc data bodies datasets/human_clips
   hvc data info datasets/human_clips
   hvc data benchmark datasets/human_clips --size 128
   hvc train --config configs/semantic.py:data=datasets/human_clips --workdir runs/a
@@ -69,6 +70,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     keys.add_argument("--split", default="train")
     _key_options(keys)
 
+    bodies = actions.add_parser("bodies", help="fit bodies to the clips of a data set")
+    bodies.add_argument("path", type=Path, help="data set")
+    bodies.add_argument("--split", default="train")
+    bodies.add_argument("--labels", type=Path, help="folder of pseudo labels, one .npz a clip")
+    bodies.add_argument("--effort", type=int, choices=range(4), default=1, help="of the fit")
+
     info = actions.add_parser("info", help="list the clips of a data set")
     info.add_argument("path", type=Path, help="data set")
 
@@ -93,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         "prepare": _prepare,
         "synthesise": _synthesise,
         "keys": _keys,
+        "bodies": _bodies,
         "info": _info,
         "benchmark": _benchmark,
     }
@@ -164,6 +172,19 @@ def _keys(arguments: argparse.Namespace) -> int:
     dataset = FrameDataset(arguments.path, arguments.split)
     path = coded_keys.build(dataset, arguments.keys_per_clip, arguments.qps_per_key)
     print(f"{path}: {sum(map(len, coded_keys.CodedKeys(dataset).by_clip.values()))} pictures")
+    return 0
+
+
+def _bodies(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from hvc_jax.data.bodies import write_bodies
+    from hvc_jax.data.frames import FrameDataset
+
+    dataset = FrameDataset(arguments.path, arguments.split)
+    written = write_bodies(dataset, arguments.labels, arguments.effort)
+    count = sum(1 for _ in tqdm(written, desc="fitting bodies", unit=" clips"))
+    print(f"{dataset.directory / 'body'}: {count} clips fitted")
     return 0
 
 
