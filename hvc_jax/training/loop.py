@@ -177,7 +177,7 @@ def train(
                     log.scalars(step, means)
                     bar.set_postfix(loss=f"{score:.4f}", bits=f"{means['bits/latent']:.0f}")
                 if config.log.images_every and step % config.log.images_every == 0:
-                    log.picture(step, "key target prediction", predict(state.ema, batch))
+                    log.picture(step, "key_target_prediction", predict(state.ema, batch))
                 if save:
                     checkpoints.save(step, state, score)
                 bar.update()
