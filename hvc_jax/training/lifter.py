@@ -73,7 +73,9 @@ def train_lifter(
         jnp.ones((1, NUM_KEYPOINTS)),
         method="lift",
     )
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, 100, steps, 1e-2)
+    last = learning_rate * 0.01
+    warm = min(100, max(1, steps // 4))
+    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warm, steps, last)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule))
 
     def train_step(params, average, state, poses, step):  # noqa: ANN001, ANN202

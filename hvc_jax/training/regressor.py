@@ -179,7 +179,9 @@ def train_keypoints(
     if params is None:
         blank = jnp.zeros((1, INPUT_SIZE, INPUT_SIZE, 3))
         params = model.init(jax.random.key(seed), blank, method="find")
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, 100, steps, 2e-2)
+    last = learning_rate * 0.02
+    warm = min(100, max(1, steps // 4))
+    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warm, steps, last)
     optimiser = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-2)
     )
