@@ -1,0 +1,156 @@
+"""The body regressor: its parts, its file, and bodies from pixels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hvc_jax.body.fit import PosePrior
+from hvc_jax.models.body_estimator import (
+    bodies_from_keypoints,
+    clip_box,
+    estimate_bodies,
+    find_keypoints,
+    frame_confidence,
+    load_regressor,
+    regressor_path,
+    save_regressor,
+)
+from hvc_jax.models.body_regressor import (
+    BodyRegressor,
+    Lifter,
+    cell_centres,
+    decode_heat,
+    normalise_points,
+)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """An untrained regressor of few channels."""
+    model = BodyRegressor((8, 8, 8), 16)
+    params = model.init(jax.random.key(0), jnp.zeros((1, 128, 128, 3)))
+    return model, params, PosePrior(np.zeros(63, np.float32), np.eye(63, dtype=np.float32))
+
+
+@pytest.fixture(scope="module")
+def export(small, tmp_path_factory):
+    path = tmp_path_factory.mktemp("regressor") / "small.safetensors"
+    save_regressor(path, *small)
+    return load_regressor(str(path))
+
+
+def test_heat_decodes_to_a_fraction_of_a_cell():
+    truth = jnp.array([[[0.31, -0.52], [-0.9, 0.9]]])
+    distance = jnp.sum((cell_centres()[None, :, :, None] - truth[:, None, None]) ** 2, -1)
+    points = decode_heat(-distance / (2 * (2 / 32) ** 2))
+    np.testing.assert_allclose(points, truth, atol=0.2 * 2 / 32)
+
+
+def test_a_second_mode_does_not_pull_the_point():
+    heat = jnp.zeros((1, 32, 32, 1)).at[0, 5, 5, 0].set(20.0).at[0, 25, 25, 0].set(19.0)
+    np.testing.assert_allclose(decode_heat(heat)[0, 0], cell_centres()[5, 5], atol=1e-4)
+
+
+def test_normalised_points_ignore_place_and_size():
+    rng = np.random.default_rng(0)
+    points = jnp.asarray(rng.normal(size=(3, 17, 2)) * 0.3)
+    confidence = jnp.asarray(rng.uniform(size=(3, 17)))
+    one, centre, size = normalise_points(points, confidence)
+    two, _, size2 = normalise_points(points * 0.5 + jnp.array([0.2, -0.1]), confidence)
+    np.testing.assert_allclose(one, two, atol=1e-4)
+    np.testing.assert_allclose(size2, size * 0.5, rtol=1e-4)
+
+
+def test_lifter_moves_the_camera_with_the_points():
+    rng = np.random.default_rng(0)
+    points = jnp.asarray(rng.normal(size=(2, 17, 2)) * 0.3)
+    confidence = jnp.ones((2, 17))
+    lifter = Lifter(16, 1)
+    params = lifter.init(jax.random.key(0), points, confidence)
+    one = lifter.apply(params, points, confidence)
+    two = lifter.apply(params, points * 0.5 + jnp.array([0.2, -0.1]), confidence)
+    np.testing.assert_allclose(one.rotations, two.rotations, atol=1e-4)
+    np.testing.assert_allclose(two.camera[:, 0], one.camera[:, 0] * 0.5, rtol=1e-3)
+
+    def pelvis(camera):
+        return np.stack([camera[:, 0] * camera[:, 1], -camera[:, 0] * camera[:, 2]], -1)
+
+    expected = pelvis(one.camera) * 0.5 + np.array([0.2, -0.1])
+    np.testing.assert_allclose(pelvis(two.camera), expected, atol=1e-3)
+
+
+def test_export_holds_what_was_saved(small, export):
+    model, params, _ = small
+    assert export.model == model
+    same = jax.tree.map(lambda a, b: np.allclose(a, b, atol=1e-3), params, export.params)
+    assert all(jax.tree.leaves(same))
+
+
+def test_files_that_are_no_regressor_are_refused(tmp_path):
+    from safetensors.numpy import save_file
+
+    with pytest.raises(FileNotFoundError, match="train-regressor"):
+        load_regressor(str(tmp_path / "none.safetensors"))
+    save_file({"a": np.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="no body regressor"):
+        load_regressor(str(tmp_path / "other.safetensors"))
+
+
+def test_bodies_of_a_clip_have_every_field(export):
+    frames = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3)).astype(np.uint8)
+    bodies, confidence = estimate_bodies(frames, effort=0, export=export)
+    assert bodies.shape == (5, 188) and bodies.dtype == np.float32
+    assert np.isfinite(bodies).all()
+    assert confidence.shape == (5,) and (confidence >= 0).all() and (confidence <= 1).all()
+    assert (bodies[:, 185] > 0).all()
+
+
+def test_a_mirrored_picture_gives_mirrored_keypoints(export):
+    frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+    points, confidence = find_keypoints(frames, export)
+    mirrored, mirrored_confidence = find_keypoints(frames[:, :, ::-1], export)
+    swap = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
+    np.testing.assert_allclose(mirrored[:, swap] * [-1, 1], points, atol=2e-2)
+    np.testing.assert_allclose(mirrored_confidence[:, swap], confidence, atol=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("frames", "effort"),
+    [
+        (np.zeros((2, 64, 32, 3), np.uint8), 1),
+        (np.zeros((2, 64, 64, 3), np.float32), 1),
+        (np.zeros((2, 64, 64, 3), np.uint8), 7),
+    ],
+)
+def test_wrong_inputs_are_one_sentence(export, frames, effort):
+    with pytest.raises(ValueError, match="square uint8|effort"):
+        estimate_bodies(frames, effort, export)
+
+
+def test_confidence_falls_where_nobody_is_seen_or_the_fit_is_off():
+    seen, unseen = np.full((1, 17), 0.9), np.full((1, 17), 0.02)
+    near, far = np.full((1, 17), 0.02), np.full((1, 17), 0.4)
+    assert frame_confidence(seen, near)[0] > 0.9
+    assert frame_confidence(unseen, near)[0] < 0.1
+    assert frame_confidence(seen, far)[0] < 0.1
+
+
+def test_clip_box_holds_the_person_and_stays_inside():
+    points = np.random.default_rng(0).uniform(-0.2, 0.3, (8, 17, 2)) + [0.6, 0]
+    u, v, half = clip_box(points, np.full((8, 17), 0.9))
+    assert half < 0.6 and abs(u) + half <= 1.0 + 1e-6 and abs(v) + half <= 1.0 + 1e-6
+    assert clip_box(points, np.zeros((8, 17)))[2] == 1.0
+
+
+@pytest.mark.skipif(not regressor_path().is_file(), reason="no regressor is shipped")
+def test_shipped_regressor_lands_on_a_rendered_person():
+    from hvc_jax.data.synthetic import render_clip
+
+    assert regressor_path().stat().st_size < 10e6
+    clip = render_clip(3, 4, size=128, framing="hips")
+    points, confidence = find_keypoints(clip.frames, load_regressor())
+    shoulders = confidence[:, 5:7].mean()
+    bodies, error = bodies_from_keypoints(points, confidence, load_regressor(), effort=0)
+    assert shoulders > 0.3
+    assert bodies.shape == (4, 188) and np.isfinite(error).all()
