@@ -98,7 +98,7 @@ class Demo:
             self._step(f"{name.upper()} at the nearest rate")
             if not anchors.available(name):
                 continue
-            anchor = anchors.nearest_rate(clip.frames, clip.fps, name, target)
+            anchor = anchors.nearest_rate(clip.frames, clip.fps, name, target, trials=3)
             label = name.upper() + (f" at {anchor.scale:g} size" if anchor.scale != 1 else "")
             rows.append(self._row(clip, label, anchor.bytes, anchor.frames))
             shown.setdefault(label, anchor.frames) if name == "vvc" else None
