@@ -17,7 +17,7 @@ def motion_config(size: str) -> ConfigDict:
     motion.points = 13  # soft positions among them, two numbers each; 0 = all numbers free
     motion.initial_step = 0.05  # quantisation step before it is learned
     motion.token_width = {"tiny": 16, "small": 24, "base": 32}[size]
-    motion.width = {"tiny": 24, "small": 40, "base": 64}[size]  # channels of motion features
+    motion.width = {"tiny": 24, "small": 40, "base": 56}[size]  # channels of motion features
     motion.blocks = {"tiny": 1, "small": 2, "base": 2}[size]
     motion.heads = 4
     motion.transformer_blocks = {"tiny": 1, "small": 2, "base": 2}[size]
