@@ -1,4 +1,4 @@
-"""Eight fake devices for every test; NPROC keeps XLA's CPU pool from deadlocking on small machines."""
+"""Eight fake devices for every test; NPROC keeps XLA's CPU pool from hanging on few cores."""
 
 import os
 
