@@ -29,7 +29,7 @@ from hvc_jax.models.body_regressor import (
 def small():
     """An untrained regressor of few channels."""
     model = BodyRegressor((8, 8, 8), 16)
-    params = model.init(jax.random.key(0), jnp.zeros((1, 128, 128, 3)))
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 128, 128, 3)))
     return model, params, PosePrior(np.zeros(63, np.float32), np.eye(63, dtype=np.float32))
 
 
@@ -43,13 +43,13 @@ def export(small, tmp_path_factory):
 def test_heat_decodes_to_a_fraction_of_a_cell():
     truth = jnp.array([[[0.31, -0.52], [-0.9, 0.9]]])
     distance = jnp.sum((cell_centres()[None, :, :, None] - truth[:, None, None]) ** 2, -1)
-    points = decode_heat(-distance / (2 * (2 / 32) ** 2))
+    points = jax.jit(decode_heat)(-distance / (2 * (2 / 32) ** 2))
     np.testing.assert_allclose(points, truth, atol=0.2 * 2 / 32)
 
 
 def test_a_second_mode_does_not_pull_the_point():
     heat = jnp.zeros((1, 32, 32, 1)).at[0, 5, 5, 0].set(20.0).at[0, 25, 25, 0].set(19.0)
-    np.testing.assert_allclose(decode_heat(heat)[0, 0], cell_centres()[5, 5], atol=1e-4)
+    np.testing.assert_allclose(jax.jit(decode_heat)(heat)[0, 0], cell_centres()[5, 5], atol=1e-4)
 
 
 def test_normalised_points_ignore_place_and_size():
@@ -67,9 +67,10 @@ def test_lifter_moves_the_camera_with_the_points():
     points = jnp.asarray(rng.normal(size=(2, 17, 2)) * 0.3)
     confidence = jnp.ones((2, 17))
     lifter = Lifter(16, 1)
-    params = lifter.init(jax.random.key(0), points, confidence)
-    one = lifter.apply(params, points, confidence)
-    two = lifter.apply(params, points * 0.5 + jnp.array([0.2, -0.1]), confidence)
+    params = jax.jit(lifter.init)(jax.random.key(0), points, confidence)
+    lift = jax.jit(lifter.apply)
+    one = lift(params, points, confidence)
+    two = lift(params, points * 0.5 + jnp.array([0.2, -0.1]), confidence)
     np.testing.assert_allclose(one.rotations, two.rotations, atol=1e-4)
     np.testing.assert_allclose(two.camera[:, 0], one.camera[:, 0] * 0.5, rtol=1e-3)
 

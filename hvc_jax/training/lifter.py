@@ -67,7 +67,7 @@ def train_lifter(
       report_every: steps between reports.
     """
     model = model or BodyRegressor()
-    params = model.init(
+    params = jax.jit(model.init, static_argnames="method")(
         jax.random.key(seed),
         jnp.zeros((1, NUM_KEYPOINTS, 2)),
         jnp.ones((1, NUM_KEYPOINTS)),

@@ -88,9 +88,9 @@ def _about(axis: int, angle: np.ndarray) -> np.ndarray:
 def _turn_x_to(direction: jax.Array) -> jax.Array:
     """Returns the smallest rotations [*, 3, 3] that turn +x into unit directions [*, 3]."""
     x, y, z = direction[..., 0], direction[..., 1], direction[..., 2]
-    f = 1 / jnp.maximum(1 + x, 0.05)
-    rows = [x, -y, -z, y, 1 - y * y * f, -y * z * f, z, -y * z * f, 1 - z * z * f]
-    return jnp.stack(rows, -1).reshape(*x.shape, 3, 3)
+    f = 1 / jnp.maximum(1 + x, 0.05)  # near -x there is no smallest turn: any will do
+    second = jnp.stack([-y, 1 - y * y * f, -y * z * f], -1)
+    return rotation.six_d_to_matrix(jnp.concatenate([direction, second], -1))
 
 
 def procedural_arms(key: jax.Array, count: int) -> jax.Array:

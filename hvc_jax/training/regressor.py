@@ -178,7 +178,9 @@ def train_keypoints(
     model = model or BodyRegressor()
     if params is None:
         blank = jnp.zeros((1, INPUT_SIZE, INPUT_SIZE, 3))
-        params = model.init(jax.random.key(seed), blank, method="find")
+        params = jax.jit(model.init, static_argnames="method")(
+            jax.random.key(seed), blank, method="find"
+        )
     last = learning_rate * 0.02
     warm = min(100, max(1, steps // 4))
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warm, steps, last)
