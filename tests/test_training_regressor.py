@@ -163,7 +163,8 @@ def test_both_halves_train(label_file, poses):
 
 def test_sampled_bodies_are_seen_where_they_are(poses):
     landmarks = landmarks_of(load_body())
-    bodies = sample_bodies(jax.random.key(0), jnp.asarray(poses), landmarks, 64)
+    sample = jax.jit(sample_bodies, static_argnums=3)
+    bodies = sample(jax.random.key(0), jnp.asarray(poses), landmarks, 64)
     det = np.linalg.det(np.asarray(bodies.rotations))
     np.testing.assert_allclose(det, 1, atol=1e-4)
     seen = np.asarray(bodies.confidence) > 0.2

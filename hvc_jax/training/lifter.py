@@ -120,8 +120,13 @@ def pose_prior(poses: np.ndarray, count: int = 20000, seed: int = 0) -> dict[str
       "mean" [63] and "whiten" [63, 63], float32: whiten @ (pose - mean) of the axis-angle of joints
       1 to 21 (radians) has unit covariance.
     """
-    matrices = sample_rotations(jax.random.key(seed), jnp.asarray(poses), count)
-    vectors = np.asarray(rotation.matrix_to_axis_angle(matrices[:, 1:])).reshape(count, -1)
+
+    @jax.jit
+    def sample(key: jax.Array, poses: jax.Array) -> jax.Array:
+        matrices = sample_rotations(key, poses, count)
+        return rotation.matrix_to_axis_angle(matrices[:, 1:])
+
+    vectors = np.asarray(sample(jax.random.key(seed), jnp.asarray(poses))).reshape(count, -1)
     mean = vectors.mean(0)
     covariance = np.cov(vectors.T.astype(np.float64)) + 0.03**2 * np.eye(len(mean))
     whiten = np.linalg.inv(np.linalg.cholesky(covariance))
