@@ -8,6 +8,7 @@ import pytest
 from hvc_jax.body.fit import PosePrior
 from hvc_jax.models.body_estimator import (
     bodies_from_keypoints,
+    bridge_doubtful,
     clip_box,
     estimate_bodies,
     find_keypoints,
@@ -135,6 +136,17 @@ def test_confidence_falls_where_nobody_is_seen_or_the_fit_is_off():
     assert frame_confidence(seen, near)[0] > 0.9
     assert frame_confidence(unseen, near)[0] < 0.1
     assert frame_confidence(seen, far)[0] < 0.1
+
+
+def test_doubtful_frames_are_bridged():
+    bodies = np.arange(6, dtype=np.float32)[:, None] * np.ones((1, 188), np.float32)
+    wild = bodies.copy()
+    wild[[0, 2, 3, 5]] = 99.0
+    out = bridge_doubtful(wild, np.array([0.1, 0.9, 0.0, 0.2, 0.9, 0.1]))
+    np.testing.assert_allclose(out[:, 0], [1, 1, 2, 3, 4, 4], atol=1e-6)
+    still = bridge_doubtful(bodies, np.array([0.0, 0.1, 0.2, 0.1, 0.0, 0.0]))
+    np.testing.assert_array_equal(still, np.repeat(bodies[2:3], 6, 0))
+    np.testing.assert_array_equal(bridge_doubtful(bodies, np.ones(6)), bodies)
 
 
 def test_clip_box_holds_the_person_and_stays_inside():

@@ -213,10 +213,37 @@ def frame_confidence(confidence: np.ndarray, error: np.ndarray) -> np.ndarray:
     return (present * np.exp(-((miss / 0.12) ** 2))).astype(np.float32)
 
 
+def bridge_doubtful(bodies: np.ndarray, confidence: np.ndarray, least: float = 0.25) -> np.ndarray:
+    """Returns bodies [T, 188] in which doubtful frames are interpolated from trusted neighbours.
+
+    A wrong body moves pixels to wrong places; one that stands still does no harm. A clip without
+    any trusted frame gets the same body throughout: its most trusted frame's.
+
+    Args:
+      bodies: [T, 188].
+      confidence: [T] in [0, 1].
+      least: frames below it are doubtful.
+    """
+    trusted = np.flatnonzero(confidence >= least)
+    if len(trusted) == len(bodies):
+        return bodies
+    if not len(trusted):
+        trusted = np.array([int(np.argmax(confidence))])
+    after = np.clip(np.searchsorted(trusted, np.arange(len(bodies))), 0, len(trusted) - 1)
+    before = np.where(trusted[after] > np.arange(len(bodies)), np.maximum(after - 1, 0), after)
+    first, last = trusted[before], trusted[after]
+    share = (np.arange(len(bodies)) - first) / np.maximum(last - first, 1)
+    share = np.clip(share, 0.0, 1.0)[:, None].astype(np.float32)
+    return bodies[first] * (1 - share) + bodies[last] * share
+
+
 def estimate_bodies(
     frames: np.ndarray, effort: int = 1, export: RegressorExport | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns body vectors [T, 188] float32 and a confidence [T] in [0, 1] of a clip of a person.
+
+    Where the confidence is below 0.25 the body is not the frame's own but bridged from its
+    neighbours.
 
     Args:
       frames: [T, H, W, 3] uint8 RGB, square, one person.
@@ -240,4 +267,5 @@ def estimate_bodies(
     if box[2] < 0.85:
         points, confidence = find_keypoints(frames, export, box)
     bodies, error = bodies_from_keypoints(points, confidence, export, effort)
-    return bodies, frame_confidence(confidence, error)
+    trust = frame_confidence(confidence, error)
+    return bridge_doubtful(bodies, trust), trust
