@@ -130,22 +130,14 @@ class Codec:
             unit = pictures.astype(jnp.float32) / 255.0
             return model.apply(variables, unit, body, method="analyse")
 
-        def reference(variables: Any, picture: jax.Array) -> Any:
-            unit = picture[None].astype(jnp.float32) / 255.0
+        def reference(variables: Any, pictures: jax.Array) -> Any:
+            unit = pictures.astype(jnp.float32) / 255.0
             return model.apply(variables, unit, method="reference")
 
         def synthesise(
-            variables: Any, features: Any, key_latent: jax.Array, latents: jax.Array
+            variables: Any, features: Any, key_latents: jax.Array, latents: jax.Array
         ) -> jax.Array:
-            count = latents.shape[0]
-            spread = lambda x: jnp.broadcast_to(x, (count, *x.shape[1:]))  # noqa: E731
-            frames, _ = model.apply(
-                variables,
-                jax.tree.map(spread, features),
-                spread(key_latent[None]),
-                latents,
-                method="synthesise",
-            )
+            frames, _ = model.apply(variables, features, key_latents, latents, method="synthesise")
             return jnp.round(jnp.clip(frames, 0.0, 1.0) * 255.0).astype(jnp.uint8)
 
         self._variables = variables
@@ -246,7 +238,9 @@ class Codec:
         for unit in reader.units():
             if unit.type == UnitType.KEY:
                 picture, key_latent = _key_picture(key_unit(unit), header, unit.offset), None
-                features = self._reference(self._variables, picture)
+                # Repeated here and not inside the compiled program: XLA's CPU library for matrix
+                # products, which makes these fast, reads past a broadcast operand (jax 0.10.2).
+                features = self._reference(self._variables, np.repeat(picture[None], BATCH, 0))
             elif unit.type == UnitType.STATIC:
                 key_latent = vectors.key(unit.payload)
             elif unit.type == UnitType.MOTION:
@@ -272,7 +266,8 @@ class Codec:
         same = (latents == key_latent).all(-1)
         if not same.all():
             padded = _padded(latents, BATCH)
-            made = np.asarray(self._synthesise(self._variables, features, key_latent, padded))
+            keys = np.repeat(key_latent[None], BATCH, 0)
+            made = np.asarray(self._synthesise(self._variables, features, keys, padded))
         for i in range(len(latents)):
             yield picture.copy() if same[i] else made[i]
 
