@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "edit": ("edit", "change the parameters inside a stream, leaving its key frames alone"),
     "evaluate": ("evaluate", "code a folder of clips and measure what was decoded back"),
     "train": ("train", "train a model"),
+    "sweep": ("sweep", "train every run of an experiment, here or on SLURM"),
     "export": ("export", "turn a checkpoint into a model file that the codec opens"),
     "count": ("count", "multiply-accumulates and parameters of a model, by module"),
     "data": ("data", "build datasets from videos and from synthetic people"),
