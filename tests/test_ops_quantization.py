@@ -1,11 +1,11 @@
-"""Quantisation noise, straight-through rounding, and limits that push back."""
+"""Quantisation noise, and limits that push back."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.ops.gradient import lower_limit
-from hvc_jax.ops.quantization import add_uniform_noise, round_straight_through
+from hvc_jax.ops.quantization import add_uniform_noise
 
 
 def test_noise_is_uniform_over_one_step(key):
@@ -18,14 +18,6 @@ def test_noise_carries_a_gradient_to_the_step(key):
     grad = jax.grad(lambda s: jnp.sum(add_uniform_noise(key, jnp.zeros(5), s) ** 2))(1.0)
     unit = add_uniform_noise(key, jnp.zeros(5), 1.0)
     np.testing.assert_allclose(grad, 2 * jnp.sum(unit**2), rtol=1e-5)
-
-
-def test_straight_through_rounds_with_identity_gradient():
-    x = jnp.array([-1.3, 0.24, 0.26, 7.9])
-    np.testing.assert_allclose(round_straight_through(x, 0.5), [-1.5, 0.0, 0.5, 8.0], atol=1e-6)
-    np.testing.assert_array_equal(
-        jax.jacobian(lambda v: round_straight_through(v, 0.5))(x), np.eye(4)
-    )
 
 
 def test_lower_limit_only_blocks_gradients_that_lead_further_down():

@@ -1,7 +1,6 @@
-"""Quantisation for training: additive noise and straight-through rounding."""
+"""Quantisation for training: additive noise."""
 
 import jax
-import jax.numpy as jnp
 
 
 def add_uniform_noise(rng: jax.Array, x: jax.Array, step: jax.Array | float = 1.0) -> jax.Array:
@@ -19,16 +18,3 @@ def add_uniform_noise(rng: jax.Array, x: jax.Array, step: jax.Array | float = 1.
     Ballé et al., "End-to-end optimized image compression", eq. 6. https://arxiv.org/abs/1611.01704
     """
     return x + step * jax.random.uniform(rng, x.shape, x.dtype, -0.5, 0.5)
-
-
-def round_straight_through(x: jax.Array, step: jax.Array | float = 1.0) -> jax.Array:
-    """`x` rounded to multiples of `step`, with the gradient of the identity.
-
-    Args:
-      x: [*] values.
-      step: quantisation step, broadcastable to `x`, same unit, positive.
-
-    Returns:
-      [*] values on the grid `step * integer`.
-    """
-    return x + jax.lax.stop_gradient(step * jnp.round(x / step) - x)

@@ -5,18 +5,17 @@ No picture is involved: bodies are drawn by `hvc_jax.training.pose_sampler`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from hvc_jax.body.landmarks import Landmarks, pose_landmarks
 from hvc_jax.models.body_regressor import NUM_KEYPOINTS, BodyRegressor, Lifted
 from hvc_jax.ops import rotation
-from hvc_jax.ops.compile import fast_jit
+from hvc_jax.training.averaged import Report, Schedule, train_averaged
 from hvc_jax.training.pose_sampler import Bodies, sample_bodies, sample_rotations
 
 
@@ -50,7 +49,7 @@ def train_lifter(
     learning_rate: float = 1e-3,
     seed: int = 0,
     model: BodyRegressor | None = None,
-    report: Callable[[int, dict[str, float], Any], None] | None = None,
+    report: Report | None = None,
     report_every: int = 250,
 ) -> Any:
     """Returns the averaged parameters of the lifting half after training.
@@ -73,39 +72,17 @@ def train_lifter(
         jnp.ones((1, NUM_KEYPOINTS)),
         method="lift",
     )
-    last = learning_rate * 0.01
-    warm = min(100, max(1, steps // 4))
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warm, steps, last)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule))
+    schedule = Schedule(steps, learning_rate, final=0.01, weight_decay=1e-4, average=0.998)
 
-    def train_step(params, average, state, poses, step):  # noqa: ANN001, ANN202
-        key = jax.random.fold_in(jax.random.key(seed + 1), step)
+    def loss(
+        params: Any, key: jax.Array, poses: jax.Array
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
         bodies = sample_bodies(key, poses, landmarks, batch_size)
+        lifted = model.apply(params, bodies.points, bodies.confidence, method="lift")
+        return lifter_loss(lifted, bodies, landmarks)
 
-        def loss_of(params):  # noqa: ANN001, ANN202
-            lifted = model.apply(params, bodies.points, bodies.confidence, method="lift")
-            return lifter_loss(lifted, bodies, landmarks)
-
-        grads, parts = jax.grad(loss_of, has_aux=True)(params)
-        updates, state = optimiser.update(grads, state, params)
-        params = optax.apply_updates(params, updates)
-        rate = jnp.minimum(0.998, (1.0 + step) / (10.0 + step))
-        average = jax.tree.map(lambda a, p: a * rate + p * (1 - rate), average, params)
-        return params, average, state, parts
-
-    compiled = fast_jit(train_step, donate_argnums=(0, 1, 2))
-    average = jax.tree.map(jnp.array, params)
-    state = optimiser.init(params)
-    poses = jnp.asarray(poses)
-    sums: dict[str, float] = {}
-    for step in range(steps):
-        params, average, state, parts = compiled(params, average, state, poses, jnp.int32(step))
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + float(value)
-        if report is not None and (step + 1) % report_every == 0:
-            report(step + 1, {k: v / report_every for k, v in sums.items()}, average)
-            sums = {}
-    return average
+    inputs = itertools.repeat((jnp.asarray(poses),))
+    return train_averaged(params, loss, schedule, inputs, seed + 1, report, report_every)
 
 
 def pose_prior(poses: np.ndarray, count: int = 20000, seed: int = 0) -> dict[str, np.ndarray]:

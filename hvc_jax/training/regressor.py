@@ -5,7 +5,7 @@ The lifting half is trained in `hvc_jax.training.lifter`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from hvc_jax.models.body_regressor import (
     Keypoints,
     cell_centres,
 )
-from hvc_jax.ops.compile import fast_jit
+from hvc_jax.training.averaged import Report, Schedule, train_averaged
 from hvc_jax.training.regressor_augment import Labelled, augment
 
 
@@ -158,7 +158,7 @@ def train_keypoints(
     seed: int = 0,
     params: Any = None,
     model: BodyRegressor | None = None,
-    report: Callable[[int, dict[str, float], Any], None] | None = None,
+    report: Report | None = None,
     report_every: int = 100,
 ) -> Any:
     """Returns the averaged parameters of the picture half after training.
@@ -181,49 +181,22 @@ def train_keypoints(
         params = jax.jit(model.init, static_argnames="method")(
             jax.random.key(seed), blank, method="find"
         )
-    last = learning_rate * 0.02
-    warm = min(100, max(1, steps // 4))
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warm, steps, last)
-    optimiser = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-2)
-    )
+    schedule = Schedule(steps, learning_rate, final=0.02, weight_decay=1e-2, average=0.995)
     bank = background_bank(pools[0], 600, seed)
 
-    def train_step(params, average, state, batch, backgrounds, step):  # noqa: ANN001, ANN202
-        key = jax.random.fold_in(jax.random.key(seed + 1), step)
-        batch = Labelled(
-            batch.pictures.astype(jnp.float32) / 255,
-            batch.mask.astype(jnp.float32) / 255,
-            batch.points,
-            batch.confidence,
+    def loss(
+        params: Any, key: jax.Array, batch: Labelled, backgrounds: jax.Array
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        batch = batch._replace(
+            pictures=batch.pictures.astype(jnp.float32) / 255,
+            mask=batch.mask.astype(jnp.float32) / 255,
         )
         view = augment(key, batch, backgrounds.astype(jnp.float32) / 255)
+        return keypoint_loss(model.apply(params, view.pictures, method="find"), view)
 
-        def loss_of(params):  # noqa: ANN001, ANN202
-            return keypoint_loss(model.apply(params, view.pictures, method="find"), view)
+    def inputs() -> Iterator[tuple[Labelled, np.ndarray]]:
+        for batch, step in draw(pools, shares, batch_size, seed):
+            pick = np.random.default_rng((seed, step, 1)).integers(len(bank), size=batch_size)
+            yield batch, bank[pick]
 
-        grads, parts = jax.grad(loss_of, has_aux=True)(params)
-        updates, state = optimiser.update(grads, state, params)
-        params = optax.apply_updates(params, updates)
-        rate = jnp.minimum(0.995, (1.0 + step) / (10.0 + step))
-        average = jax.tree.map(lambda a, p: a * rate + p * (1 - rate), average, params)
-        return params, average, state, parts
-
-    compiled = fast_jit(train_step, donate_argnums=(0, 1, 2))
-    average = jax.tree.map(jnp.array, params)
-    params = jax.tree.map(jnp.array, params)
-    state = optimiser.init(params)
-    sums: dict[str, float] = {}
-    for batch, step in draw(pools, shares, batch_size, seed):
-        if step >= steps:
-            break
-        pick = np.random.default_rng((seed, step, 1)).integers(len(bank), size=batch_size)
-        params, average, state, parts = compiled(
-            params, average, state, batch, bank[pick], jnp.int32(step)
-        )
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + float(value)
-        if report is not None and (step + 1) % report_every == 0:
-            report(step + 1, {k: v / report_every for k, v in sums.items()}, average)
-            sums = {}
-    return average
+    return train_averaged(params, loss, schedule, inputs(), seed + 1, report, report_every)
