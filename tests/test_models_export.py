@@ -35,6 +35,19 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
 
 
+def test_paths_of_the_machine_are_not_stored(tmp_path: Path) -> None:
+    config = ConfigDict(CONFIG)
+    config.init_from = "/home/me/exports/start.safetensors"
+    config.data = {"path": "/data/human_clips/1.0.0:9,../people/synthetic:1.5", "size": 64}
+    config.loss = {"perceptual_weights": "/home/me/vgg.pth"}
+    tables = default_tables(SCHEMA)
+    export = save_export(tmp_path / "m.safetensors", "implicit", config, {}, tables)
+    assert export.config.init_from == "start.safetensors"
+    assert export.config.data.path == "human_clips:9,synthetic:1.5"
+    assert export.config.loss.perceptual_weights == "vgg.pth"
+    assert config.data.path.startswith("/data"), "the caller's own is left alone"
+
+
 def test_id_is_a_function_of_the_content(tmp_path: Path) -> None:
     one, same = make(tmp_path / "a.safetensors"), make(tmp_path / "b.safetensors")
     other = make(tmp_path / "c.safetensors", scale=1.01)

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def save_export(
     Args:
         path: Where; appears under this name only when it is whole.
         variant: "semantic" or "implicit".
-        config: The training configuration, a ConfigDict.
+        config: The training configuration, a ConfigDict; paths in it are stored as bare names.
         params: Nested dict of arrays; stored as float16.
         tables: Integer tables fitted with the schema of the learned steps.
 
@@ -118,7 +119,7 @@ def save_export(
     record = {
         "format": _FORMAT,
         "variant": variant,
-        "config": json.loads(config.to_json_best_effort()),
+        "config": _without_folders(json.loads(config.to_json_best_effort())),
     }
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     path = Path(path)
@@ -129,6 +130,26 @@ def save_export(
     finally:
         temporary.unlink(missing_ok=True)
     return load_export(path)
+
+
+_PATHS = (("init_from",), ("data", "path"), ("loss", "perceptual_weights"))
+_VERSION = re.compile(r"/\d+\.\d+\.\d+/?(?=$|:)")
+
+
+def _without_folders(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with their paths cut to names: they are notes on how a model was made.
+
+    Where the files lay is of no use to whoever opens it, and not theirs to read. A data set is
+    named by its folder and not by the version below that.
+    """
+    for *groups, leaf in _PATHS:
+        inner = fields
+        for group in groups:
+            inner = inner.get(group, {})
+        if isinstance(inner.get(leaf), str):
+            parts = (_VERSION.sub("", part).rstrip("/") for part in inner[leaf].split(","))
+            inner[leaf] = ",".join(part.rsplit("/", 1)[-1] for part in parts)
+    return fields
 
 
 def load_export(name: str | Path) -> Export:
