@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("inspect", "units, bytes, rates and parameters of a stream"),
     "edit": ("edit", "change the parameters inside a stream, leaving its key frames alone"),
     "evaluate": ("evaluate", "code a folder of clips and measure what was decoded back"),
+    "report": ("report", "tables and plots from the CSV files of an evaluation"),
     "train": ("train", "train a model"),
     "sweep": ("sweep", "train every run of an experiment, here or on SLURM"),
     "export": ("export", "turn a checkpoint into a model file that the codec opens"),

@@ -1,6 +1,5 @@
 """The commands on real files: a clip in, a stream, an edit, frames back from a fresh process."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hvc_jax.cli import main
 from hvc_jax.commands.decode import Clock
 from hvc_jax.data.clips import write_video
 from hvc_jax.data.synthetic import SyntheticClip
+from hvc_jax.evaluation.table import read_rows
 
 COUNT = 11
 
@@ -38,26 +38,38 @@ def test_evaluate_measures_decoded_files_and_goes_on(
 ) -> None:
     """Two clips, one of them wide; then the same command does nothing; then decode and inspect."""
     output = tmp_path / "results"
-    argv = ["evaluate", str(clips), "--output", str(output), "--models", str(models)]
-    argv += ["--variants", "implicit", "--size", str(SIDE), "--no-lpips", "--quiet"]
+    argv = ["evaluate", "--clips", str(clips), "--out", str(output), "--size", str(SIDE)]
+    argv += ["--model", str(models / "implicit.safetensors"), "--key-qp", "32,42"]
+    argv += ["--scores", "psnr,ssim,ms_ssim,flicker", "--anchors", "hevc", "--quiet"]
+    argv += ["--anchor-qp", "hevc=40", "--anchor-effort", "fast"]
     assert main([*argv, "--clip-count", "1"]) == 0
+    assert "ms_ssim: left empty" in capsys.readouterr().out
     once = (output / "results.csv").read_text()
     assert main(argv) == 0
     assert (output / "results.csv").read_text().startswith(once)
-    with (output / "results.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["clip"], row["codec"]) for row in rows] == [
-        (clip, codec) for clip in ("first", "second") for codec in ("hold", "implicit")
+    rows = read_rows(output / "results.csv")
+    points = [("hold", 27), ("hold", 32), ("hold", 42), ("uncompressed key", None)]
+    points += [("implicit", 32), ("implicit", 42), ("hevc", 40)]
+    assert [(row["clip"], row["codec"], row["qp"]) for row in rows] == [
+        (clip, *point) for clip in ("first", "second") for point in points
     ]
-    for row in rows[1::2]:
-        stream = output / "streams" / f"{row['clip']}.implicit.qp32.hvc"
-        parts = ("key_bytes", "static_bytes", "motion_bytes", "other_bytes")
-        assert int(row["bytes"]) == stream.stat().st_size == sum(int(row[p]) for p in parts)
-        assert 0 < float(row["psnr"]) < 60
-    assert (output / "sheets" / "second.png").exists() and (output / "means.csv").exists()
+    for row in rows:
+        assert 0 < row["psnr"] < 60 and row["decoded_ok"] and row["ms_ssim"] is None
+        assert row["bits_per_frame"] == pytest.approx(row["bytes"] * 8 / COUNT, rel=1e-5)
+        if row["kind"] == "model":
+            stream = output / "streams" / f"{row['clip']}.implicit.qp{row['qp']}.hvc"
+            parts = ("header", "key", "static", "motion", "other")
+            sizes = [row[f"{part}_bytes"] for part in parts]
+            assert row["bytes"] == stream.stat().st_size == sum(sizes)
+            assert row["encode_seconds"] > 0 and row["decode_seconds"] > 0
+    assert (output / "sheets" / "second.png").exists() and (output / "report.md").exists()
+    assert (output / "plots" / "rd_psnr.svg").exists() and (output / "bd_rate.csv").exists()
     assert not list(output.glob("decoded.*"))
+    record = json.loads((output / "run.json").read_text())
+    assert record["models"]["implicit"]["id"] and len(record["commands"]) == 2
+    assert set(record["clips"]) == {"first.mp4", "second.mp4"}
     assert main([*argv, "--frames", "5"]) == 2
-    assert "use another --output" in capsys.readouterr().err
+    assert "use another --out" in capsys.readouterr().err
 
     stream = output / "streams" / "second.implicit.qp32.hvc"
     model = ["--model", str(models / "implicit.safetensors")]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hvc_jax.evaluation import anchors
+from hvc_jax.evaluation import anchor_codecs, anchors
 from hvc_jax.evaluation.metrics import psnr
 
 
@@ -76,6 +76,34 @@ def test_an_unknown_codec_is_refused():
 
 
 def test_a_failing_encoder_is_one_plain_sentence(monkeypatch):
-    monkeypatch.setattr(anchors, "_arguments", lambda *_: ["-c:v", "nonesuch"])
+    monkeypatch.setattr(anchors, "encoder_options", lambda *_: ["-c:v", "nonesuch"])
     with pytest.raises(anchors.AnchorError, match="nonesuch"):
         anchors.code_clip(_clip(2), 25, "hevc", 30)
+
+
+def test_a_stream_is_coded_once_and_decoded_every_time(monkeypatch, tmp_path):
+    frames, calls = _clip(3), []
+
+    def count(frames, *rest):
+        calls.append(rest[-1])
+        return encode(frames, *rest)
+
+    encode = anchors._ffmpeg
+    monkeypatch.setattr(anchors, "_ffmpeg", count)
+    first = anchors.code_clip(frames, 25, "hevc", 40, cache=tmp_path / "kept")
+    again = anchors.code_clip(frames, 25, "hevc", 40, cache=tmp_path / "kept")
+    assert calls == ["hevc", "hevc", "hevc"]  # coded, decoded, decoded
+    np.testing.assert_array_equal(first.frames, again.frames)
+    assert again.bytes == first.bytes and again.encode_seconds == first.encode_seconds > 0
+    anchors.code_clip(frames, 25, "hevc", 41, cache=tmp_path / "kept")
+    anchors.code_clip(frames[:2], 25, "hevc", 40, cache=tmp_path / "kept")
+    assert len(calls) == 7 and len(list((tmp_path / "kept").iterdir())) == 6
+
+
+def test_anchor_names_say_codec_and_scale():
+    assert anchor_codecs.codec_and_scale("vvc-ld-half") == ("vvc-ld", 0.5)
+    assert anchor_codecs.codec_and_scale("av1") == ("av1", 1.0)
+    for name in anchor_codecs.ANCHORS:
+        qps, codec = anchor_codecs.default_qps(name), anchor_codecs.codec_and_scale(name)[0]
+        low, high = anchor_codecs.CODECS[codec].qp_range
+        assert len(qps) == 4 and low <= min(qps) and max(qps) <= high

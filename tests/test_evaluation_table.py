@@ -5,8 +5,13 @@ import io
 
 import numpy as np
 
-from hvc_jax.evaluation.sheet import contact_sheet, side_by_side
-from hvc_jax.evaluation.table import csv_text, mean_rows, text_table
+from hvc_jax.evaluation.sheet import (
+    contact_sheet,
+    sheet_at_equal_rate,
+    side_by_side,
+    write_strip,
+)
+from hvc_jax.evaluation.table import csv_text, read_rows, text_table
 
 ROWS = [
     {"codec": "semantic", "bytes": 5012, "psnr": 21.25, "lpips": None},
@@ -27,12 +32,10 @@ def test_csv_reads_back() -> None:
     assert read[0] == {"codec": "semantic", "bytes": "5012", "psnr": "21.25", "lpips": ""}
 
 
-def test_means_are_per_group_and_skip_missing_values() -> None:
-    rows = [*ROWS, {"codec": "implicit", "bytes": 5200, "psnr": float("nan"), "lpips": 0.35}]
-    semantic, implicit = mean_rows(rows, ["codec"], ["bytes", "psnr", "lpips"])
-    assert semantic == {"codec": "semantic", "n": 1, "bytes": 5012, "psnr": 21.25, "lpips": None}
-    assert implicit["bytes"] == 5000 and implicit["psnr"] == 22.75
-    assert abs(implicit["lpips"] - 0.3) < 1e-12
+def test_rows_read_back_with_their_types(tmp_path) -> None:
+    rows = [{"clip": "007", "codec": "a", "qp": 32, "kbps": 1.5, "psnr": None, "decoded_ok": True}]
+    (tmp_path / "rows.csv").write_text(csv_text(rows))
+    assert read_rows(tmp_path / "rows.csv") == rows
 
 
 def test_sheets_keep_the_pixels() -> None:
@@ -44,3 +47,11 @@ def test_sheets_keep_the_pixels() -> None:
     sheet = contact_sheet(clips, columns=3)
     assert sheet.shape == (2 * 34, 60, 3)
     np.testing.assert_array_equal(sheet[18:34, 20:40], clips["a"][2])
+
+
+def test_a_sheet_takes_the_strips_nearest_in_size(tmp_path) -> None:
+    for name, level in (("source", 10), ("a.qp30.900", 50), ("a.qp40.500", 90), ("b.qp1.9", 130)):
+        write_strip(tmp_path / f"{name}.jpg", np.full((5, 16, 16, 3), level, np.uint8))
+    sheet = sheet_at_equal_rate(tmp_path, 600, ["b", "a", "none"])
+    assert sheet.shape == (3 * 34, 96, 3)
+    assert [int(sheet[34 * i + 26, 40, 0]) for i in range(3)] == [10, 130, 90]

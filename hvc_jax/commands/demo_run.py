@@ -23,7 +23,7 @@ from hvc_jax.commands.rates import kbps
 from hvc_jax.commands.roundtrip import decode_in_fresh_process, read_pictures
 from hvc_jax.data.clips import Clip, atomic_path, probe, read_clip, write_png, write_video
 from hvc_jax.evaluation import anchors
-from hvc_jax.evaluation.scores import score
+from hvc_jax.evaluation.scores import Original, ScoreOptions
 from hvc_jax.evaluation.sheet import contact_sheet, side_by_side
 from hvc_jax.evaluation.table import text_table
 
@@ -168,8 +168,9 @@ class Demo:
         folder = Path(tempfile.mkdtemp(prefix="decoded.", dir=self.output))
         try:
             streams = [self._stream(name) for name in names]
+            folders = (self.models,) if self.models else ()
             for name, item in zip(
-                names, decode_in_fresh_process(streams, folder, self.models), strict=True
+                names, decode_in_fresh_process(streams, folder, folders), strict=True
             ):
                 frames[name] = read_pictures(item.folder)
                 rates[name] = item.frames_per_second
@@ -179,7 +180,8 @@ class Demo:
 
     def _row(self, clip: Clip, codec: str, size: int, frames: np.ndarray) -> dict[str, Any]:
         """What every codec's row has."""
-        scores = score(clip.frames, frames, _EVERY)
+        options = ScoreOptions(("psnr", "ms_ssim", "lpips_vgg"), every=_EVERY)
+        scores = Original(clip.frames, clip.fps, options).score(frames)
         count = len(clip.frames)
         return {
             "codec": codec,
@@ -198,7 +200,7 @@ class Demo:
 
 
 _COLUMNS = (
-    "codec", "key", "static", "motion", "other", "total", "kbps", "bits/frame", "PSNR",
+    "codec", "header", "key", "static", "motion", "other", "total", "kbps", "bits/frame", "PSNR",
     "MS-SSIM", "LPIPS", "enc f/s", "dec f/s",
 )  # fmt: skip
 

@@ -1,198 +1,140 @@
-"""The work of `hvc evaluate`: a block of clips is coded, decoded by one fresh process, measured."""
+"""The work of `hvc evaluate`: clips are coded, decoded by one fresh process, and measured."""
 
-import csv
-import dataclasses
+import functools
+import io
+import multiprocessing
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from hvc_jax import keyframes
-from hvc_jax.bitstream.container import StreamReader, UnitType, key_unit
+from hvc_jax.bitstream.container import StreamReader
 from hvc_jax.codec import Codec, EncodeOptions, Source
 from hvc_jax.commands.encode import source_of
-from hvc_jax.commands.model_files import export_of_variant
+from hvc_jax.commands.evaluation_settings import Settings
 from hvc_jax.commands.rates import bytes_by_unit, kbps
-from hvc_jax.commands.roundtrip import Decoded, decode_in_fresh_process, read_pictures
-from hvc_jax.data.clips import Clip, atomic_path, probe, read_clip, write_png
+from hvc_jax.commands.roundtrip import (
+    Decoded,
+    RoundtripError,
+    decode_in_fresh_process,
+    read_pictures,
+)
+from hvc_jax.data.clips import Clip, atomic_path, probe, read_clip
 from hvc_jax.evaluation import anchors
-from hvc_jax.evaluation.scores import SCORES, score
-from hvc_jax.evaluation.sheet import contact_sheet
-from hvc_jax.evaluation.table import csv_text, mean_rows, text_table
+from hvc_jax.evaluation.anchor_codecs import codec_and_scale
+from hvc_jax.evaluation.scores import COLUMNS as SCORE_COLUMNS
+from hvc_jax.evaluation.scores import Original
+from hvc_jax.evaluation.sheet import write_strip
+from hvc_jax.evaluation.table import csv_text, read_rows
+from hvc_jax.ops.compile import keep_compiled_programs
 
 COLUMNS = (
-    "clip", "codec", "key_qp", "frames", "fps", "bytes", "key_bytes", "static_bytes",
-    "motion_bytes", "other_bytes", "kbps", "bits_per_frame", *SCORES, "encode_fps", "decode_fps",
+    "clip", "kind", "codec", "qp", "frames", "fps", "width", "height", "bytes", "header_bytes",
+    "key_bytes", "static_bytes", "motion_bytes", "other_bytes", "bpp", "kbps", "bits_per_frame",
+    *SCORE_COLUMNS, "encode_seconds", "decode_seconds", "decoded_ok",
 )  # fmt: skip
-_MEANS = ("bytes", "key_bytes", "motion_bytes", "kbps", *SCORES, "encode_fps", "decode_fps")
+CEILING = "uncompressed key"
 
-_BLOCK = 16  # clips whose decoded pictures lie on the disk at a time
+_BLOCK_STREAMS = 32  # whose decoded pictures lie on the disk at a time
 
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What is coded and measured; see `hvc evaluate --help`."""
-
-    output: Path
-    variants: tuple[str, ...] = ("semantic", "implicit")
-    models: Path | None = None
-    key_qps: tuple[int, ...] = (32,)
-    frames: int = 64
-    size: int = 256
-    fit: str = "crop"
-    effort: int = 1
-    every: int = 8
-    learned: bool = True
-    anchors: tuple[str, ...] = ()
-
-    def fixed(self) -> dict[str, Any]:
-        """What must not differ between rows of one table."""
-        names = ("frames", "size", "fit", "effort", "every", "learned")
-        models = {v: self.model(v).model_id.hex() for v in self.variants}
-        return {name: getattr(self, name) for name in names} | models
-
-    def model(self, variant: str) -> Any:
-        """The export of a variant."""
-        path = self.models / f"{variant}.safetensors" if self.models else None
-        return export_of_variant(variant, path)
+Step = Callable[[str, int], None]
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One clip, coded by one variant at one key picture QP."""
+class Point(NamedTuple):
+    """One rate point of one codec: a row for every clip.
+
+    Attributes:
+        kind: "hold", "ceiling", "model" or "anchor".
+        codec: Its name in the tables.
+        qp: Of the key picture, or the anchor's quality setting; None for the ceiling.
+    """
+
+    kind: str
+    codec: str
+    qp: int | None
+
+
+class Work(NamedTuple):
+    """A clip and the points at which it is not measured yet."""
 
     clip: Path
-    variant: str
-    qp: int
-    stream: Path
+    points: tuple[Point, ...]
 
 
-def evaluate(clips: Sequence[Path], settings: Settings, quiet: bool = False) -> str:
-    """Codes, decodes and measures what is not in results.csv yet; returns the table of means.
+def points_of(settings: Settings) -> list[Point]:
+    """Every rate point that is asked for."""
+    points = [Point("hold", "hold", qp) for qp in settings.hold_qps]
+    points.append(Point("ceiling", CEILING, None))
+    points += [Point("model", name, qp) for qp in settings.key_qps for name, _ in settings.models]
+    return points + [Point("anchor", name, qp) for name, qps in settings.anchors for qp in qps]
+
+
+def evaluate(clips: Sequence[Path], settings: Settings, jobs: int = 1, quiet: bool = False) -> None:
+    """Measures what is not in results.csv yet, and writes the file again after every clip.
 
     Args:
         clips: Video files with distinct names.
-        settings: What to do; `settings.output` exists.
+        settings: What to do; `settings.out` exists.
+        jobs: Processes that work side by side, each on clips of its own.
         quiet: No progress bar.
     """
-    table = _Results(settings.output)
-    jobs = [
-        job for job in _jobs(clips, settings) if (job.clip.stem, job.variant, job.qp) not in table
-    ]
-    for name in ("streams", "sheets"):
-        (settings.output / name).mkdir(exist_ok=True)
-    coder = _Coder(settings)
-    waiting = sorted({job.clip for job in jobs})
-    with tqdm(total=3 * len(jobs), unit=" steps", disable=quiet or None) as bar:
-        for start in range(0, len(waiting), _BLOCK):
-            block = set(waiting[start : start + _BLOCK])
-            _block([job for job in jobs if job.clip in block], settings, coder, table, bar)
-    means = mean_rows(table.rows, ["codec", "key_qp"], _MEANS)
-    with atomic_path(settings.output / "means.csv") as temporary:
-        temporary.write_text(csv_text(means), encoding="utf-8")
-    return text_table(means)
-
-
-def _jobs(clips: Sequence[Path], settings: Settings) -> Iterator[Job]:
+    table = Results(settings.out / "results.csv")
+    work = []
     for clip in clips:
-        for qp in settings.key_qps:
-            for variant in settings.variants:
-                name = f"{clip.stem}.{variant}.qp{qp}.hvc"
-                yield Job(clip, variant, qp, settings.output / "streams" / name)
+        missing = [p for p in points_of(settings) if (clip.stem, p.codec, p.qp) not in table]
+        if missing:
+            work.append(Work(clip, tuple(missing)))
+    (settings.out / "streams").mkdir(exist_ok=True)
+    most = max(1, _BLOCK_STREAMS // (len(settings.models) * len(settings.key_qps)))
+    most = min(most, -(-len(work) // jobs)) or 1
+    blocks = [work[start : start + most] for start in range(0, len(work), most)]
+    total = sum(len(item.points) for item in work)
+    with tqdm(total=total, unit=" rows", disable=quiet or None) as bar:
+        if jobs == 1 or len(blocks) < 2:
+            for block in blocks:
+                for rows in _block(block, settings, lambda text, _: bar.set_description(text)):
+                    table.add(rows)
+                    bar.update(len(rows))
+            return
+        context = multiprocessing.get_context("spawn")  # forks of a process with jax can hang
+        with ProcessPoolExecutor(min(jobs, len(blocks)), context) as pool:
+            waiting = [pool.submit(_block_rows, block, settings) for block in blocks]
+            try:
+                for done in as_completed(waiting):
+                    table.add(done.result())
+                    bar.update(len(done.result()))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
 
-def _block(
-    jobs: list[Job], settings: Settings, coder: "_Coder", table: "_Results", bar: tqdm
-) -> None:
-    """Takes a block of jobs through coding, decoding and measuring."""
-    speeds = {}
-    for job in jobs:
-        bar.set_description(f"coding {job.clip.stem}")
-        speeds[job.stream] = coder.code(job)
-        bar.update()
-    folder = Path(tempfile.mkdtemp(prefix="decoded.", dir=settings.output))
-    try:
-        bar.set_description("decoding in a fresh process")
-        decoded = {}
-        streams = [job.stream for job in jobs]
-        # The model's file is found through its id, or lies in the folder that the user named.
-        for item in decode_in_fresh_process(streams, folder, models=settings.models):
-            decoded[item.stream] = item
-            bar.update()
-        for clip in dict.fromkeys(job.clip for job in jobs):
-            bar.set_description(f"measuring {clip.stem}")
-            mine = [job for job in jobs if job.clip == clip]
-            table.add(_measure(mine, settings, decoded, speeds))
-            bar.update(len(mine))
-    finally:
-        shutil.rmtree(folder)
+class Results:
+    """results.csv, rewritten whole whenever rows are added.
 
+    Attributes:
+        rows: One mapping from column to value a row.
+    """
 
-class _Coder:
-    """Codes jobs; both codecs share key pictures and the clip that was read last."""
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows: list[dict[str, Any]] = read_rows(path) if path.exists() else []
+        self._done = {(row["clip"], row["codec"], row["qp"]) for row in self.rows}
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._codecs: dict[str, Codec] = {}
-        self._clip: tuple[Path, Clip] | None = None
-        self._key: tuple[tuple, keyframes.KeyPicture] | None = None
-
-    def code(self, job: Job) -> float | None:
-        """Writes the stream unless it is there already; returns frames a second.
-
-        None where nothing was coded, and for the first clip, during which the codec compiles.
-        """
-        first = job.variant not in self._codecs
-        if first:
-            self._codecs[job.variant] = Codec(self._settings.model(job.variant))
-            self._codecs[job.variant].encode_key = self._encode_key
-        codec = self._codecs[job.variant]
-        if job.stream.exists() and _model_of(job.stream) == codec.export.model_id:
-            return None
-        if self._clip is None or self._clip[0] != job.clip:
-            self._clip = (job.clip, _read(job.clip, self._settings))
-        clip, info = self._clip[1], probe(job.clip)
-        source = Source(*source_of(info.width, info.height, self._settings.fit))
-        options = EncodeOptions(key_qp=job.qp, effort=self._settings.effort)
-        started = time.perf_counter()
-        with atomic_path(job.stream) as temporary, temporary.open("wb") as file:
-            count = codec.encode(
-                iter(clip.frames), file, fps=clip.fps, options=options, source=source,
-                frame_count=len(clip.frames),
-            )  # fmt: skip
-        return None if first else count / (time.perf_counter() - started)
-
-    def _encode_key(self, picture: np.ndarray, qp: int, codec: str) -> keyframes.KeyPicture:
-        """The coded key picture; the last one is kept, since the next variant wants the same."""
-        wanted = (picture.tobytes(), qp, codec)
-        if self._key is None or self._key[0] != wanted:
-            self._key = (wanted, keyframes.encode(picture, qp, codec))
-        return self._key[1]
-
-
-class _Results:
-    """results.csv, rewritten whole after every clip."""
-
-    def __init__(self, output: Path) -> None:
-        self._path = output / "results.csv"
-        self.rows: list[dict[str, Any]] = []
-        if self._path.exists():
-            with self._path.open(encoding="utf-8", newline="") as file:
-                self.rows = [_numbers(row) for row in csv.DictReader(file)]
-        self._done = {(row["clip"], row["codec"], row["key_qp"]) for row in self.rows}
-
-    def __contains__(self, key: tuple[str, str, int]) -> bool:
+    def __contains__(self, key: tuple[str, str, int | None]) -> bool:
         return key in self._done
 
-    def add(self, rows: list[dict[str, Any]]) -> None:
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
         """Adds the rows that are not there yet, and writes the file."""
         for row in rows:
-            key = (row["clip"], row["codec"], row["key_qp"])
+            key = (row["clip"], row["codec"], row["qp"])
             if key not in self._done:
                 self._done.add(key)
                 self.rows.append(row)
@@ -200,74 +142,181 @@ class _Results:
             temporary.write_text(csv_text(self.rows, COLUMNS), encoding="utf-8")
 
 
-def _numbers(row: dict[str, str]) -> dict[str, Any]:
-    """A CSV row with its numbers as numbers, empty cells as None."""
-    whole = {
-        "key_qp",
-        "frames",
-        "bytes",
-        "key_bytes",
-        "static_bytes",
-        "motion_bytes",
-        "other_bytes",
-    }
-    out: dict[str, Any] = {}
-    for name, text in row.items():
-        if name in ("clip", "codec"):
-            out[name] = text
-        elif not text:
-            out[name] = None
-        else:
-            out[name] = int(text) if name in whole else float(text)
-    return out
+def _block_rows(block: Sequence[Work], settings: Settings) -> list[dict[str, Any]]:
+    """All rows of a block, for another process."""
+    keep_compiled_programs()
+    return [row for rows in _block(block, settings, lambda *_: None) for row in rows]
+
+
+def _block(block: Sequence[Work], settings: Settings, step: Step) -> Iterator[list[dict[str, Any]]]:
+    """Takes clips through coding, decoding and measuring; yields the rows of each."""
+    coder, seconds = _coder(settings), {}
+    streams: dict[tuple[Path, Point], Path] = {}
+    for work in block:
+        for point in work.points:
+            if point.kind == "model":
+                step(f"coding {work.clip.stem}", 0)
+                name = f"{work.clip.stem}.{point.codec}.qp{point.qp}.hvc"
+                streams[work.clip, point] = settings.out / "streams" / name
+                seconds[streams[work.clip, point]] = coder.code(
+                    work.clip, point, streams[work.clip, point]
+                )
+    folder = Path(tempfile.mkdtemp(prefix="decoded.", dir=settings.out))
+    try:
+        step("decoding in a fresh process", 0)
+        decoded = _decoded(list(streams.values()), folder, settings)
+        for work in block:
+            step(f"measuring {work.clip.stem}", 0)
+            mine = {point: stream for (clip, point), stream in streams.items() if clip == work.clip}
+            yield _measure(work, mine, settings, decoded, seconds)
+    finally:
+        shutil.rmtree(folder)
+
+
+@functools.cache
+def _coder(settings: Settings) -> "_Coder":
+    return _Coder(settings)
+
+
+class _Coder:
+    """Codes clips; models share key pictures and the clip that was read last."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._codecs: dict[str, Codec] = {}
+        self._clip: tuple[Path, Clip] | None = None
+        self._keys: dict[tuple, keyframes.KeyPicture] = {}
+
+    def code(self, path: Path, point: Point, stream: Path) -> float:
+        """Writes the stream of a clip; returns the seconds it took, compiling left out."""
+        if self._clip is None or self._clip[0] != path:
+            self._clip = (path, _read(path, self._settings))
+            self._keys.clear()
+        clip, info = self._clip[1], probe(path)
+        source = Source(*source_of(info.width, info.height, self._settings.fit))
+        options = EncodeOptions(key_qp=point.qp, effort=self._settings.effort)
+
+        def write(file: Any) -> None:
+            self._codecs[point.codec].encode(
+                iter(clip.frames), file, fps=clip.fps, options=options, source=source,
+                frame_count=len(clip.frames),
+            )  # fmt: skip
+
+        if point.codec not in self._codecs:
+            codec = self._codecs[point.codec] = Codec(self._settings.export(point.codec))
+            codec.encode_key = self._encode_key
+            write(io.BytesIO())
+        started = time.perf_counter()
+        with atomic_path(stream) as temporary, temporary.open("wb") as file:
+            write(file)
+        return time.perf_counter() - started
+
+    def _encode_key(self, picture: np.ndarray, qp: int, codec: str) -> keyframes.KeyPicture:
+        """The coded key picture of the clip, which every model wants at every QP."""
+        wanted = (picture.tobytes(), qp, codec)
+        if wanted not in self._keys:
+            self._keys[wanted] = keyframes.encode(picture, qp, codec)
+        return self._keys[wanted]
+
+
+def _decoded(streams: list[Path], folder: Path, settings: Settings) -> dict[Path, Decoded | None]:
+    """What fresh processes made of streams; None where decoding failed."""
+    decoded: dict[Path, Decoded | None] = {}
+
+    def decode(some: list[Path]) -> None:
+        for item in decode_in_fresh_process(some, folder, settings.model_folders):
+            decoded[item.stream] = item
+
+    while left := [stream for stream in streams if stream not in decoded]:
+        try:
+            decode(left)
+        except RoundtripError:
+            first = next(stream for stream in streams if stream not in decoded)
+            try:
+                decode([first])
+            except RoundtripError:
+                decoded[first] = None
+    return decoded
 
 
 def _read(path: Path, settings: Settings) -> Clip:
     return read_clip(path, settings.size, settings.fit, frames=settings.frames)
 
 
-def _model_of(stream: Path) -> bytes:
-    with stream.open("rb") as file:
-        return StreamReader(file).header.model_id
-
-
 def _measure(
-    jobs: list[Job], settings: Settings, decoded: dict[Path, Decoded], speeds: dict[Path, Any]
+    work: Work,
+    streams: dict[Point, Path],
+    settings: Settings,
+    decoded: dict[Path, Decoded | None],
+    seconds: dict[Path, float],
 ) -> list[dict[str, Any]]:
-    """The rows of one clip: hold, every variant and every anchor at every QP; writes the sheet."""
-    clip = _read(jobs[0].clip, settings)
-    rows: list[dict[str, Any]] = []
-    sheet = {"source": clip.frames}
+    """The rows of one clip, and a strip of pictures for each."""
+    clip = _read(work.clip, settings)
+    original = Original(clip.frames, clip.fps, settings.scores)
+    strips = settings.out / "strips" / work.clip.stem
+    strips.mkdir(parents=True, exist_ok=True)
+    write_strip(strips / "source.jpg", clip.frames)
+    rows, sizes = [], {}
 
-    def add(codec: str, qp: int, frames: np.ndarray, size: int, **more: Any) -> None:
-        count = len(clip.frames)
-        row = {"clip": jobs[0].clip.stem, "codec": codec, "key_qp": qp, "frames": count}
-        row |= {"fps": float(clip.fps), "bytes": size, "kbps": kbps(size, count, clip.fps)}
-        row |= {"bits_per_frame": size * 8 / count}
-        rows.append(row | score(clip.frames, frames, settings.every, settings.learned) | more)
-        sheet[f"{codec} QP {qp}  {size} bytes  {rows[-1]['psnr']:.2f} dB"] = frames
+    def add(point: Point, frames: np.ndarray | None, size: int, **more: Any) -> None:
+        ok = frames is not None and frames.shape == clip.frames.shape
+        row = {"clip": work.clip.stem, "kind": point.kind, "codec": point.codec, "qp": point.qp}
+        row |= _rates(clip, size) | more | (original.score(frames) if ok else {})
+        rows.append(row | {"decoded_ok": ok})
+        sizes[point] = size
+        if ok:
+            write_strip(strips / f"{point.codec}.qp{point.qp}.{size}.jpg", frames)
 
-    for qp in dict.fromkeys(job.qp for job in jobs):
-        mine = [job for job in jobs if job.qp == qp]
-        with mine[0].stream.open("rb") as file:
-            units = list(StreamReader(file).units())
-        key = key_unit(next(unit for unit in units if unit.type == UnitType.KEY))
-        picture = keyframes.decode(key.codec, key.payload, *clip.frames.shape[1:3])
-        still = np.broadcast_to(picture[None], clip.frames.shape)
-        add("hold", qp, still, len(key.payload), key_bytes=len(key.payload))
-        for job in mine:
-            frames = read_pictures(decoded[job.stream].folder)
-            speed = {"encode_fps": speeds[job.stream]}
-            speed["decode_fps"] = decoded[job.stream].frames_per_second
-            size = job.stream.stat().st_size
-            add(job.variant, qp, frames, size, **unit_columns(job.stream), **speed)
-        for name in settings.anchors:
-            anchor = anchors.nearest_rate(
-                clip.frames, clip.fps, name, mine[0].stream.stat().st_size
-            )
-            add(name, qp, anchor.frames, anchor.bytes)
-    write_png(settings.output / "sheets" / f"{jobs[0].clip.stem}.png", contact_sheet(sheet))
+    coded: dict[str, dict[int, anchors.Anchor]] = {}
+    for point in work.points:
+        if point.kind == "model":
+            stream = streams[point]
+            item = decoded[stream]
+            frames = read_pictures(item.folder) if item else None
+            more = unit_columns(stream) | {"encode_seconds": seconds[stream]}
+            if item and item.frames_per_second:
+                more["decode_seconds"] = len(clip.frames) / item.frames_per_second
+            add(point, frames, stream.stat().st_size, **more)
+        elif point.kind == "anchor":
+            anchor = _anchor(clip, point.codec, point.qp, settings)
+            coded.setdefault(point.codec, {})[point.qp] = anchor
+            more = {name: getattr(anchor, name) for name in ("encode_seconds", "decode_seconds")}
+            add(point, anchor.frames, anchor.bytes, **more)
+        else:
+            held = anchors.hold(clip.frames, point.qp)
+            add(point, held.frames, held.bytes, key_bytes=held.bytes)
+    middle = sorted(settings.key_qps)[len(settings.key_qps) // 2]
+    target = sizes.get(Point("model", settings.models[0][0], middle))
+    for name, tried in coded.items() if target else ():
+        qp = anchors.qp_for_size(tried, codec_and_scale(name)[0], target)
+        if qp is not None:
+            anchor = _anchor(clip, name, qp, settings)
+            write_strip(strips / f"{name}.qp{qp}.{anchor.bytes}.jpg", anchor.frames)
     return rows
+
+
+def _anchor(clip: Clip, name: str, qp: int, settings: Settings) -> anchors.Anchor:
+    """A conventional codec's coding of a clip, from the folder of those that were made before."""
+    codec, scale = codec_and_scale(name)
+    kept = settings.out / "anchors"
+    return anchors.code_clip(
+        clip.frames, clip.fps, codec, qp, settings.anchor_effort, scale, cache=kept
+    )
+
+
+def _rates(clip: Clip, size: int) -> dict[str, Any]:
+    """Size and rates of a stream, all of it counted, at the true frame rate."""
+    count, height, width = clip.frames.shape[:3]
+    return {
+        "frames": count,
+        "fps": float(clip.fps),
+        "width": width,
+        "height": height,
+        "bytes": size,
+        "bpp": size * 8 / (count * height * width),
+        "kbps": kbps(size, count, Fraction(clip.fps)),
+        "bits_per_frame": size * 8 / count,
+    }
 
 
 def unit_columns(stream: Path) -> dict[str, int]:
@@ -275,6 +324,11 @@ def unit_columns(stream: Path) -> dict[str, int]:
     with stream.open("rb") as file:
         reader = StreamReader(file)
         sizes = bytes_by_unit(reader, list(reader.units()))
-    names = {"KEY": "key_bytes", "STATIC": "static_bytes", "MOTION": "motion_bytes"}
+    names = {
+        "HEADER": "header_bytes",
+        "KEY": "key_bytes",
+        "STATIC": "static_bytes",
+        "MOTION": "motion_bytes",
+    }
     columns = {column: sizes.pop(unit, 0) for unit, column in names.items()}
     return columns | {"other_bytes": sum(sizes.values())}

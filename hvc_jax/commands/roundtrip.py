@@ -33,14 +33,14 @@ class Decoded(NamedTuple):
 
 
 def decode_in_fresh_process(
-    streams: Sequence[Path], folder: Path, models: Path | None = None
+    streams: Sequence[Path], folder: Path, models: Sequence[Path] = ()
 ) -> Iterator[Decoded]:
     """Yields the streams as one `hvc decode` finishes them, in order.
 
     Args:
         streams: Files with distinct names.
         folder: An existing folder; the pictures go to `folder`/name/.
-        models: Folder with further models; each stream's header says which one it needs.
+        models: Folders with further models; each stream's header says which one it needs.
 
     Raises:
         RoundtripError: The process failed.
@@ -48,8 +48,8 @@ def decode_in_fresh_process(
     command = [sys.executable, "-m", "hvc_jax.cli", "decode", "--json", "--quiet"]
     command += ["--each", *map(str, streams), str(folder)]
     environment = dict(os.environ)
-    if models is not None:
-        environment[MODEL_PATH] = str(models)
+    if models:
+        environment[MODEL_PATH] = os.pathsep.join(map(str, models))
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

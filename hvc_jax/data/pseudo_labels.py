@@ -56,6 +56,11 @@ class LiteNetwork:
         self._input = self._net.get_input_details()[0]
         self._outputs = self._net.get_output_details()
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the array that the network takes."""
+        return tuple(int(n) for n in self._input["shape"])
+
     def __call__(self, array: np.ndarray) -> list[np.ndarray]:
         """Returns every output for one input of the network's own shape and dtype."""
         self._net.set_tensor(self._input["index"], array)
@@ -138,6 +143,22 @@ def movenet_keypoints(
     return centre.astype(np.float32), (confidence * inside).astype(np.float32), box
 
 
+def person_mask(network: LiteNetwork, picture: np.ndarray, size: int) -> np.ndarray:
+    """Returns where a person is, [size, size] uint8, 255 = surely.
+
+    Args:
+      network: MediaPipe selfie segmentation or one like it: [1, S, S, 3] float32 in [0, 1] to
+        [1, S, S, 1] in [0, 1].
+      picture: [H, W, 3] uint8, square.
+      size: side of the result in pixels.
+    """
+    side = network.input_shape[1]
+    fitted = Image.fromarray(picture).resize((side, side), Image.BILINEAR)
+    soft = network(np.asarray(fitted, np.float32)[None] / 255.0)[0][0, :, :, 0]
+    mask = Image.fromarray((np.clip(soft, 0, 1) * 255).astype(np.uint8))
+    return np.asarray(mask.resize((size, size), Image.BILINEAR))
+
+
 def label_frames(
     frames: np.ndarray, nets: str | Path, size: int = 192, stride: int = 2
 ) -> PseudoLabels:
@@ -159,10 +180,7 @@ def label_frames(
         points, confidence, _ = movenet_keypoints(pose, frame)
         keypoints.append(points)
         confidences.append(confidence)
-        large = np.asarray(Image.fromarray(frame).resize((256, 256), Image.BILINEAR), np.float32)
-        soft = segment(large[None] / 255.0)[0][0, :, :, 0]
-        mask = Image.fromarray((np.clip(soft, 0, 1) * 255).astype(np.uint8))
-        masks.append(np.asarray(mask.resize((size, size), Image.BILINEAR)))
+        masks.append(person_mask(segment, frame, size))
         pictures.append(np.asarray(Image.fromarray(frame).resize((size, size), Image.LANCZOS)))
     return PseudoLabels(
         indexes,

@@ -11,9 +11,14 @@ enlarged again, which also wins in quality at the lowest rates.
 """
 
 import functools
+import hashlib
+import json
 import math
+import os
 import subprocess
+import time
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple
 
 import imageio_ffmpeg
@@ -21,13 +26,11 @@ import numpy as np
 from PIL import Image
 
 from hvc_jax import keyframes
+from hvc_jax.evaluation.anchor_codecs import BITS, CODECS, encoder_options
 from hvc_jax.keyframes.picture import coded_size, crop, pad
 from hvc_jax.ops.color import rgb_to_yuv420, yuv420_to_rgb
 
-BITS = 10
 _MIN_SIDE = 64
-_NO_REFRESH = 1 << 20
-"""An intra period that no clip reaches."""
 
 
 class AnchorError(ValueError):
@@ -43,6 +46,8 @@ class Anchor(NamedTuple):
         scale: size at which it was coded, relative to the clip.
         bytes: length of the elementary stream.
         frames: [T, H, W, 3] uint8 RGB, decoded from that stream.
+        encode_seconds: wall clock of the encoder, all its threads; None if not measured.
+        decode_seconds: wall clock of the decoder.
     """
 
     codec: str
@@ -50,26 +55,8 @@ class Anchor(NamedTuple):
     scale: float
     bytes: int
     frames: np.ndarray
-
-
-class _Encoder(NamedTuple):
-    """How ffmpeg is asked for a codec; `presets` are for effort "fast" and "best"."""
-
-    library: str
-    format: str
-    presets: dict[str, str]
-    qp_range: tuple[int, int]
-    first_guess: int
-
-
-CODECS = {
-    # Random access: hierarchical groups of 32 pictures, libvvenc's default and best.
-    "vvc": _Encoder("libvvenc", "vvc", {"fast": "faster", "best": "medium"}, (10, 63), 47),
-    # Low delay: decoding order is display order, groups of 8.
-    "vvc-ld": _Encoder("libvvenc", "vvc", {"fast": "faster", "best": "medium"}, (10, 63), 49),
-    "hevc": _Encoder("libx265", "hevc", {"fast": "medium", "best": "veryslow"}, (10, 51), 44),
-    "av1": _Encoder("libsvtav1", "obu", {"fast": "7", "best": "3"}, (10, 63), 60),
-}
+    encode_seconds: float | None = None
+    decode_seconds: float | None = None
 
 
 @functools.cache
@@ -87,6 +74,7 @@ def code_clip(
     qp: int,
     effort: str = "fast",
     scale: float = 1.0,
+    cache: Path | None = None,
 ) -> Anchor:
     """Returns a clip coded at one quality setting, and decoded again.
 
@@ -95,8 +83,10 @@ def code_clip(
         fps: frames per second.
         codec: a name of `CODECS`.
         qp: QP (VVC) or CRF (HEVC, AV1).
-        effort: "fast" for a demonstration, "best" for published figures.
+        effort: "fast" for a demonstration, "good", or "best" for published figures.
         scale: below 1, the clip is shrunk first and enlarged again by Lanczos filters.
+        cache: folder that keeps streams; what was coded before with the same frames, settings
+            and ffmpeg is only decoded again.
 
     Raises:
         AnchorError: the encoder is missing or failed.
@@ -107,12 +97,15 @@ def code_clip(
         raise AnchorError(f"The bundled ffmpeg has no {CODECS[codec].library}; leave {codec} out.")
     height, width = frames.shape[1:3]
     small = [_resize(f, round(height * scale), round(width * scale)) for f in frames]
-    stream = _encode(small, Fraction(fps).limit_denominator(60000), codec, qp, effort)
+    command = _encode_command(small[0], Fraction(fps).limit_denominator(60000), codec, qp, effort)
+    stream, encode_seconds = _coded(small, command, codec, cache)
+    started = time.perf_counter()
     decoded = _decode(stream, CODECS[codec].format, *small[0].shape[:2])
+    decode_seconds = time.perf_counter() - started
     if len(decoded) != len(frames):
         raise AnchorError(f"{codec} gave back {len(decoded)} of {len(frames)} frames.")
     enlarged = np.stack([_resize(f, height, width) for f in decoded])
-    return Anchor(codec, qp, scale, len(stream), enlarged)
+    return Anchor(codec, qp, scale, len(stream), enlarged, encode_seconds, decode_seconds)
 
 
 def nearest_rate(
@@ -147,6 +140,21 @@ def nearest_rate(
             break
     assert best is not None
     return best
+
+
+def qp_for_size(tried: dict[int, Anchor], codec: str, target_bytes: int) -> int | None:
+    """Returns the quality setting that should come nearer to a size; None if none does.
+
+    Args:
+        tried: codings of one clip by one codec at one scale, by quality setting.
+        codec: a name of `CODECS`.
+        target_bytes: wanted size.
+    """
+    if min(_miss(anchor, target_bytes) for anchor in tried.values()) < math.log(1.15):
+        return None
+    low, high = CODECS[codec].qp_range
+    qp = min(max(_next_guess(tried, target_bytes), low), high)
+    return None if qp in tried else qp
 
 
 def hold(frames: np.ndarray, qp: int | None) -> Anchor:
@@ -203,34 +211,48 @@ def _miss(anchor: Anchor, target: int) -> float:
     return abs(math.log(anchor.bytes / max(target, 1)))
 
 
-def _arguments(codec: str, qp: int, effort: str) -> list[str]:
-    """Returns ffmpeg's options for an encoder, each with its reason."""
-    encoder = CODECS[codec]
-    options = ["-c:v", encoder.library, "-preset", encoder.presets[effort]]
-    if encoder.library == "libvvenc":
-        # One intra picture; no access unit delimiters. Perceptual QP adaptation stays on: at
-        # equal rate it costs no PSNR here and helps every perceptual score.
-        fields = [f"intraperiod={_NO_REFRESH}", "accessunitdelimiter=0"]
-        if codec == "vvc-ld":
-            fields += ["gopsize=8", "picreordering=0", "decodingrefreshtype=none", "poc0idr=1"]
-        return [*options, "-qp", str(qp), "-vvenc-params", ":".join(fields)]
-    if encoder.library == "libx265":
-        # keyint=-1: one intra picture; info=0: no 2 kB message with the settings; CRF beats
-        # constant QP by its temporal weighting.
-        fields = [f"crf={qp}", "keyint=-1", "info=0", "log-level=none", "bframes=8"]
-        return [*options, "-x265-params", ":".join(fields)]
-    return [*options, "-crf", str(qp), "-svtav1-params", "keyint=-1"]
-
-
-def _encode(frames: list[np.ndarray], fps: Fraction, codec: str, qp: int, effort: str) -> bytes:
-    """Returns the elementary stream of frames of one size."""
-    padded = [pad(frame, _MIN_SIDE) for frame in frames]
-    height, width = padded[0].shape[:2]
+def _encode_command(
+    frame: np.ndarray, fps: Fraction, codec: str, qp: int, effort: str
+) -> list[str]:
+    """Returns ffmpeg's arguments that code frames like this one."""
+    height, width = coded_size(*frame.shape[:2], _MIN_SIDE)
     command = ["-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", f"{width}x{height}"]
     command += ["-r", f"{fps.numerator}/{fps.denominator}", "-i", "-"]
-    command += [*_arguments(codec, qp, effort), "-f", CODECS[codec].format, "-"]
+    return [*command, *encoder_options(codec, qp, effort), "-f", CODECS[codec].format, "-"]
+
+
+def _coded(
+    frames: list[np.ndarray], command: list[str], codec: str, cache: Path | None
+) -> tuple[bytes, float]:
+    """Returns the elementary stream of frames of one size, and the seconds that coding took."""
+    padded = [pad(frame, _MIN_SIDE) for frame in frames]
     planes = b"".join(plane.tobytes() for f in padded for plane in rgb_to_yuv420(f, BITS))
-    return _ffmpeg(command, planes, codec)
+    kept = None
+    if cache is not None:
+        about = hashlib.sha256(planes)
+        about.update(json.dumps([ffmpeg_version(), *command]).encode())
+        kept = cache / f"{about.hexdigest()[:24]}.{CODECS[codec].format}"
+        record = kept.with_suffix(".json")
+        if kept.exists() and record.exists():
+            return kept.read_bytes(), json.loads(record.read_text())["encode_seconds"]
+    started = time.perf_counter()
+    stream = _ffmpeg(command, planes, codec)
+    seconds = time.perf_counter() - started
+    if kept is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps({"encode_seconds": seconds, "ffmpeg": command}) + "\n")
+        part = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
+        part.write_bytes(stream)
+        part.replace(kept)  # last, so that a stream that is there is whole
+    return stream, seconds
+
+
+@functools.cache
+def ffmpeg_version() -> str:
+    """Returns the first line that the bundled ffmpeg says of itself."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-version"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.stdout.decode(errors="replace").partition("\n")[0].strip()
 
 
 def _decode(stream: bytes, container: str, height: int, width: int) -> list[np.ndarray]:

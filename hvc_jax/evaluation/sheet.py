@@ -1,6 +1,10 @@
 """Pictures for the eye: clips side by side, and contact sheets of them."""
 
-from collections.abc import Iterator, Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -40,10 +44,68 @@ def contact_sheet(clips: Mapping[str, np.ndarray], columns: int = 6) -> np.ndarr
     Returns:
         [rows * (H + 18), columns * W, 3] uint8.
     """
+    times = _times(len(next(iter(clips.values()))), columns)
+    text = f"frames {', '.join(map(str, times))}"
+    return stack_strips({f"{name}   {text}": strip(clip, columns) for name, clip in clips.items()})
+
+
+def strip(frames: np.ndarray, columns: int = 6) -> np.ndarray:
+    """Evenly spaced frames [T, H, W, 3] uint8 next to each other: [H, columns * W, 3]."""
+    return np.concatenate([frames[t] for t in _times(len(frames), columns)], axis=1)
+
+
+def stack_strips(strips: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Strips [H, W, 3] uint8 of one size below each other, each under its name."""
     rows = []
-    for name, frames in clips.items():
-        times = np.linspace(0, len(frames) - 1, columns).round().astype(int)
-        pictures = np.concatenate([frames[t] for t in times], axis=1)
-        rows += [_label(f"{name}   frames {', '.join(map(str, times))}", pictures.shape[1])]
-        rows += [pictures]
+    for name, picture in strips.items():
+        rows += [_label(name, picture.shape[1]), picture]
     return np.concatenate(rows, axis=0)
+
+
+def write_strip(path: Path, frames: np.ndarray) -> None:
+    """Writes the strip of a clip [T, H, W, 3] uint8 as JPEG of high quality."""
+    part = path.with_name(f".{path.name}.tmp")
+    Image.fromarray(strip(frames)).save(part, format="JPEG", quality=95, subsampling=0)
+    part.replace(path)
+
+
+class Strip(NamedTuple):
+    """A strip on the disk, CODEC.qpQP.BYTES.jpg, with what its name says."""
+
+    codec: str
+    qp: str
+    bytes: int
+    path: Path
+
+
+def read_strips(folder: Path) -> list[Strip]:
+    """The strips of one clip's folder, without that of the source."""
+    found = []
+    for path in sorted(folder.glob("*.qp*.*.jpg")):
+        if match := re.fullmatch(r"(.+)\.qp([^.]*)\.(\d+)\.jpg", path.name):
+            found.append(Strip(match[1], match[2], int(match[3]), path))
+    return found
+
+
+def sheet_at_equal_rate(folder: Path, target_bytes: int, codecs: Sequence[str]) -> np.ndarray:
+    """The source and every codec's strip that is nearest in size to a target, with its size.
+
+    Args:
+        folder: Strips of one clip, by `write_strip`, and source.jpg.
+        target_bytes: Of a whole stream.
+        codecs: Their names, in the order wanted; those without a strip are left out.
+    """
+    strips = read_strips(folder)
+    rows = {"source": np.asarray(Image.open(folder / "source.jpg"))}
+    for codec in codecs:
+        mine = [strip for strip in strips if strip.codec == codec]
+        if mine:
+            best = min(mine, key=lambda one: abs(math.log(one.bytes / target_bytes)))
+            name = f"{codec}   QP {best.qp}   {best.bytes} bytes ({best.bytes / target_bytes:.0%})"
+            rows[name] = np.asarray(Image.open(best.path))
+    return stack_strips(rows)
+
+
+def _times(count: int, columns: int) -> list[int]:
+    """Evenly spaced frame numbers, the first and the last among them."""
+    return np.linspace(0, count - 1, columns).round().astype(int).tolist()

@@ -3,9 +3,13 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 Row = Mapping[str, Any]
+
+TEXT = ("clip", "kind", "codec", "anchor", "metric", "reason", "split")
+"""Columns that stay text whatever they look like."""
 
 
 def format_value(value: Any) -> str:
@@ -58,21 +62,22 @@ def csv_text(rows: Sequence[Row], columns: Sequence[str] | None = None) -> str:
     return out.getvalue()
 
 
-def mean_rows(rows: Sequence[Row], by: Sequence[str], columns: Sequence[str]) -> list[dict]:
-    """One row per distinct value of `by` with the mean of `columns` and the number of rows, `n`.
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV file of ours: numbers as numbers, empty cells as None."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {name: text if name in TEXT else _value(text) for name, text in row.items()}
+            for row in csv.DictReader(file)
+        ]
 
-    Missing values (None, NaN) are left out of a mean; a mean of nothing is None. Order is that
-    of first appearance.
-    """
-    groups: dict[tuple, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in by), []).append(row)
-    means = []
-    for values, members in groups.items():
-        mean: dict[str, Any] = dict(zip(by, values, strict=True)) | {"n": len(members)}
-        for name in columns:
-            known = [row[name] for row in members if row.get(name) is not None]
-            known = [float(v) for v in known if v == v]
-            mean[name] = sum(known) / len(known) if known else None
-        means.append(mean)
-    return means
+
+def _value(text: str) -> Any:
+    """A cell as what it looks like: None, bool, int, float or text."""
+    if text in ("", "True", "False"):
+        return {"": None, "True": True, "False": False}[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

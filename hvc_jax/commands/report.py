@@ -1,0 +1,48 @@
+"""`hvc report`: tables and plots from the CSV files of an evaluation."""
+
+import argparse
+from pathlib import Path
+
+_EXAMPLE = """\
+examples:
+  hvc report results/                  means.csv, bd_rate.csv, plots/, sheets/ and report.md
+  hvc report README.md                 its tables anew, where they stand between markers
+  hvc report --check README.md         changes nothing; exit status 1 where a table is stale
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    parser = subparsers.add_parser(
+        "report",
+        description="Makes everything that follows from results.csv, and tables in Markdown files.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "path", type=Path, nargs="+", help="folders of hvc evaluate, and Markdown files"
+    )
+    parser.add_argument("--check", action="store_true", help="only say which tables are stale")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the reports; with --check, 1 if a Markdown file is stale."""
+    from hvc_jax.evaluation.markdown import refreshed
+    from hvc_jax.evaluation.report import write_report
+
+    stale = False
+    for path in arguments.path:
+        if path.suffix != ".md":
+            if arguments.check:
+                raise ValueError(f"{path}: --check takes Markdown files only")
+            print(write_report(path))
+            continue
+        text = refreshed(path)
+        if text == path.read_text(encoding="utf-8"):
+            continue
+        stale = True
+        if not arguments.check:
+            path.write_text(text, encoding="utf-8")
+        print(f"{path}: {'is stale' if arguments.check else 'tables made anew'}")
+    return 1 if stale and arguments.check else 0

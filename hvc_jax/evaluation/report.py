@@ -1,0 +1,135 @@
+"""Everything that follows from a results.csv: means, BD-rates, plots, strips and a page of them."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from hvc_jax.evaluation import markdown
+from hvc_jax.evaluation.comparisons import HOLD, bd_rates, codecs_of, means, measured
+from hvc_jax.evaluation.plots import plot_score
+from hvc_jax.evaluation.scores import COLUMNS, score_of
+from hvc_jax.evaluation.sheet import sheet_at_equal_rate
+from hvc_jax.evaluation.table import Row, csv_text, read_rows, text_table
+
+# What separates codecs comes first: per-frame scores of the whole frame hardly see motion.
+_FIRST = ("body_psnr", "psnr", "akd", "mkr")
+_GAINS = ("body_psnr", "psnr", "lpips_vgg", "dists")
+_REST = ("ssim", "ms_ssim", "lpips_vgg", "dists", "vmaf", "flicker", "body_lpips_vgg", "face_psnr")
+
+_ABOUT = """\
+# Results
+
+Made by `hvc report` from results.csv; run.json says how to repeat it. Gains are over holding the
+coded key frame at equal bytes; positive is better.
+"""
+_ABOUT_BD = """\
+
+## BD-rate, percent
+
+Negative is a saving. Mean over the clips on which both curves share qualities, its 95 % interval,
+and their number; then the BD-rate of the mean curves with the scores that both reach.
+"""
+_BD_COLUMNS = (
+    "metric", "codec", "anchor", "percent", "percent_low", "percent_high", "clips", "of",
+    "curve_percent", "curve_from", "curve_to", "curve_overlap", "reason",
+)  # fmt: skip
+
+
+class ReportError(ValueError):
+    """There is nothing to report on; one sentence with the folder."""
+
+
+def write_report(folder: Path) -> str:
+    """Writes what follows from FOLDER/results.csv beside it; returns the table of means as text.
+
+    means.csv; and where a model has several rate points bd_rate.csv, bd_rate_clips.csv,
+    plots/rd_SCORE.svg and .png; sheets/CLIP.png where there are strips; report.md.
+
+    Raises:
+        ReportError: there is no results.csv with rows.
+    """
+    path = folder / "results.csv"
+    rows = read_rows(path) if path.exists() else []
+    if not rows:
+        raise ReportError(f"{folder}: holds no results; run hvc evaluate --out {folder} first")
+    source = hashlib.sha256(path.read_bytes()).hexdigest()
+    averages = means(rows)
+    _write(folder / "means.csv", csv_text(averages))
+    curves = has_curves(averages)
+    if curves:
+        mean_rates, clip_rates = bd_rates(rows)
+        _write(folder / "bd_rate.csv", csv_text(mean_rates))
+        _write(folder / "bd_rate_clips.csv", csv_text(clip_rates))
+        (folder / "plots").mkdir(exist_ok=True)
+        for name in measured(rows):
+            plot_score(averages, name, folder / "plots" / f"rd_{name}", source)
+    if (folder / "strips").is_dir():
+        _sheets(folder, rows)
+    _write(folder / "report.md", _page(averages, measured(rows), curves))
+    _write(folder / "report.md", markdown.refreshed(folder / "report.md"))
+    return text_table(averages, _columns(averages))
+
+
+def has_curves(averages: Sequence[Row]) -> bool:
+    """Returns whether any model has more than one rate point."""
+    models = [row["codec"] for row in averages if row["kind"] == "model"]
+    return len(set(models)) < len(models)
+
+
+def _columns(averages: Sequence[Row]) -> list[str]:
+    """Returns the columns of the first table: what separates codecs, then the rest."""
+    scores = measured(averages)
+    gains = [f"{name}_gain" for name in _GAINS if name in scores]
+    first, rest = ([name for name in names if name in scores] for names in (_FIRST, _REST))
+    return ["codec", "qp", "clips", "bytes", "kbps", *first, *gains, *rest]
+
+
+def _page(averages: Sequence[Row], scores: list[str], curves: bool) -> str:
+    """Returns report.md with the markers of its tables."""
+    columns = {name: _title(name) for name in _columns(averages)}
+    digits = {"bytes": 0, "kbps": 1}
+    text = [_ABOUT, *_marker({"csv": "means.csv", "columns": columns, "digits": digits})]
+    if curves:
+        columns = {name: name.replace("_", " ") for name in _BD_COLUMNS}
+        text += [_ABOUT_BD, *_marker({"csv": "bd_rate.csv", "columns": columns})]
+        text += ["", "## Plots", ""]
+        text += [f"![{score_of(name).title}](plots/rd_{name}.png)" for name in scores]
+    return "\n".join(text) + "\n"
+
+
+def _marker(how: dict[str, Any]) -> list[str]:
+    return [f"<!-- table {json.dumps(how)} -->", "<!-- end of table -->"]
+
+
+def _title(column: str) -> str:
+    """Returns the head of a column."""
+    name, is_gain, _ = column.partition("_gain")
+    if name not in COLUMNS:
+        return column
+    title = score_of(name).title
+    return f"gain in {title}" if is_gain else title
+
+
+def _sheets(folder: Path, rows: Sequence[Row]) -> None:
+    """Writes for each clip all codecs at the rate of the first model's middle point."""
+    model = codecs_of(rows, "model")[:1]
+    order = [*codecs_of(rows, "model"), HOLD, *codecs_of(rows, "anchor", "ceiling")]
+    (folder / "sheets").mkdir(exist_ok=True)
+    for clip in dict.fromkeys(row["clip"] for row in rows):
+        mine = [row for row in rows if row["clip"] == clip and row["codec"] in model]
+        strips = folder / "strips" / clip
+        if not mine or not (strips / "source.jpg").exists():
+            continue
+        target = sorted(row["bytes"] for row in mine)[len(mine) // 2]
+        picture = sheet_at_equal_rate(strips, target, order)
+        Image.fromarray(picture).save(folder / "sheets" / f"{clip}.png")
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.tmp")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
