@@ -47,13 +47,45 @@ def table(model_config: Any, side: int, depth: int) -> list[str]:
         side: Rows and columns of the picture.
         depth: Levels of modules to show.
     """
+    from hvc_jax.models.count import group, parameter_counts
+
+    counts, params = costs(model_config, side)
+    titles = {
+        "analyse": "analyse, encoder, every frame",
+        "reference": "reference, decoder, every key frame",
+        "synthesise": "synthesise, decoder, every frame",
+    }
+    lines = [f"{side}x{side} pixels{'GMAC':>40}"]
+    for part, title in titles.items():
+        lines.append(f"{title:<44}{sum(counts[part].values()) / 1e9:>9.3f}")
+        for path, count in sorted(group(counts[part], depth).items()):
+            lines.append(f"  {path or '(no module)':<42}{count / 1e9:>9.3f}")
+    sizes = parameter_counts(params)
+    lines.append(f"{'parameters':<44}{sum(sizes.values()):>9,}")
+    for path, count in sorted(group(sizes, depth).items()):
+        lines.append(f"  {path:<42}{count:>9,}")
+    return lines
+
+
+def synthesis_cost(model_config: Any, side: int) -> int:
+    """Multiply-accumulates of a decoded frame, the key frame's own left out; as `table`."""
+    return sum(costs(model_config, side)[0]["synthesise"].values())
+
+
+def costs(model_config: Any, side: int) -> tuple[dict[str, dict[str, int]], Any]:
+    """Multiply-accumulates by module of analyse, reference and synthesise, and the parameters.
+
+    Args:
+        model_config: `config.model`.
+        side: Rows and columns of the picture.
+    """
     import jax
     import jax.numpy as jnp
     from ml_collections import FrozenConfigDict
 
     from hvc_jax.body.params import BODY_VECTOR_SIZE
     from hvc_jax.models.codec_model import CodecModel
-    from hvc_jax.models.count import group, multiply_accumulates, parameter_counts
+    from hvc_jax.models.count import multiply_accumulates
 
     model = CodecModel(FrozenConfigDict(model_config))
     picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
@@ -69,18 +101,12 @@ def table(model_config: Any, side: int, depth: int) -> list[str]:
     latent = jax.eval_shape(method("analyse"), variables, picture, body)
     features = jax.eval_shape(method("reference"), variables, picture)
     parts = {
-        "analyse, encoder, every frame": ("analyse", picture, body),
-        "reference, decoder, every key frame": ("reference", picture),
-        "synthesise, decoder, every frame": ("synthesise", features, latent, latent),
+        "analyse": (picture, body),
+        "reference": (picture,),
+        "synthesise": (features, latent, latent),
     }
-    lines = [f"{side}x{side} pixels{'GMAC':>40}"]
-    for title, (name, *arguments) in parts.items():
-        counts = multiply_accumulates(method(name), variables, *arguments)
-        lines.append(f"{title:<44}{sum(counts.values()) / 1e9:>9.3f}")
-        for path, count in sorted(group(counts, depth).items()):
-            lines.append(f"  {path or '(no module)':<42}{count / 1e9:>9.3f}")
-    sizes = parameter_counts(variables["params"])
-    lines.append(f"{'parameters':<44}{sum(sizes.values()):>9,}")
-    for path, count in sorted(group(sizes, depth).items()):
-        lines.append(f"  {path:<42}{count:>9,}")
-    return lines
+    counts = {
+        name: multiply_accumulates(method(name), variables, *arguments)
+        for name, arguments in parts.items()
+    }
+    return counts, variables["params"]

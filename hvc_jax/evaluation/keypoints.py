@@ -73,25 +73,27 @@ def posenet_keypoints(network: LiteNetwork, frame: np.ndarray) -> tuple[np.ndarr
     """Returns keypoints [17, 2] in [-1, 1] and confidence [17] of the most prominent person.
 
     Papandreou et al., "PersonLab", 2018: each keypoint is the best cell of its heat map plus the
-    offset there, in pixels of the network's input.
+    offset there, in pixels of the network's input. The heat of the quantised network, the one of
+    257 pixels that takes [0, 1], ends at 0: of cells that reach it together the mean counts.
 
     Raises:
         MetricError: the network has no such outputs.
     """
     side = network.input_shape[1]
     fitted = Image.fromarray(frame).resize((side, side), Image.Resampling.BILINEAR)
-    outputs = network(np.asarray(fitted, np.float32)[None] / 127.5 - 1)
+    outputs = network(np.asarray(fitted, np.float32)[None] / 255)
     maps = {output.shape[-1]: output[0] for output in outputs}
     if 17 not in maps or 34 not in maps:
         raise MetricError("The pose network is neither MoveNet nor PoseNet; give another file.")
     heat, offsets = maps[17], maps[34]
-    rows, columns = np.unravel_index(heat.reshape(-1, 17).argmax(0), heat.shape[:2])
-    cells, each = np.stack([columns, rows], -1), np.arange(17)
+    best = heat.max((0, 1))
+    weight = (heat == best).astype(np.float64)
     stride = (side - 1) / (heat.shape[0] - 1)
-    shift = np.stack([offsets[rows, columns, 17 + each], offsets[rows, columns, each]], -1)
-    points = (cells * stride + shift) / (side - 1) * 2 - 1
-    confidence = 1 / (1 + np.exp(-heat[rows, columns, each]))
-    return points.astype(np.float32), confidence.astype(np.float32)
+    rows, columns = np.indices(heat.shape[:2])[..., None] * stride
+    places = columns + offsets[..., 17:], rows + offsets[..., :17]
+    points = np.stack([(place * weight).sum((0, 1)) / weight.sum((0, 1)) for place in places], -1)
+    points = points / (side - 1) * 2 - 1
+    return points.astype(np.float32), (1 / (1 + np.exp(-best))).astype(np.float32)
 
 
 def distance_and_missing(

@@ -4,9 +4,13 @@
     (the table)
     <!-- end of table -->
 
-The path is relative to the Markdown file. Further keys: "where", {column: [values]}, keeps rows
-in the order of the values; "digits", {column: decimals}; "pivot", [row, column, value], makes a
-column of each value of `column` ("columns" has titles by value); "bold", {column: "max" or "min"}.
+The path is relative to the Markdown file. Further keys:
+
+    where     {column: [values]}: these rows, in the order of the values
+    digits    {column: decimals}
+    bold      {column: "max" or "min"}: the best cell
+    pivot     [row, column, value]: a column for each value of `column`; "columns" has their titles
+    optional  true: says *Not run yet.* where the file is not there
 """
 
 import json
@@ -34,7 +38,10 @@ def refreshed(path: Path) -> str:
     def replace(match: re.Match) -> str:
         try:
             how = json.loads(match[2])
-            rows = read_rows(path.parent / how["csv"])
+            source = path.parent / how["csv"]
+            if how.get("optional") and not source.exists():
+                return f"{match[1]}*Not run yet.*\n{match[4]}"
+            rows = read_rows(source)
             return f"{match[1]}{table(rows, how)}\n{match[4]}"
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise MarkdownError(f"{path}: cannot make {match[2]}: {error}") from error

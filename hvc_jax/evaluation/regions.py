@@ -3,23 +3,27 @@
 Both come from the *original* alone, so that every codec is judged on the same pixels. A region is
 a square window a frame, of one side for the whole clip:
 
-- body: one window around all masks of the clip. Pixel scores weigh with the mask; scores of
-  networks and VMAF, which need whole pictures, get the window with the original's background
-  pasted into the decoded one, so that only the person differs.
-- face: the window follows the face and everything in it counts.
+- body: one window around all masks of the clip; what counts is the mask.
+- face: the window follows the face; everything in it counts.
+
+Scores of pixels weigh the whole frame with what counts. Scores of networks and VMAF, which need
+pictures, get the windows, the original's pixels pasted into the decoded ones off the mask, so that
+only the person differs.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from hvc_jax.data.pseudo_labels import LiteNetwork, person_mask
 from hvc_jax.evaluation.keypoints import FOUND
 
-STEP = 32
-"""Windows have sides of multiples of it: few sizes to compile for, and what DISTS can halve."""
+STEP, SMALLEST = 16, 32
+"""Sides of windows are multiples of 16 pixels, so that there are few to compile for, from 32 on."""
 
 _FACE = slice(0, 5)  # nose, eyes and ears of the COCO keypoints
+_CALM = 2  # frames; a window that trembles would look like motion
 _FACE_SIDE = (
     1.6  # of the longest distance between them: ear to ear is two thirds of a head's height
 )
@@ -46,6 +50,14 @@ class Region(NamedTuple):
                 for frame, (y, x) in zip(frames, self.corners, strict=True)
             ]
         )
+
+    def weights(self, height: int, width: int) -> np.ndarray:
+        """Returns [T, height, width] float32 in {0, 1}: what counts of the whole frames."""
+        whole = np.zeros((len(self.corners), height, width), np.float32)
+        for i, (y, x) in enumerate(self.corners):
+            inside = 1 if self.mask is None else self.mask[i]
+            whole[i, y : y + self.side, x : x + self.side] = inside
+        return whole
 
     def composite(self, original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
         """Returns decoded windows [T, side, side, 3] with the original's pixels off the mask."""
@@ -100,10 +112,11 @@ def face_region(points: np.ndarray, confidence: np.ndarray, size: int) -> Region
     # Frames that do not show it take the place between those that do.
     times, known = np.arange(len(points)), np.flatnonzero(good)
     centre = np.stack([np.interp(times, known, centres[:, i]) for i in (1, 0)], -1)
+    centre = gaussian_filter1d(centre, _CALM, axis=0, mode="nearest")
     corners = np.clip(np.rint(centre - side / 2), 0, size - side).astype(int)
     return Region(corners, side)
 
 
 def _side(length: float, size: int) -> int:
     """Returns the side of a window for something of this length in a picture of this size."""
-    return int(min(max(-(-length // STEP) * STEP, STEP), size))
+    return int(min(max(-(-length // STEP) * STEP, SMALLEST), size))

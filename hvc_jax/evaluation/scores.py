@@ -41,6 +41,12 @@ SCORES = {
 }
 REGIONS = ("body", "face")
 _OF_POSE = ("akd", "mkr")
+_OF_PIXELS = {
+    "psnr": metrics.psnr,
+    "ssim": metrics.ssim,
+    "ms_ssim": metrics.ms_ssim,
+    "flicker": metrics.flicker,
+}
 COLUMNS = (*SCORES, *(f"{r}_{s}" for r in REGIONS for s in SCORES if s not in _OF_POSE))
 
 
@@ -147,39 +153,37 @@ class Original:
         Args:
             decoded: [T, H, W, 3] uint8 RGB.
         """
-        row = self._means(self._frames, decoded)
+        row = self._means(decoded)
         if self._options.pose_net and set(_OF_POSE) & set(self._options.scores):
             row |= dict(zip(_OF_POSE, self._motion_fidelity(decoded), strict=True))
         for region_name, region in self.regions.items():
             if region is None:
                 continue
-            means = self._means(region.cut(self._frames), region.cut(decoded), region)
+            means = self._means(decoded, region)
             row |= {f"{region_name}_{name}": value for name, value in means.items()}
         return row
 
-    def _means(
-        self, a: np.ndarray, b: np.ndarray, region: Region | None = None
-    ) -> dict[str, float | None]:
-        """Returns the means of all scores but the pose network's."""
+    def _means(self, decoded: np.ndarray, region: Region | None = None) -> dict[str, float | None]:
+        """Returns the means of all scores but the pose network's, in a region or everywhere."""
+        a, b, mask = self._frames, decoded, None
+        if region is not None:
+            mask = region.weights(*a.shape[1:3])
+            a = region.cut(a)
+            b = region.composite(a, region.cut(b))
         row: dict[str, float | None] = {}
         for name in self._options.scores:
-            if name == "dists_256" and "dists" in row and min(a.shape[1:3]) <= 256:
+            if name in _OF_PIXELS:
+                row[name] = self._mean(name, self._frames, decoded, mask)
+            elif name == "dists_256" and "dists" in row and min(a.shape[1:3]) <= 256:
                 row[name] = row["dists"]  # nothing to shrink: the same pictures
             elif name not in _OF_POSE:
-                row[name] = self._mean(name, a, b, region)
+                row[name] = self._mean(name, a, b)
         return row
 
     def _mean(
-        self, name: str, a: np.ndarray, b: np.ndarray, region: Region | None = None
+        self, name: str, a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None
     ) -> float | None:
         """Returns the mean of one score over the frames that it looks at."""
-        mask = None if region is None else region.mask
-        masked = {
-            "psnr": metrics.psnr, "ssim": metrics.ssim, "ms_ssim": metrics.ms_ssim,
-            "flicker": metrics.flicker,
-        }  # fmt: skip
-        if name not in masked and region is not None:
-            b, mask = region.composite(a, b), None
         if not SCORES[name].every_frame:
             a, b = a[self._some], b[self._some]
             mask = None if mask is None else mask[self._some]
@@ -192,7 +196,7 @@ class Original:
             "vmaf": lambda: vmaf(a, b, self._fps),
         }
         try:
-            values = masked[name](a, b, mask) if name in masked else whole[name]()
+            values = _OF_PIXELS[name](a, b, mask) if name in _OF_PIXELS else whole[name]()
         except MetricError:
             return None
         values = np.minimum(values, _EQUAL_DB) if name == "psnr" else values
