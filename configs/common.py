@@ -95,6 +95,7 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.batch_size = {"tiny": 4, "small": 8, "base": 8}.get(size, 0)  # per device
     config.parallel = "jit"  # "jit" (named sharding) or "pmap"; the same numbers
     config.shard_parameters = False  # jit only: parameters and moments split over the devices
+    config.dtype = "float32"  # of the layers in training; "bfloat16" for accelerators
     config.init_from = ""  # an export or a workdir whose parameters are the start
 
     config.data = ConfigDict()
@@ -115,6 +116,7 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
 
     config.loss = loss = ConfigDict()
     loss.lmbda = values["lmbda"]  # rate (bits a pixel) + lmbda * distortion
+    loss.lmbdas = ()  # several: a model for each, side by side in one program
     loss.l1 = 1.0
     loss.perceptual = 1.0
     loss.perceptual_weights = "none"  # a torchvision-layout .pth file, "vgg16", or "none"

@@ -6,7 +6,7 @@ import pytest
 from ml_collections import FrozenConfigDict
 
 from hvc_jax.models.codec_model import CodecModel
-from hvc_jax.training.checkpoint import Checkpoints
+from hvc_jax.training.checkpoint import Checkpoints, restore_params
 from hvc_jax.training.config import load_config
 from hvc_jax.training.exporting import export_run, fit_coding_tables, read_config
 
@@ -48,13 +48,24 @@ def test_export_of_a_run(run: Path, tmp_path: Path) -> None:
     assert latent.shape == (3, export.tables.schema.size)
 
 
+def test_a_replica_becomes_a_model_of_its_own(run: Path, tmp_path: Path) -> None:
+    config, ema = read_config(run), restore_params(run)
+    config.loss.lmbdas = [1.0, 4.0]
+    (tmp_path / "config.json").write_text(config.to_json_best_effort())
+    both = jax.tree.map(lambda x: np.stack([x, x / 2]), ema)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, {"ema": both, "params": both}, 0.0)
+    checkpoints.close()
+    export = export_run(tmp_path, tmp_path / "m.safetensors", lmbda=4, clips=clips()[:1])
+    assert export.config.loss.lmbda == 4 and not export.config.loss.lmbdas
+    np.testing.assert_allclose(export.params["log_step"], ema["log_step"] / 2, rtol=1e-3)
+
+
 def test_tables_see_every_frame_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(
         "hvc_jax.training.exporting.fit_tables", lambda schema, tracks: seen.extend(tracks)
     )
-    from hvc_jax.training.checkpoint import restore_params
-
     fit_coding_tables(read_config(run).model, restore_params(run), clips())
     assert [track.shape for track in seen] == [(3, 32), (19, 32)]
 

@@ -41,26 +41,27 @@ def test_halve_is_the_mean_of_blocks() -> None:
 def test_a_perfect_picture_costs_its_rate() -> None:
     target = pictures(0)
     outputs = {"frame": target, "bits": jnp.array([10.0, 30.0]), "aux": {"warped": target}}
-    total, terms = losses.rate_distortion(CONFIG, outputs, target, features)
-    assert terms["bits/latent"] == 20
-    np.testing.assert_allclose(total, 20 / 64, rtol=1e-6)
+    rate, distortion, terms = losses.rate_distortion(CONFIG, outputs, target, features)
+    assert terms["bits/latent"] == 20 and distortion == 0
+    np.testing.assert_allclose(rate, 20 / 64, rtol=1e-6)
 
 
-def test_total_is_the_weighted_sum_of_the_named_terms() -> None:
+def test_distortion_is_the_weighted_sum_of_the_named_terms() -> None:
     outputs = {"frame": pictures(1), "bits": jnp.ones(2), "aux": {"warped": pictures(2)}}
-    total, terms = losses.rate_distortion(CONFIG, outputs, pictures(0), features)
-    distortion = (
+    rate, distortion, terms = losses.rate_distortion(CONFIG, outputs, pictures(0), features)
+    expected = (
         terms["loss/l1"]
         + 0.25 * terms["loss/warped"]
         + 0.5 * terms["loss/perceptual"]
         + 0.125 * terms["loss/warped_perceptual"]
     )
-    np.testing.assert_allclose(total, terms["loss/rate"] + 3 * distortion, rtol=1e-6)
+    np.testing.assert_allclose(distortion, expected, rtol=1e-6)
+    assert rate == terms["loss/rate"]
 
 
 def test_terms_without_a_network_or_a_warp_are_left_out() -> None:
     outputs = {"frame": pictures(1), "bits": jnp.ones(2)}
-    _, terms = losses.rate_distortion(CONFIG, outputs, pictures(0), None)
+    _, _, terms = losses.rate_distortion(CONFIG, outputs, pictures(0), None)
     assert set(terms) == {"loss/rate", "loss/l1", "bits/latent"}
 
 

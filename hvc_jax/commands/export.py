@@ -26,6 +26,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--size", type=int, help="side of the pictures in pixels, if not that of training"
     )
+    parser.add_argument(
+        "--lmbda", type=float, help="which of the models of a run with several loss.lmbdas"
+    )
     parser.add_argument("--clips", type=int, default=32, help="clips to fit tables on, at most")
     parser.add_argument("--frames", type=int, default=128, help="frames of each, at most")
     parser.set_defaults(run=run)
@@ -43,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     export = export_run(
         arguments.workdir,
         arguments.out,
+        lmbda=arguments.lmbda,
         size=arguments.size,
         most_clips=arguments.clips,
         most_frames=arguments.frames,

@@ -11,6 +11,13 @@ The run goes on from the last checkpoint in its workdir, and ends with WORKDIR/m
 hvc encode --model. With no data given it trains on people it renders itself; --config.data.path
 names a folder of videos or a data set. --config.init_from=OTHER starts from the parameters of
 another workdir or model file, as to go on at another picture size.
+
+On several machines the same command runs on each, with a workdir that all of them see:
+  srun hvc train --hosts auto --config configs/semantic.py --workdir /shared/a
+  hvc train --hosts 10.0.0.1:9000,2,0 ...   and   hvc train --hosts 10.0.0.1:9000,2,1 ...
+
+--config.loss.lmbdas=1,2,4 trains a model for each weight of the distortion in one program, spread
+over the devices, and writes model-lmbda_1.safetensors and so on.
 """
 
 
@@ -27,24 +34,50 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     add_config_options(parser)
     parser.add_argument("--workdir", required=True, type=Path, help="checkpoints and logs")
+    parser.add_argument(
+        "--hosts",
+        metavar="auto|ADDRESS:PORT,COUNT,NUMBER",
+        help="one of several processes of a run: auto on SLURM and TPU pods, else the address of "
+        "process 0, how many there are, and the number of this one",
+    )
     parser.add_argument("--no-export", action="store_true", help="write no model.safetensors")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Trains to the end or to SIGTERM; exit status 0 in both cases."""
+    import jax
+
     from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.training.config import load_config
     from hvc_jax.training.loop import train
 
+    if arguments.hosts is not None:
+        join(arguments.hosts)
     keep_compiled_programs()
     config = load_config(arguments.config, arguments.overrides)
     _, done = train(config, arguments.workdir)
     if not done:
         print(f"{arguments.workdir}: stopped; the same command goes on from here")
-    elif not arguments.no_export:
+    elif not arguments.no_export and jax.process_index() == 0:
         from hvc_jax.commands.export import describe
         from hvc_jax.training.exporting import export_run
 
-        print(describe(export_run(arguments.workdir, arguments.workdir / "model.safetensors")))
+        for lmbda in config.loss.lmbdas or (None,):
+            name = "model" if lmbda is None else f"model-lmbda_{lmbda:g}"
+            out = arguments.workdir / f"{name}.safetensors"
+            print(describe(export_run(arguments.workdir, out, lmbda=lmbda)))
     return 0
+
+
+def join(hosts: str) -> None:
+    """Connects this process to the others of its run; must come before jax is used."""
+    import jax
+
+    if hosts == "auto":
+        jax.distributed.initialize()
+        return
+    address, *numbers = hosts.split(",")
+    if len(numbers) != 2 or not all(n.isdigit() for n in numbers) or ":" not in address:
+        raise ValueError(f"--hosts {hosts}: write auto, or ADDRESS:PORT,COUNT,NUMBER")
+    jax.distributed.initialize(address, int(numbers[0]), int(numbers[1]))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 from tqdm import tqdm
@@ -25,6 +26,7 @@ def export_run(
     workdir: Path,
     out: Path,
     *,
+    lmbda: float | None = None,
     clips: Iterable[Clip] | None = None,
     size: int | None = None,
     most_clips: int = 32,
@@ -35,6 +37,7 @@ def export_run(
     Args:
         workdir: Where the run wrote its checkpoints and config.json.
         out: The .safetensors file to write.
+        lmbda: Of a run of replicas, which one.
         clips: (frames uint8 [T, H, W, 3], body vectors [T, 188]) to fit the tables on; None takes
             them from the run's training data.
         size: Side of the pictures that tokens are taken from, pixels; None = as in training.
@@ -42,10 +45,16 @@ def export_run(
         most_frames: Frames taken from the beginning of each.
 
     Raises:
-        ValueError: No finished run in workdir.
+        ValueError: No finished run in workdir, or no such replica in it.
     """
     config = read_config(workdir)
     params = restore_params(workdir, "ema")
+    lmbdas = list(config.loss.get("lmbdas", ()))
+    if lmbdas or lmbda is not None:
+        if lmbda not in lmbdas:
+            raise ValueError(f"{workdir}: has models of lmbda {lmbdas or config.loss.lmbda}")
+        params = jax.tree.map(lambda x: x[lmbdas.index(lmbda)], params)
+        config.loss.update(lmbda=float(lmbda), lmbdas=())
     if size is not None:
         config.data.size = size
     if clips is None:

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import FrozenConfigDict
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ from hvc_jax.training.checkpoint import Checkpoints
 from hvc_jax.training.init import load_params, merge
 from hvc_jax.training.log import Log, image_grid, write_run_files
 from hvc_jax.training.parallel import Parallel
+from hvc_jax.training.replicas import Replicas
 from hvc_jax.training.state import TrainState, create_state
 from hvc_jax.training.step import make_step, unit_range
 
@@ -34,21 +36,33 @@ class NonFiniteError(FloatingPointError):
 
 
 class _StopRequest:
-    """Notes a SIGTERM, which schedulers send before they take the machine away."""
+    """Notes a SIGTERM, which schedulers send before they take the machine away.
+
+    Of several processes one may be told before the others, and all have to save the same step;
+    there jax catches the signal and finds the step.
+    """
 
     def __init__(self) -> None:
-        self.seen = False
+        self._seen = False
         self._previous: Any = None
 
     def __enter__(self) -> "_StopRequest":
         def note(signum: int, frame: Any) -> None:
-            self.seen = True
+            self._seen = True
 
-        self._previous = signal.signal(signal.SIGTERM, note)
+        if jax.process_count() == 1:
+            self._previous = signal.signal(signal.SIGTERM, note)
         return self
 
+    def after(self, step: int) -> bool:
+        """True when this step is to be the last; every process asks after every step."""
+        if jax.process_count() > 1:
+            self._seen |= multihost_utils.reached_preemption_sync_point(step)
+        return self._seen
+
     def __exit__(self, *exception: Any) -> None:
-        signal.signal(signal.SIGTERM, self._previous)
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)
 
 
 def check_finite(first: int, history: list[dict[str, float]]) -> None:
@@ -95,7 +109,10 @@ def train(
     """
     workdir = Path(workdir)
     # ------------------------------------------------------------------ devices
-    parallel = Parallel(config.parallel, devices, config.shard_parameters)
+    if config.loss.lmbdas:
+        parallel = Replicas(config.loss.lmbdas, devices)
+    else:
+        parallel = Parallel(config.parallel, devices, config.shard_parameters)
     main = jax.process_index() == 0
     block_every_step = jax.default_backend() == "cpu"  # queued collectives can hang there
 
@@ -129,7 +146,7 @@ def train(
             params = merge(state.params, load_params(Path(config.init_from)), config.init_from)
             state = state.replace(params=params, ema=jax.tree.map(jnp.copy, params))
         state = parallel.place_state(state)
-    start = int(state.step)
+    start = _steps_done(state)
     if main and start:
         print(f"{workdir}: goes on from step {start}")
 
@@ -145,7 +162,7 @@ def train(
     def flush(step: int) -> dict[str, float]:
         """Means over the steps since the last flush, checked."""
         nonlocal since
-        values = [{k: float(v) for k, v in terms.items()} for terms in jax.device_get(history)]
+        values = [_named(parallel, terms) for terms in jax.device_get(history)]
         check_finite(step - len(values) + 1, values)
         seconds = time.perf_counter() - since
         means = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
@@ -167,26 +184,50 @@ def train(
                 state, terms = run_step(state, parallel.place_batch(batch))
                 if block_every_step:
                     terms = jax.device_get(terms)
-                    check_finite(step, [terms])
+                    check_finite(step, [_named(parallel, terms)])
                 history.append(terms)
-                last = step == config.total_steps or stop.seen
+                stopped = stop.after(step)
+                last = step == config.total_steps or stopped
                 save = step % config.checkpoint.every == 0 or last
                 if step % config.log.every == 0 or save:
                     means = flush(step)
-                    score = means["loss/total"]
+                    score, bits = (_over_models(means, n) for n in ("loss/total", "bits/latent"))
                     log.scalars(step, means)
-                    bar.set_postfix(loss=f"{score:.4f}", bits=f"{means['bits/latent']:.0f}")
+                    bar.set_postfix(loss=f"{score:.4f}", bits=f"{bits:.0f}")
                 if config.log.images_every and step % config.log.images_every == 0:
-                    log.picture(step, "key_target_prediction", predict(state.ema, batch))
+                    whole = state.ema
+                    if jax.process_count() > 1:  # each draws the examples that it has itself
+                        whole = multihost_utils.process_allgather(whole, tiled=True)
+                    for ending, ema in parallel.members(whole):
+                        log.picture(step, "key_target_prediction" + ending, predict(ema, batch))
                 if save:
                     checkpoints.save(step, state, score)
                 bar.update()
-                if stop.seen:
+                if stopped:
                     break
     finally:
         log.close()
         checkpoints.close()
-    return state, int(state.step) >= config.total_steps
+    return state, _steps_done(state) >= config.total_steps
+
+
+def _steps_done(state: TrainState) -> int:
+    """The step of a state that may be spread over machines; replicas all have the same."""
+    return int(np.max(state.step.addressable_data(0)))
+
+
+def _named(parallel: Parallel | Replicas, terms: dict[str, Any]) -> dict[str, float]:
+    """The terms of a step as numbers; those of replicas have an ending each."""
+    return {
+        name + ending: float(value)
+        for ending, one in parallel.members(terms)
+        for name, value in one.items()
+    }
+
+
+def _over_models(means: dict[str, float], name: str) -> float:
+    """The mean of a term over the replicas, or the term itself."""
+    return float(np.mean([value for key, value in means.items() if key.startswith(name)]))
 
 
 def load_extractor(loss: Any) -> Any:

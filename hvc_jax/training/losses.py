@@ -89,11 +89,11 @@ def adversarial_ramp(config: Any, step: jax.Array) -> jax.Array:
 
 def rate_distortion(
     config: Any, outputs: dict[str, Any], target: jax.Array, extract: Features | None
-) -> tuple[jax.Array, Terms]:
-    """Rate plus weighted distortion of a model's output, without the adversarial part.
+) -> tuple[jax.Array, jax.Array, Terms]:
+    """Rate and weighted distortion of a model's output, without the adversarial part.
 
     Args:
-        config: The `loss` group: lmbda, l1, perceptual, perceptual_scales, warped,
+        config: The `loss` group: l1, perceptual, perceptual_scales, warped,
             warped_perceptual.
         outputs: "frame" [B, H, W, 3]; "bits" [B], estimated bits of each frame's latent; "aux"
             with "warped" [B, H, W, 3] or without.
@@ -101,8 +101,9 @@ def rate_distortion(
         extract: Feature network of the perceptual terms; None leaves them out.
 
     Returns:
-        The weighted sum, and the unweighted terms: loss/rate (bits a pixel), loss/l1,
-        loss/perceptual, loss/warped, loss/warped_perceptual, bits/latent (bits a frame).
+        The rate (bits a pixel), the weighted sum of the distortions, and the unweighted terms:
+        loss/rate, loss/l1, loss/perceptual, loss/warped, loss/warped_perceptual, bits/latent
+        (bits a frame).
     """
     frame, warped = outputs["frame"], outputs.get("aux", {}).get("warped")
     bits = outputs["bits"].mean()
@@ -123,4 +124,4 @@ def rate_distortion(
         terms.update(zip(names, distances, strict=True))
     distortion = sum(weight * terms[name] for name, weight in weights.items())
     terms["bits/latent"] = bits
-    return terms["loss/rate"] + config.lmbda * distortion, terms
+    return terms["loss/rate"], distortion, terms

@@ -7,7 +7,7 @@ Both average the same per-device gradients and give the same numbers. With one d
 plain jit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -96,6 +96,10 @@ class Parallel:
             return jax.make_array_from_process_local_data(self._split, array)
 
         return {name: place(np.asarray(array)) for name, array in batch.items()}
+
+    def members(self, tree: Any) -> Iterator[tuple[str, Any]]:
+        """The models in a tree, each with the ending of its names: here one, without any."""
+        yield "", tree
 
     def compile(self, step: Step, state: Any, batch: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
         """The step as one compiled program (state, batch) -> (state, terms), for these shapes.

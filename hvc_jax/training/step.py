@@ -15,6 +15,7 @@ import optax
 
 from hvc_jax.training import losses
 from hvc_jax.training.points import points_distance
+from hvc_jax.training.precision import layers_in, to_float32
 from hvc_jax.training.state import TrainState, discriminator_of, optimizers
 
 Batch = dict[str, jax.Array]
@@ -35,12 +36,13 @@ class Step:
     """The two halves of a training step.
 
     Attributes:
-        gradients: (state, batch of this device, its index) -> ((model's, discriminator's)
-            gradients, terms), means over this device's examples.
+        gradients: (state, batch of this device, its index, lmbda if other than the
+            configuration's) -> ((model's, discriminator's) gradients, terms), means over this
+            device's examples.
         update: (state, gradients, terms) -> (next state, terms with norms).
     """
 
-    gradients: Callable[[TrainState, Batch, jax.Array | int], tuple[Gradients, Metrics]]
+    gradients: Callable[..., tuple[Gradients, Metrics]]
     update: Callable[[TrainState, Gradients, Metrics], tuple[TrainState, Metrics]]
 
 
@@ -58,29 +60,32 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
 
     def judge(params: Any, frame: jax.Array, key: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
         seen = jnp.concatenate([frame, key], -1) if loss.discriminator_sees_key else frame
-        return discriminator.apply({"params": params}, seen)
+        with layers_in(config.dtype):
+            return to_float32(discriminator.apply({"params": params}, seen))
 
     def model_loss(
-        params: Any, state: TrainState, batch: Batch, rng: jax.Array
+        params: Any, state: TrainState, batch: Batch, rng: jax.Array, lmbda: jax.Array | float
     ) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
-        outputs = model.apply({"params": params}, batch, train=True, rngs={"noise": rng})
-        total, terms = losses.rate_distortion(loss, outputs, batch["target"], extract)
+        with layers_in(config.dtype):
+            outputs = model.apply({"params": params}, batch, train=True, rngs={"noise": rng})
+        outputs, target = to_float32(outputs), batch["target"]
+        rate, distortion, terms = losses.rate_distortion(loss, outputs, target, extract)
         if loss.points:
             latents = jnp.concatenate([outputs["latent"], outputs["key_latent"]])
             bodies = jnp.concatenate([batch["target_body"], batch["key_body"]])
             terms["loss/points"] = points_distance(latents, bodies)
-            total = total + loss.lmbda * loss.points * terms["loss/points"]
+            distortion = distortion + loss.points * terms["loss/points"]
         if discriminator is not None:
             scores, features = judge(state.discriminator, outputs["frame"], batch["key"])
             _, real_features = judge(state.discriminator, batch["target"], batch["key"])
             terms["loss/adversarial"] = losses.hinge_generator(scores)
             terms["loss/feature_matching"] = losses.feature_distance(features, real_features)
             ramp = losses.adversarial_ramp(loss, state.step)
-            total = total + loss.lmbda * ramp * (
+            distortion = distortion + ramp * (
                 loss.adversarial * terms["loss/adversarial"]
                 + loss.feature_matching * terms["loss/feature_matching"]
             )
-        terms["loss/total"] = total
+        terms["loss/total"] = total = rate + lmbda * distortion
         return total, (terms, outputs["frame"])
 
     def discriminator_loss(params: Any, fake: jax.Array, batch: Batch) -> jax.Array:
@@ -88,10 +93,12 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         scores, _ = judge(params, jax.lax.stop_gradient(fake), batch["key"])
         return losses.hinge_discriminator(real, scores)
 
-    def microbatch(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[Gradients, Metrics]:
+    def microbatch(
+        state: TrainState, batch: Batch, rng: jax.Array, lmbda: jax.Array | float
+    ) -> tuple[Gradients, Metrics]:
         batch = unit_range(batch)
         value = jax.value_and_grad(model_loss, has_aux=True)
-        (_, (terms, frame)), grads = value(state.params, state, batch, rng)
+        (_, (terms, frame)), grads = value(state.params, state, batch, rng, lmbda)
         judged: Any = {}
         if discriminator is not None:
             value = jax.value_and_grad(discriminator_loss)
@@ -99,7 +106,10 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         return (grads, judged), terms
 
     def gradients(
-        state: TrainState, batch: Batch, device: jax.Array | int
+        state: TrainState,
+        batch: Batch,
+        device: jax.Array | int,
+        lmbda: jax.Array | float = loss.lmbda,
     ) -> tuple[Gradients, Metrics]:
         rng = jax.random.fold_in(jax.random.key(config.seed + 1), state.step)
         rng = jax.random.fold_in(rng, device)
@@ -110,7 +120,7 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         results = []
         for i in range(parts):
             part = {k: v[i * size // parts : (i + 1) * size // parts] for k, v in batch.items()}
-            results.append(microbatch(state, part, jax.random.fold_in(rng, i)))
+            results.append(microbatch(state, part, jax.random.fold_in(rng, i), lmbda))
         return jax.tree.map(lambda *values: sum(values) / parts, *results)
 
     def update(state: TrainState, grads: Gradients, terms: Metrics) -> tuple[TrainState, Metrics]:
