@@ -19,12 +19,12 @@ GOLDEN = Path(__file__).parent / "golden"
 CASES = {
     "upper31.hvc": (
         {"schema_name": "upper31", "frames": 50, "keys": (0, 30), "group_frames": 16},
-        "f0885b59c53f715c83bb19c565b21aee0a36dac57ebf885982bd22f8b03ab9f6",
+        "c811c7fc338b8071cc250fb8fff86df5d0289b391d328979700b6f969118d5bd",
         "25e35d9ea6f33931994f7d29640471ff7282e0a12feb5ed82a294509f7c93356",
     ),
     "token8_live.hvc": (
         {"schema_name": "token8", "frames": 9, "group_frames": 1, "count_known": False},
-        "f019e6b82e0a503285d2a3cb1a3f1a8025cccb8ab5fa0eb4acf0d2b09e1938f4",
+        "c2314fe44ef5e982adbf44f024cf429ead7a2d8b5b2fdc957f63ffed1bf5c0a8",
         "5c25783611fabdcb742f0a665ba28a95454477b6cf1740a9bcfbe94e01086ddb",
     ),
 }

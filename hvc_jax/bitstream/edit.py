@@ -24,6 +24,7 @@ from hvc_jax.bitstream.container import (
 )
 from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.header import NO_MODEL, Header
+from hvc_jax.bitstream.levels import QUANTISER_ONE, Levels, with_static
 from hvc_jax.bitstream.operations import Operation, apply
 from hvc_jax.bitstream.schema import Schema, builtin_schema
 from hvc_jax.bitstream.streams import Group, VectorDecoder, VectorEncoder
@@ -35,14 +36,16 @@ class Interval:
     """A key frame's vector and the motion that follows it.
 
     Attributes:
-      static: payload of its STATIC unit.
+      key: [slots] int64 levels of the key frame.
       groups: its motion, as coded.
+      choices: which predictors each group chose, or None (see `MotionCoder.encode`).
       units: position of each group's unit among the stream's units.
       levels: [frames, dynamic slots] int64.
     """
 
-    static: bytes
+    key: np.ndarray
     groups: list[Group]
+    choices: list[np.ndarray | None]
     units: list[int]
     levels: np.ndarray
 
@@ -57,7 +60,6 @@ class Tracks:
       units: all units in order.
       values: [frames, dynamic slots] float64 values, in the units of the schema.
       keys: [frames, dynamic slots] values of the key picture each frame is drawn from.
-      vectors: [frames, size] float32, as `decode_vectors` returns them.
       intervals: one for every key frame.
       steps: [dynamic slots] float64 steps in force.
     """
@@ -67,9 +69,18 @@ class Tracks:
     units: list[Unit]
     values: np.ndarray
     keys: np.ndarray
-    vectors: np.ndarray
     intervals: list[Interval]
     steps: np.ndarray
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """[frames, size] float32, as `decode_vectors` returns them."""
+        levels = Levels(self.schema, self.header.quantiser)
+        parts = [
+            levels.vectors(with_static(interval.levels, interval.key))
+            for interval in self.intervals
+        ]
+        return np.concatenate([np.zeros((0, self.schema.size), np.float32), *parts])
 
 
 def stream_schema(header: Header, tables: CodingTables) -> Schema:
@@ -112,38 +123,33 @@ def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
     header = reader.header
     schema = stream_schema(header, tables)
     decoder = VectorDecoder(schema, tables, header.quantiser)
-    columns = np.array([slot.index for slot in schema.dynamic], int)
-    units, intervals, vectors, keys = [], [], [], []
-    key_vector = np.zeros(schema.size, np.float32)
+    steps = np.array([slot.step for slot in schema.dynamic]) * header.quantiser / QUANTISER_ONE
+    count = len(schema.dynamic)
+    units, intervals, keys = [], [], []
     for unit in reader.units():
         units.append(unit)
         try:
             if unit.type == UnitType.STATIC:
-                key_vector = decoder.key(unit.payload)
-                intervals.append((unit.payload, [], [], []))
+                intervals.append((decoder.key_levels(unit.payload), [], [], [], []))
             elif unit.type == UnitType.MOTION:
                 group = motion_group(unit)
                 levels = decoder.motion_levels(group)
-                intervals[-1][1].append(group)
-                intervals[-1][2].append(len(units) - 1)
-                intervals[-1][3].append(levels)
-                vectors.append(decoder.to_vectors(levels))
-                keys.append(np.broadcast_to(key_vector[columns], (group.count, len(columns))))
+                key, groups, choices, places, parts = intervals[-1]
+                groups.append(group)
+                choices.append(decoder.choice if group.resync else None)
+                places.append(len(units) - 1)
+                parts.append(levels)
+                keys.append(np.broadcast_to(key[:count] * steps, (group.count, count)))
         except BitstreamError as error:
             raise BitstreamError(error.reason, unit.offset) from error
-    steps = np.array([slot.step for slot in schema.dynamic]) * header.quantiser / 64
-    empty = np.zeros((0, len(columns)))
-    whole = [
-        Interval(static, groups, places, np.concatenate(levels) if levels else empty.astype(int))
-        for static, groups, places, levels in intervals
-    ]
+    empty = np.zeros((0, count), np.int64)
+    whole = [Interval(*rest, np.concatenate([empty, *parts])) for *rest, parts in intervals]
     return Tracks(
         header=header,
         schema=schema,
         units=units,
         values=np.concatenate([empty, *(interval.levels * steps for interval in whole)]),
         keys=np.concatenate([empty, *keys]),
-        vectors=np.concatenate([np.zeros((0, schema.size), np.float32), *vectors]),
         intervals=whole,
         steps=steps,
     )
@@ -206,12 +212,13 @@ def _recode(
 ) -> dict[int, bytes]:
     """Returns the new payload of every MOTION unit of the interval that has to change."""
     encoder = VectorEncoder(tracks.schema, tables, tracks.header.quantiser)
-    encoder.resume(interval.static)
+    encoder.resume(interval.key)
     start, changed, payloads = 0, False, {}
-    for group, place in zip(interval.groups, interval.units, strict=True):
+    pieces = zip(interval.groups, interval.choices, interval.units, strict=True)
+    for group, choice, place in pieces:
         rows = slice(start, start + group.count)
         start += group.count
-        coded = encoder.group(group.frame, levels[rows], group.resync)
+        coded = encoder.group(group.frame, levels[rows], group.resync, choice)
         # Until something differs, what was there is kept, whoever encoded it.
         changed |= bool((levels[rows] != interval.levels[rows]).any())
         if changed:

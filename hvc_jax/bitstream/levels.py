@@ -9,12 +9,11 @@ import numpy as np
 
 from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.header import MAX_QUANTISER
+from hvc_jax.entropy.adaptive import MAX_LEVEL
 from hvc_jax.entropy.slots import Schema
 
 QUANTISER_ONE = 64
 """Header quantiser at which steps are those of the schema; steps scale with quantiser / 64."""
-
-MAX_LEVEL = (1 << 31) - 1
 
 
 class Levels:
@@ -66,6 +65,12 @@ class Levels:
         out = np.zeros((*levels.shape[:-1], self.schema.size), np.float32)
         out[..., self._indices] = levels * self.steps
         return out
+
+
+def with_static(dynamic: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Returns levels [n, slots]: `dynamic` [n, dynamic slots], and the others of `key` [slots]."""
+    static = key[dynamic.shape[1] :]
+    return np.concatenate([dynamic, np.broadcast_to(static, (len(dynamic), len(static)))], axis=1)
 
 
 def checked(levels: np.ndarray) -> np.ndarray:

@@ -8,13 +8,13 @@ Imports no jax.
 
 import numpy as np
 
-from hvc_jax.entropy.adaptive import MotionContexts, State, capped, folded
+from hvc_jax.entropy.adaptive import MotionContexts, State, capped, folded, predicted
 from hvc_jax.entropy.tables import TOTAL, CodingTables
 from hvc_jax.entropy.tokens import EXTRA_BITS, to_tokens
 
 
 class LevelChooser:
-    """Chooses levels for one set of tables."""
+    """Chooses levels for one set of tables; slots are in coding order."""
 
     def __init__(self, tables: CodingTables, contexts: MotionContexts, rate_weight: float) -> None:
         """Prepares the costs.
@@ -37,7 +37,7 @@ class LevelChooser:
 
         Args:
           values: what is to be coded, float64.
-          state: the coder's state in front of the first frame.
+          state: the coder's state in front of the first frame; it moves on.
           fresh: whether that frame is the first after a restart.
           held: whether the two frames before it held, 0 or 1 each.
         """
@@ -46,33 +46,32 @@ class LevelChooser:
             if fresh:
                 # The frame that a key picture shows, or a resync: taken as it is.
                 fresh, hold = False, bool((row == state.last).all())
-                state = state if hold else self._contexts.restart(row)
+                state = state if hold else self._contexts.fresh(row)
             else:
-                row[:], hold, magnitudes = self._frame(values[i], row, state, held)
-                if not hold:
-                    state = self._contexts.advance(state, row.copy(), magnitudes)
+                hold = self._frame(values[i], row, state, held)
             held = (held[1], int(hold))
         return levels
 
     def _frame(
-        self, values: np.ndarray, nearest: np.ndarray, state: State, held: tuple[int, int]
-    ) -> tuple[np.ndarray, bool, np.ndarray]:
-        """Returns the levels of a frame, whether they hold still, and residual magnitudes."""
+        self, values: np.ndarray, levels: np.ndarray, state: State, held: tuple[int, int]
+    ) -> bool:
+        """Turns the nearest `levels` into those chosen; returns whether the frame holds still."""
         contexts = self._contexts
-        change, phase = contexts.predict(state.differences, state.means)
-        predicted = state.last + change
-        first = nearest - predicted
-        scale = contexts.scale(state.means) + contexts.neighbours(capped(first), slice(None))
-        rows, sign = contexts.rows(scale, phase), folded(phase)
+        guessed, change, phase = contexts.predict(state)
+        expected = predicted(state.last, change)
+        first = levels - expected
+        scale = contexts.scale(state.means) + contexts.around(capped(first))
+        fold, sign = folded(phase)
         candidates = np.stack([first, first - np.sign(first)])
-        bits = self._bits[rows, to_tokens(candidates * sign)[0]]
-        cost = (predicted + candidates - values) ** 2 + self._weight * bits
+        bits = self._bits[contexts.rows(scale, fold), to_tokens(candidates * sign)[0]]
+        cost = (expected + candidates - values) ** 2 + self._weight * bits
         pick = np.argmin(cost, 0)
         columns = np.arange(len(values))
-        chosen = candidates[pick, columns]
         move, hold = self._weight * self._hold_bits[sum(held)]
-        levels = predicted + chosen
+        levels[:] = expected + candidates[pick, columns]
         holding = ((state.last - values) ** 2).sum() + hold
         if (levels == state.last).all() or holding < cost[pick, columns].sum() + move:
-            return state.last, True, chosen
-        return levels, False, capped(chosen)
+            levels[:] = state.last
+            return True
+        contexts.advance(state, levels, guessed)
+        return False

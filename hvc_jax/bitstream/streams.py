@@ -16,8 +16,9 @@ import dataclasses
 import numpy as np
 
 from hvc_jax.bitstream.errors import BitstreamError
-from hvc_jax.bitstream.levels import QUANTISER_ONE, Levels
-from hvc_jax.bitstream.payloads import MotionCoder, decode_static, encode_static
+from hvc_jax.bitstream.levels import QUANTISER_ONE, Levels, with_static
+from hvc_jax.bitstream.payloads import MotionCoder
+from hvc_jax.bitstream.statics import decode_static, encode_static
 from hvc_jax.entropy.slots import Schema
 from hvc_jax.entropy.tables import CodingTables
 
@@ -82,6 +83,7 @@ class VectorEncoder:
         group_frames: int = 128,
         resync_groups: int = 0,
         rate_weight: float = 0.0,
+        predictors: str | None = None,
     ) -> None:
         """Prepares an encoder.
 
@@ -92,7 +94,11 @@ class VectorEncoder:
           group_frames: frames a MOTION unit, 1 (lowest delay) to 4096.
           resync_groups: every so many groups one that decodes on its own; 0 = only at key frames.
           rate_weight: squared steps of error that saving a bit may cost; 0 rounds to the nearest.
+          predictors: "chosen" looks, in every group that decodes on its own, for slots that a
+            single predictor serves better than the adaptive mean of all; None leaves all adaptive.
         """
+        if predictors not in (None, "chosen"):
+            raise ValueError(f'predictors must be None or "chosen", got {predictors!r}')
         if not 0 <= rate_weight < float("inf"):
             raise ValueError(f"rate_weight must be >= 0, got {rate_weight}")
         if not 1 <= group_frames <= MAX_GROUP_FRAMES:
@@ -103,6 +109,7 @@ class VectorEncoder:
         self._tables = tables
         self._coder = MotionCoder(tables, quantiser)
         self._chooser = self._coder.chooser(rate_weight) if rate_weight else None
+        self._choosing = predictors == "chosen"
         self._group_frames = group_frames
         self._resync_groups = resync_groups
         self._frame = 0
@@ -157,27 +164,38 @@ class VectorEncoder:
                 self._coder.restart(self._key)
             levels = self._coder.choose(self._chooser, values)
         group = self.group(self._frame, levels, resync)
+        if resync and self._choosing:
+            self._coder.restart(self._key)
+            choice = self._coder.best_choice(levels)
+            chosen = self.group(self._frame, levels, resync, choice)
+            if len(chosen.payload) >= len(group.payload):
+                chosen = self.group(self._frame, levels, resync)
+            group = chosen
         self._frame += group.count
         self._pending = []
         return [group]
 
-    def resume(self, static: bytes) -> None:
-        """Takes over after a STATIC payload that was coded before, to recode the motion behind it.
+    def resume(self, key_levels: np.ndarray) -> None:
+        """Takes over after a key frame that was coded before, to recode the motion behind it.
 
-        Raises:
-          BitstreamError: when the payload is damaged.
+        Args:
+          key_levels: [dynamic slots or more] int64, as `VectorDecoder.key_levels` returns them.
         """
-        levels = decode_static(self._tables, self._levels.quantiser, static)
-        self._key = levels[: self._levels.dynamic]
+        self._key = key_levels[: self._levels.dynamic]
         self._fresh = True
 
-    def group(self, frame: int, levels: np.ndarray, resync: bool) -> Group:
-        """Returns the group of dynamic `levels` [count, slots]; groups must come in order."""
+    def group(
+        self, frame: int, levels: np.ndarray, resync: bool, choice: np.ndarray | None = None
+    ) -> Group:
+        """Returns the group of dynamic `levels` [count, slots]; groups must come in order.
+
+        With `resync`, `choice` may name predictors (see `MotionCoder.encode`).
+        """
         if self._key is None:
             raise ValueError("call key() or resume() before group()")
         if resync:
             self._coder.restart(self._key)
-        return Group(frame, len(levels), resync, self._coder.encode(levels))
+        return Group(frame, len(levels), resync, self._coder.encode(levels, choice))
 
 
 class VectorDecoder:
@@ -199,9 +217,18 @@ class VectorDecoder:
         Raises:
           BitstreamError: when the payload is damaged.
         """
+        return self._levels.vectors(self.key_levels(static))
+
+    def key_levels(self, static: bytes) -> np.ndarray:
+        """Returns the levels [slots] int64 of a key picture; raises as `key`."""
         self._key = decode_static(self._tables, self._levels.quantiser, static)
         self._next_frame = None
-        return self._levels.vectors(self._key)
+        return self._key
+
+    @property
+    def choice(self) -> np.ndarray | None:
+        """Predictors that the last restart chose, or None (see `MotionCoder.encode`)."""
+        return self._coder.choice
 
     def motion(self, group: Group) -> np.ndarray:
         """Returns the vectors [count, size] float32 of a group.
@@ -232,9 +259,7 @@ class VectorDecoder:
 
     def to_vectors(self, levels: np.ndarray) -> np.ndarray:
         """Returns the vectors [count, size] float32 of dynamic `levels` [count, dynamic slots]."""
-        static = self._key[self._levels.dynamic :]
-        static = np.broadcast_to(static, (len(levels), len(static)))
-        return self._levels.vectors(np.concatenate([levels, static], axis=1))
+        return self._levels.vectors(with_static(levels, self._key))
 
 
 def encode_vectors(
@@ -246,12 +271,15 @@ def encode_vectors(
     group_frames: int = 128,
     resync_groups: int = 0,
     rate_weight: float = 0.0,
+    predictors: str | None = None,
 ) -> EncodedVectors:
     """Returns the coded form of `vectors` [T, size] whose first is that of the key picture.
 
     The other arguments are those of `VectorEncoder`.
     """
-    encoder = VectorEncoder(schema, tables, quantiser, group_frames, resync_groups, rate_weight)
+    encoder = VectorEncoder(
+        schema, tables, quantiser, group_frames, resync_groups, rate_weight, predictors
+    )
     static, _ = encoder.key(vectors[0])
     groups = [group for vector in vectors for group in encoder.push(vector)] + encoder.flush()
     decoded = decode_vectors(schema, tables, static, groups, quantiser=quantiser)

@@ -1,18 +1,18 @@
 """Prediction and contexts: what is expected of the next vector, from integers both ends know.
 
-Per number: the next level is extrapolated from the last ones, with gains that depend on how active
-the number has been; the residual's scale is a weighted sum of running means of its own earlier
-magnitudes and of magnitudes already coded in the same frame; scale and phase (where between two
-levels the prediction fell) choose the table.
+Several linear predictors guess every number's next change from its last ones; their mean, weighted
+by how well they guessed of late, is the prediction. The residual's scale is a weighted sum of
+running means of its own earlier errors and of magnitudes already coded in the same frame; scale and
+phase (where between two levels the prediction fell) choose the table.
 
-    levels so far ─► differences ─► prediction, phase ┐
-    |residuals| so far ─► running means ─► scale ─────┴─► table
-    |residuals| of earlier stages, this frame ─┘
+    levels so far ─► differences ─► predictors ─► weighted mean ─► prediction, phase ┐
+                     |errors| so far ─► running means ─► scale ──────────────────────┴─► table
+                     |residuals| of earlier stages, this frame ─┘
 
 A frame is coded in a few stages (x axes, then y, then z), so that later stages see earlier ones and
-all numbers of a stage are handled at once. The encoder knows all frames and works on whole groups;
-the decoder runs the very same functions frame by frame. All of it is int64: nothing depends on
-floating point. Imports no jax.
+all numbers of a stage are handled at once. Slots are in coding order here, stage after stage. The
+encoder knows all frames and follows whole groups; the decoder goes frame by frame. All of it is
+int64: nothing depends on floating point. Imports no jax.
 """
 
 import dataclasses
@@ -20,21 +20,29 @@ import dataclasses
 import numpy as np
 
 from hvc_jax.entropy.tables import (
-    ACTIVITY_THRESHOLDS,
+    ERROR_SHIFT,
     FRACTION_BITS,
     LAGS,
     MEAN_SHIFTS,
     PHASES,
     PREDICTOR_BITS,
+    PREDICTORS,
     CodingTables,
 )
 
+MAX_LEVEL = (1 << 31) - 1
 MAGNITUDE_CAP = 4095
-_ACTIVITY_MEAN = 2  # which running mean decides the activity class
-_SHIFTS = np.array(MEAN_SHIFTS)[:, None]
+_ERROR_CAP = MAGNITUDE_CAP << PREDICTOR_BITS
+_SHIFTS = np.array([ERROR_SHIFT] * PREDICTORS + list(MEAN_SHIFTS))[:, None]
 _ROUND = 1 << (PREDICTOR_BITS - 1)
 # |phase| <= 2**(PREDICTOR_BITS - 1), in PHASES equal bins.
-_PHASE_SHIFT = PREDICTOR_BITS - 1 - (PHASES.bit_length() - 1)
+_PHASE_SHIFT = PREDICTOR_BITS - (PHASES.bit_length())
+# Errors count in 1/256 step, running means in 1/4096.
+_FINER = FRACTION_BITS - PREDICTOR_BITS
+_FAVOUR = 16  # the running errors of a slot's favourite predictor count 15/16
+_FLOOR = 64 * _FAVOUR  # added to running errors: below 1/64 step they tell nothing
+# Weight of a predictor whose error is r/32 of the smallest, r >= 32: proportional to r**-6.
+_TRUST = np.array([0] * 32 + [(1 << 42) // r**6 for r in range(32, 130)])
 
 
 @dataclasses.dataclass
@@ -44,11 +52,36 @@ class State:
     Attributes:
       last: [slots] the last levels.
       differences: [LAGS, slots] latest first, of consecutive levels.
-      means: [means, slots] running means of residual magnitudes, in 1/4096.
+      running: [PREDICTORS + means, slots] running means, in 1/4096, of every predictor's errors and
+        of the prediction's.
     """
 
     last: np.ndarray
     differences: np.ndarray
+    running: np.ndarray
+
+    @property
+    def means(self) -> np.ndarray:
+        """[means, slots] running means of the prediction's errors."""
+        return self.running[PREDICTORS:]
+
+    def copy(self) -> "State":
+        """Returns a state that can move on without this one."""
+        return State(self.last, self.differences.copy(), self.running.copy())
+
+
+@dataclasses.dataclass(frozen=True)
+class Followed:
+    """What `MotionContexts.follow` finds out about n frames.
+
+    Attributes:
+      residuals: [n, slots] levels less their predictions.
+      phases: [n, slots].
+      means: [means, n, slots] running means in front of each frame.
+    """
+
+    residuals: np.ndarray
+    phases: np.ndarray
     means: np.ndarray
 
 
@@ -56,91 +89,205 @@ class MotionContexts:
     """Says what to expect of the next vector of levels, and follows what came.
 
     Attributes:
-      stages: for every stage, the slots coded in it.
+      order: [slots] which slot of the schema is coded when.
+      parts: for every stage, the slice of the slots (in coding order) that it codes.
+      table: [rows, tokens] float64 integer frequencies.
     """
 
     def __init__(self, tables: CodingTables, quantiser: int, one: int) -> None:
         """Prepares the tables for steps scaled by quantiser / one."""
-        self._tables = tables
-        self._rows = tables.frequencies.reshape(-1, tables.frequencies.shape[-1]).astype(float)
-        self._weights = tables.weights[:, None, :]
-        self._columns = np.arange(len(tables.stages))
-        self._start = tables.start * one // quantiser
-        self._spread = tables.spread[: len(tables.stages)] * one // quantiser << FRACTION_BITS
-        self.stages = [
-            np.flatnonzero(tables.stages == s) for s in range(max(tables.stages, default=-1) + 1)
-        ]
+        self.order = np.argsort(tables.stages, kind="stable")
+        order = self.order
+        count = len(order)
+        ends = np.cumsum(np.bincount(tables.stages, minlength=1)).tolist()
+        self.parts = [slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True) if b > a]
+        self._gains = tables.gains
+        self._columns = np.arange(count)
+        self._favoured = np.full((PREDICTORS, count), _FAVOUR)
+        self._favoured[tables.favourites[order], self._columns] = _FAVOUR - 1
+        self._believed = self._favoured
+        self.table = tables.frequencies.reshape(-1, tables.frequencies.shape[-1]).astype(float)
+        self._thresholds = tables.thresholds
+        self._weights = np.ascontiguousarray(tables.weights[:, order])
+        self._floor = tables.floor[order]
+        self._start = tables.start[order] * one // quantiser
+        spread = tables.spread[:count][order]
+        self._spread = spread * one // quantiser << FRACTION_BITS
         # Neighbours of a stage lie in stages before it, whatever the tables say.
         earlier = tables.stages[:, None] < tables.stages[None, :]
-        self._neighbours = tables.neighbours * earlier
+        self._around = (tables.neighbours * earlier)[order][:, order] << FRACTION_BITS
+        self._before = [
+            np.ascontiguousarray(self._around[: part.start, part]) for part in self.parts
+        ]
 
-    def restart(self, levels: np.ndarray) -> State:
-        """Returns the state in front of the first frame after a key frame with these levels."""
-        count = len(levels)
-        means = np.broadcast_to(self._start, (len(MEAN_SHIFTS), count))
-        return State(levels, np.zeros((LAGS, count), np.int64), means.astype(np.int64))
-
-    def predict(self, differences: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the expected change of levels and its phase, both [*, slots].
+    def restart(self, levels: np.ndarray, only: np.ndarray | None = None) -> State:
+        """Returns the state in front of the first frame after a key frame with these levels.
 
         Args:
-          differences: [LAGS, *, slots].
-          means: [means, *, slots].
+          levels: [slots], in coding order.
+          only: [slots] which predictor alone is believed, plus 1; 0 leaves it to the errors. It
+            holds until the next restart that names others; None keeps what was.
         """
-        active = np.searchsorted(ACTIVITY_THRESHOLDS, means[_ACTIVITY_MEAN])
-        gains = self._tables.gains[:, active, self._columns]
-        exact = (gains * differences).sum(0)
+        if only is not None:
+            # Errors that count nothing are the smallest there are.
+            self._believed = self._favoured.copy()
+            self._believed[only[only > 0] - 1, self._columns[only > 0]] = 0
+        return self.fresh(levels)
+
+    def fresh(self, levels: np.ndarray) -> State:
+        """Returns the state of someone who knows nothing but these levels [slots]."""
+        count = len(levels)
+        running = np.repeat(self._start[None], len(_SHIFTS), 0)
+        return State(levels, np.zeros((LAGS, count), np.int64), running)
+
+    def predict(self, state: State) -> tuple[tuple, np.ndarray, np.ndarray]:
+        """Returns what `advance` needs, the expected change of levels and its phase, both [slots].
+
+        The first is all predictors' guesses [PREDICTORS, slots] and their mean [slots], in 1/256
+        level.
+        """
+        guesses = self._gains @ state.differences
+        exact = _mean(guesses, self._trust(state.running[:PREDICTORS]), 0)
         change = (exact + _ROUND) >> PREDICTOR_BITS
-        return change, exact - (change << PREDICTOR_BITS)
+        return (guesses, exact), change, exact - (change << PREDICTOR_BITS)
+
+    def _trust(self, errors: np.ndarray) -> np.ndarray:
+        """Returns weights [*, PREDICTORS, slots] of the predictors with these running errors."""
+        trust = errors * self._believed
+        trust += _FLOOR
+        smallest = trust.min(-2, keepdims=True)
+        trust <<= 5
+        trust //= smallest
+        return _TRUST.take(trust, mode="clip")
 
     def scale(self, means: np.ndarray) -> np.ndarray:
         """Returns the part [*, slots] of the scale that earlier frames decide."""
-        weights = self._weights if means.ndim == 3 else self._weights[:, 0]
-        return self._tables.floor + (weights * means).sum(0)
+        weights = self._weights[:, None] if means.ndim == 3 else self._weights
+        return (weights * means).sum(0) + self._floor
 
-    def neighbours(self, magnitudes: np.ndarray, columns: np.ndarray | slice) -> np.ndarray:
-        """Returns the part of the scale that this frame's earlier stages decide.
+    def around(self, magnitudes: np.ndarray) -> np.ndarray:
+        """Returns the part [n, slots] of the scale that earlier stages of the same frame decide.
 
         Args:
-          magnitudes: [*, slots] of this frame; later stages do not count.
-          columns: which slots to return.
+          magnitudes: [n, slots] as capped; those of later stages do not count.
         """
-        return (magnitudes @ self._neighbours[:, columns]) << FRACTION_BITS
+        return magnitudes @ self._around
+
+    def before(self, magnitudes: np.ndarray, stage: int) -> np.ndarray:
+        """Returns the part of the scale of one stage, from all slots coded before [earlier]."""
+        return magnitudes @ self._before[stage]
 
     def spread(self) -> np.ndarray:
         """Returns the scale [slots] of the first frame after a restart that is not held."""
         return self._spread
 
-    def frequencies(self, scale: np.ndarray, phase: np.ndarray) -> np.ndarray:
-        """Returns float64 rows of integer frequencies [*, tokens]."""
-        return self._rows[self.rows(scale, phase)]
+    def frequencies(self, scale: np.ndarray, fold: np.ndarray | int) -> np.ndarray:
+        """Returns float64 rows of integer frequencies [*, tokens]; `fold` as from `folded`."""
+        return self.table.take(self.rows(scale, fold), axis=0)
 
-    def rows(self, scale: np.ndarray, phase: np.ndarray) -> np.ndarray:
+    def rows(self, scale: np.ndarray, fold: np.ndarray | int) -> np.ndarray:
         """Returns the number of the table row, scale * PHASES + phase bin, of every slot [*]."""
-        index = np.searchsorted(self._tables.thresholds, scale)
-        fold = np.minimum(np.abs(phase) >> _PHASE_SHIFT, PHASES - 1)
-        return index * PHASES + fold
+        return self._thresholds.searchsorted(scale) * PHASES + fold
 
-    @staticmethod
-    def advance(state: State, levels: np.ndarray, magnitudes: np.ndarray) -> State:
-        """Returns the state after a frame of `levels` whose residuals had these magnitudes."""
-        differences = np.concatenate([(levels - state.last)[None], state.differences[:-1]])
-        return State(levels, differences, update_means(state.means, magnitudes))
+    def advance(self, state: State, levels: np.ndarray, guessed: tuple) -> None:
+        """Moves `state` past a frame of `levels`, of which `predict` returned `guessed`."""
+        guesses, exact = guessed
+        change = levels - state.last
+        state.last = levels
+        state.differences[1:] = state.differences[:-1]
+        state.differences[0] = change
+        errors = np.empty_like(state.running)
+        errors[:PREDICTORS] = guesses
+        errors[PREDICTORS:] = exact
+        _miss(errors, change << PREDICTOR_BITS)
+        errors -= state.running
+        errors >>= _SHIFTS
+        state.running += errors
+
+    def follow(self, state: State, levels: np.ndarray) -> Followed:
+        """Returns what is coded for the next frames, all at once; `state` moves past them.
+
+        Args:
+          state: in front of the first.
+          levels: [n, slots] of frames none of which holds still.
+        """
+        last, past, guesses, changes = self._guessed(state, levels)
+        errors = _miss(guesses.copy(), changes[:, None])
+        before = _running(state.running[:PREDICTORS], errors, _SHIFTS[:PREDICTORS])
+        exact = _mean(guesses, self._trust(before), 1)
+        expected = (exact + _ROUND) >> PREDICTOR_BITS
+        means = _running(state.means, _miss(exact.copy(), changes)[:, None], _SHIFTS[PREDICTORS:])
+        state.last, state.differences = levels[-1], past[-LAGS:][::-1].copy()
+        residuals = levels - predicted(last, expected)
+        return Followed(residuals, exact - (expected << PREDICTOR_BITS), means.swapaxes(0, 1))
+
+    def errors(self, state: State, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns every predictor's errors and their mean's, in 1/4096.
+
+        Args:
+          state: in front of the first frame; it stays.
+          levels: [n, slots] as for `follow`.
+
+        Returns:
+          [n, PREDICTORS, slots] and [n, slots].
+        """
+        *_, guesses, changes = self._guessed(state, levels)
+        errors = _miss(guesses.copy(), changes[:, None])
+        before = _running(state.running[:PREDICTORS].copy(), errors, _SHIFTS[:PREDICTORS])
+        return errors, _miss(_mean(guesses, self._trust(before), 1), changes)
+
+    def _guessed(self, state: State, levels: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Returns last levels, past changes, guesses [n, PREDICTORS, slots], changes in 1/256."""
+        last = np.concatenate([state.last[None], levels[:-1]])
+        changes = levels - last
+        past = np.concatenate([state.differences[::-1], changes])
+        end = LAGS + len(levels) - 1
+        lags = np.stack([past[LAGS - 1 - k : end - k] for k in range(LAGS)], 1)
+        changes <<= PREDICTOR_BITS
+        return last, past, self._gains @ lags, changes
 
 
-def update_means(means: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
-    """Returns running means [means, slots] after one more frame of `magnitudes` [slots]."""
-    return means + (((magnitudes << FRACTION_BITS) - means) >> _SHIFTS)
+def _mean(guesses: np.ndarray, trust: np.ndarray, axis: int) -> np.ndarray:
+    """Returns the mean of `guesses` along an axis, weighted, rounded down."""
+    return (guesses * trust).sum(axis) // trust.sum(axis)
+
+
+def _miss(guesses: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Turns guesses of the change, both in 1/256, into their errors in 1/4096; returns them."""
+    guesses -= change
+    np.abs(guesses, out=guesses)
+    np.minimum(guesses, _ERROR_CAP, out=guesses)
+    guesses <<= _FINER
+    return guesses
+
+
+def _running(now: np.ndarray, values: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Returns running means [n, *] in front of `values` [n, *]; `now` becomes that after them."""
+    means = np.empty((len(values), *now.shape), np.int64)
+    for mean, value in zip(means, values, strict=True):
+        mean[:] = now
+        value = value - now
+        value >>= shifts
+        now += value
+    return means
+
+
+def predicted(last: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Returns the predicted levels, inside 32 bits."""
+    # Not np.clip, which takes longer than all the rest of a small frame.
+    return np.minimum(np.maximum(last + change, -MAX_LEVEL), MAX_LEVEL)
 
 
 def capped(residuals: np.ndarray) -> np.ndarray:
-    """Returns magnitudes as contexts see them."""
+    """Returns magnitudes as neighbours see them."""
     return np.minimum(np.abs(residuals), MAGNITUDE_CAP)
 
 
-def folded(phase: np.ndarray) -> np.ndarray:
-    """Returns the sign, 1 or -1, by which residuals are multiplied before coding.
+def folded(phase: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the bin of each phase, and the sign by which residuals are multiplied before coding.
 
     Tables assume that the exact prediction lies above the rounded one; else all is mirrored.
     """
-    return np.where(phase < 0, -1, 1)
+    fold = np.abs(phase) >> _PHASE_SHIFT
+    np.minimum(fold, PHASES - 1, out=fold)
+    return fold, (phase >> 63) | 1

@@ -1,6 +1,6 @@
 """Learning coding tables from parameter tracks; runs when a model is exported, never in a codec.
 
-Prediction gains are weighted least squares; the scale of residuals is a non-negative combination of
+Predictors are learned in `predictors.py`; the scale of residuals is a non-negative combination of
 running means fitted under a Laplace model, min sum log(F w) + |r| / (F w), by the multiplicative
 update known from Itakura-Saito matrix factorisation (Fevotte, Bertin and Durrieu, 2009); table
 frequencies are smoothed counts. Floats are fine here: the result is rounded to integers and frozen.
@@ -12,7 +12,8 @@ import dataclasses
 import numpy as np
 
 from hvc_jax.entropy import tables as t
-from hvc_jax.entropy.adaptive import MotionContexts, capped, folded, update_means
+from hvc_jax.entropy.adaptive import Followed, MotionContexts, capped, folded
+from hvc_jax.entropy.predictors import favourites, learned_gains
 from hvc_jax.entropy.slots import Schema
 from hvc_jax.entropy.tokens import EXTRA_BITS, NUM_CLASSES, NUM_TOKENS, to_tokens
 
@@ -26,18 +27,15 @@ _UNIT = 1 << t.FRACTION_BITS
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """What contexts and residuals a track set has; N frames over all tracks.
+    """What one track holds at one quantiser.
 
     Attributes:
-      change: [N, D] change of levels.
-      differences: [LAGS, N, D] changes before it.
-      lengths: frames of each piece.
-      fresh: [N] bool, the first frame of a piece (nothing known before it).
+      quantiser: scale of the steps.
+      levels: [1 + n, D] int64 in coding order of slots, frames that hold still left out.
     """
 
-    change: np.ndarray
-    differences: np.ndarray
-    lengths: list[int]
+    quantiser: int
+    levels: np.ndarray
 
 
 def fit(schema: Schema, tracks: list[np.ndarray], *, shared: bool = False) -> t.CodingTables:
@@ -57,14 +55,19 @@ def fit(schema: Schema, tracks: list[np.ndarray], *, shared: bool = False) -> t.
     # The same share of every track, so that a long one does not decide alone.
     share = min(1.0, _MAX_FRAMES / sum(len(track) for track in tracks))
     used = [track[: max(2, round(len(track) * share))] for track in tracks]
-    samples = [_samples(schema, used, quantiser) for quantiser in QUANTISERS]
+    samples = [_samples(schema, track, quantiser) for quantiser in QUANTISERS for track in used]
+    samples = [sample for sample in samples if len(sample.levels) > 1]
     base = _blank(schema) if shared else t.default_tables(schema)
     tables = dataclasses.replace(base, spread=_spread(schema, used))
-    # Running means depend on the gains and gains on activity, so the two take turns.
-    for _ in range(2):
-        gains = _gains(samples, tables, shared)
-        tables = dataclasses.replace(tables, gains=gains)
-        tables = dataclasses.replace(tables, start=_start(samples, tables, shared))
+    if not samples:
+        return tables  # nothing ever moves
+    levels = [sample.levels for sample in samples]
+    gains = learned_gains(levels)
+    best = np.zeros(len(schema.dynamic), np.int64)
+    best[_order(base)] = favourites(levels, gains)
+    best = np.full_like(best, np.bincount(best).argmax()) if shared else best
+    tables = dataclasses.replace(tables, gains=gains, favourites=best)
+    tables = dataclasses.replace(tables, start=_start(samples, tables, shared))
     tables = _scales(samples, tables, shared)
     return _frequencies(samples, tables)
 
@@ -77,13 +80,14 @@ def fit_generic(schema: Schema, tracks: list[np.ndarray]) -> dict[str, object]:
       tracks: as for `fit`.
     """
     tables = fit(schema, tracks, shared=True)
-    samples = [_samples(schema, tracks, quantiser) for quantiser in QUANTISERS]
+    samples = [_samples(schema, track, q) for q in QUANTISERS for track in tracks]
     *_, sibling, everyone = _common_weights(*_features(samples, tables)[:2])
     return {
         "frequencies": tables.frequencies.tolist(),
         "thresholds": tables.thresholds.tolist(),
         "hold": tables.hold.tolist(),
-        "gains": tables.gains[:, :, 0].tolist(),
+        "gains": tables.gains.tolist(),
+        "favourite": int(tables.favourites[0]),
         "weights": tables.weights[:, 0].tolist(),
         "floor": int(tables.floor[0]),
         "start": int(tables.start[0]),
@@ -93,81 +97,40 @@ def fit_generic(schema: Schema, tracks: list[np.ndarray]) -> dict[str, object]:
     }
 
 
-def _samples(schema: Schema, tracks: list[np.ndarray], quantiser: int) -> Samples:
-    index = np.array([slot.index for slot in schema.dynamic])
-    steps = np.array([slot.step for slot in schema.dynamic]) * quantiser / _ONE
-    changes, lags, lengths = [], [], []
-    for track in tracks:
-        levels = np.rint(track[:, index] / steps).astype(np.int64)
-        change = np.diff(levels, axis=0)
-        change = change[(change != 0).any(1)]  # frames that hold leave no trace
-        if not len(change):
-            continue
-        padded = np.concatenate([np.zeros((t.LAGS, len(index)), np.int64), change])
-        lags.append(np.stack([padded[t.LAGS - 1 - k :][: len(change)] for k in range(t.LAGS)]))
-        changes.append(change)
-        lengths.append(len(change))
-    if not changes:
-        empty = np.zeros((1, len(index)), np.int64)
-        return Samples(empty, np.zeros((t.LAGS, *empty.shape), np.int64), [1])
-    return Samples(np.concatenate(changes), np.concatenate(lags, axis=1), lengths)
+def _samples(schema: Schema, track: np.ndarray, quantiser: int) -> Samples:
+    order = np.argsort(t.stage_of_slots([slot.name for slot in schema.dynamic]), kind="stable")
+    slots = [schema.dynamic[i] for i in order]
+    steps = np.array([slot.step for slot in slots]) * quantiser / _ONE
+    levels = np.rint(track[:, [slot.index for slot in slots]] / steps).astype(np.int64)
+    moves = (np.diff(levels, axis=0) != 0).any(1)  # frames that hold leave no trace
+    return Samples(quantiser, levels[np.concatenate([[True], moves])])
 
 
-def _walk(
-    samples: Samples, tables: t.CodingTables, quantiser: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns residuals [N, D], phases [N, D] and running means [means, N, D] before each frame."""
-    contexts = MotionContexts(tables, quantiser, _ONE)
-    residuals, phases = np.zeros_like(samples.change), np.zeros_like(samples.change)
-    means = np.zeros((len(t.MEAN_SHIFTS), *samples.change.shape), np.int64)
-    i = 0
-    for length in samples.lengths:
-        now = contexts.restart(samples.change[0]).means
-        for _ in range(length):
-            means[:, i] = now
-            change, phases[i] = contexts.predict(samples.differences[:, i], now)
-            residuals[i] = samples.change[i] - change
-            now = update_means(now, capped(residuals[i]))
-            i += 1
-    return residuals, phases, means
-
-
-def _gains(samples: list[Samples], tables: t.CodingTables, shared: bool) -> np.ndarray:
-    count = samples[0].change.shape[1]
-    rows, targets, classes = [], [], []
-    for part, quantiser in zip(samples, QUANTISERS, strict=True):
-        _, _, means = _walk(part, tables, quantiser)
-        weight = 1 / (0.3 + means[2] / _UNIT)
-        rows.append(part.differences * weight)
-        targets.append(part.change * weight)
-        classes.append(np.searchsorted(t.ACTIVITY_THRESHOLDS, means[2]))
-    a, b, c = np.concatenate(rows, axis=1), np.concatenate(targets), np.concatenate(classes)
-    common = [_ridge(a[:, c == k], b[c == k], np.zeros(t.LAGS), 50.0) for k in range(t.ACTIVITIES)]
-    gains = np.repeat(np.stack(common, -1)[:, :, None], count, 2)
-    if not shared:
-        for slot in range(count):
-            for k in range(t.ACTIVITIES):
-                here = c[:, slot] == k
-                gains[:, k, slot] = _ridge(a[:, here, slot], b[here, slot], common[k], 150.0)
-    limit = 4 << t.PREDICTOR_BITS
-    return np.clip(np.rint(gains * (1 << t.PREDICTOR_BITS)), -limit, limit).astype(np.int64)
-
-
-def _ridge(a: np.ndarray, b: np.ndarray, prior: np.ndarray, strength: float) -> np.ndarray:
-    """Returns the least-squares weights [LAGS] of b [n] on a [LAGS, n], drawn to `prior`."""
-    if not b.size:
-        return prior
-    gram = a @ a.T + strength * np.eye(len(a))
-    return prior + np.linalg.solve(gram, a @ (b - prior @ a))
+def _follow(samples: list[Samples], tables: t.CodingTables) -> Followed:
+    """Returns residuals, phases and running means of all samples, one after the other."""
+    contexts = {q: MotionContexts(tables, q, _ONE) for q in {s.quantiser for s in samples}}
+    parts = []
+    for sample in samples:
+        context = contexts[sample.quantiser]
+        parts.append(context.follow(context.fresh(sample.levels[0]), sample.levels[1:]))
+    return Followed(
+        np.concatenate([part.residuals for part in parts]),
+        np.concatenate([part.phases for part in parts]),
+        np.concatenate([part.means for part in parts], axis=1),
+    )
 
 
 def _start(samples: list[Samples], tables: t.CodingTables, shared: bool) -> np.ndarray:
     """Returns running means [D] to start with: the mean residual at quantiser 1."""
-    middle = QUANTISERS.index(_ONE)
-    residuals, _, _ = _walk(samples[middle], tables, _ONE)
-    mean = capped(residuals).mean(0)
+    middle = [sample for sample in samples if sample.quantiser == _ONE] or samples
+    mean = np.zeros(len(tables.stages))
+    mean[_order(tables)] = capped(_follow(middle, tables).residuals).mean(0)
     mean = np.full_like(mean, mean.mean()) if shared else mean
     return np.rint(mean * _UNIT).astype(np.int64)
+
+
+def _order(tables: t.CodingTables) -> np.ndarray:
+    return np.argsort(tables.stages, kind="stable")
 
 
 def _scales(samples: list[Samples], tables: t.CodingTables, shared: bool) -> t.CodingTables:
@@ -185,6 +148,8 @@ def _scales(samples: list[Samples], tables: t.CodingTables, shared: bool) -> t.C
             weights = _laplace_weights(features, magnitude[:, slot], start + 1e-3, 25)
             fitted[: 1 + len(means), slot] = weights[: 1 + len(means)]
             neighbours[others, slot] = weights[1 + len(means) :]
+    back = np.argsort(_order(tables))
+    fitted, neighbours = fitted[:, back], neighbours[back][:, back]
     one = 1 << t.WEIGHT_BITS
     whole = lambda x: np.rint(np.clip(x, 0, 1 << 12)).astype(np.int64)  # noqa: E731
     return dataclasses.replace(
@@ -199,19 +164,20 @@ def _scales(samples: list[Samples], tables: t.CodingTables, shared: bool) -> t.C
 def _features(
     samples: list[Samples], tables: t.CodingTables
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Returns what scales are made of, all quantisers together.
+    """Returns what scales are made of, all samples together, slots in coding order.
 
     Returns:
       base [P, n, D]: a constant, the running means, mean magnitude of siblings and of everyone
         coded earlier in the frame; magnitude [n, D] of residuals; earlier [D, D] bool, whether the
         row's slot is coded before the column's; the two averaging matrices [D, D].
     """
-    names = [slot.name for slot in tables.schema.dynamic]
-    earlier = tables.stages[:, None] < tables.stages[None, :]
+    order = _order(tables)
+    names, stages = [tables.schema.dynamic[i].name for i in order], tables.stages[order]
+    earlier = stages[:, None] < stages[None, :]
     siblings = t.sibling_matrix(names) & earlier
-    parts = [_walk(part, tables, q) for part, q in zip(samples, QUANTISERS, strict=True)]
-    magnitude = np.minimum(np.concatenate([capped(p[0]) for p in parts]), 300).astype(float)
-    means = np.concatenate([p[2] for p in parts], axis=1) / _UNIT
+    followed = _follow(samples, tables)
+    magnitude = np.minimum(capped(followed.residuals), 300).astype(float)
+    means = followed.means / _UNIT
     average = [m / np.maximum(m.sum(0), 1) for m in (siblings, earlier)]
     around = np.stack([magnitude @ m for m in average])
     base = np.concatenate([np.full((1, *magnitude.shape), 0.02), means, around])
@@ -244,13 +210,13 @@ def _thresholds() -> np.ndarray:
 
 def _frequencies(samples: list[Samples], tables: t.CodingTables) -> t.CodingTables:
     """Returns the tables with token frequencies counted in the contexts that they define."""
+    followed = _follow(samples, tables)
+    contexts = MotionContexts(tables, _ONE, _ONE)
+    scale = contexts.scale(followed.means) + contexts.around(capped(followed.residuals))
+    fold, sign = folded(followed.phases)
+    tokens, _ = to_tokens(followed.residuals * sign)
     counts = np.zeros((t.SCALES * t.PHASES, NUM_TOKENS))
-    for part, quantiser in zip(samples, QUANTISERS, strict=True):
-        residuals, phases, means = _walk(part, tables, quantiser)
-        contexts = MotionContexts(tables, quantiser, _ONE)
-        scale = contexts.scale(means) + contexts.neighbours(capped(residuals), slice(None))
-        tokens, _ = to_tokens(residuals * folded(phases))
-        np.add.at(counts, (contexts.rows(scale, phases), tokens), 1)
+    np.add.at(counts, (contexts.rows(scale, fold), tokens), 1)
     counts = counts.reshape(t.SCALES, t.PHASES, NUM_TOKENS)
     # Contexts that were hardly seen keep what is known from before.
     pmf = counts + 100 * tables.frequencies / t.TOTAL
@@ -291,7 +257,8 @@ def _blank(schema: Schema) -> t.CodingTables:
         thresholds=_thresholds(),
         hold=t.pmf_to_frequencies(hold),
         stages=t.stage_of_slots(names),
-        gains=np.zeros((t.LAGS, t.ACTIVITIES, count)),
+        gains=np.zeros((t.PREDICTORS, t.LAGS)),
+        favourites=np.zeros(count),
         weights=np.full((len(t.MEAN_SHIFTS), count), 64),
         floor=np.full(count, 1 << 14),
         neighbours=np.zeros((count, count)),

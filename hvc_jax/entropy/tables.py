@@ -26,9 +26,10 @@ MEAN_SHIFTS = (1, 3, 5, 7)
 """Running mean k moves by 2**-MEAN_SHIFTS[k] of the way at every frame."""
 LAGS = 8
 PREDICTOR_BITS = 8
-ACTIVITY_THRESHOLDS = np.array([400, 1200, 3000])
-"""Running mean (1/4096 steps) at which a number enters the next activity class."""
-ACTIVITIES = 4
+PREDICTORS = 6
+"""Linear predictors that compete for every number; the first is the last value itself."""
+ERROR_SHIFT = 4
+"""A predictor's running error moves by 2**-ERROR_SHIFT of the way at every frame."""
 PHASES = 4
 SCALES = 28
 HOLD_CONTEXTS = 4
@@ -68,7 +69,9 @@ class CodingTables:
       thresholds: [SCALES - 1] scale (1/2**20 step) from which the next table is used.
       hold: [HOLD_CONTEXTS, 2] frequencies of "moves" and "holds still".
       stages: [D] in which stage of a frame a slot is coded, 0-based.
-      gains: [LAGS, ACTIVITIES, D] weights (1/256) of past differences in the prediction.
+      gains: [PREDICTORS, LAGS] weights (1/256) of past differences, latest first, in each
+        predictor's guess of the next.
+      favourites: [D] the predictor that a slot prefers while none is clearly better.
       weights: [means, D] weights (1/256) of running means in the scale.
       floor: [D] scale (1/2**20 step) where nothing moved.
       neighbours: [D, D] weights (1/256) of magnitudes of this frame's slots (row) in the scale of
@@ -84,6 +87,7 @@ class CodingTables:
     hold: np.ndarray
     stages: np.ndarray
     gains: np.ndarray
+    favourites: np.ndarray
     weights: np.ndarray
     floor: np.ndarray
     neighbours: np.ndarray
@@ -97,7 +101,8 @@ class CodingTables:
             "thresholds": (SCALES - 1,),
             "hold": (HOLD_CONTEXTS, 2),
             "stages": (count,),
-            "gains": (LAGS, ACTIVITIES, count),
+            "gains": (PREDICTORS, LAGS),
+            "favourites": (count,),
             "weights": (len(MEAN_SHIFTS), count),
             "floor": (count,),
             "neighbours": (count, count),
@@ -108,8 +113,8 @@ class CodingTables:
             array = np.asarray(getattr(self, name), np.int64)
             if array.shape != shape:
                 raise ValueError(f"coding tables: {name} has shape {array.shape}, expected {shape}")
-            # 2**24 keeps every product and sum of contexts far inside 64 bits.
-            limit = 1 << 60 if name in ("thresholds", "floor") else 1 << 24
+            # These keep every product and sum of contexts far inside 64 bits.
+            limit = {"thresholds": 1 << 60, "floor": 1 << 60, "gains": 1 << 11}.get(name, 1 << 24)
             if array.size and (
                 np.abs(array).max() > limit or (name != "gains" and array.min() < 0)
             ):
@@ -123,6 +128,8 @@ class CodingTables:
             raise ValueError("coding tables: thresholds must not fall")
         if count and self.stages.max() >= max(count, 1):
             raise ValueError("coding tables: a stage is out of range")
+        if count and self.favourites.max() >= PREDICTORS:
+            raise ValueError("coding tables: a favourite is out of range")
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Returns the tables as named int32 or int64 arrays, to be stored with a model."""
@@ -143,7 +150,10 @@ class CodingTables:
         """
         try:
             text = np.asarray(arrays["schema"]).astype(np.uint8).tobytes().decode()
-            return cls(Schema.from_json(text), **{name: arrays[name] for name in _ARRAYS})
+            schema = Schema.from_json(text)
+            if "favourites" not in arrays:  # an export of format 1, until it is exported again
+                return dataclasses.replace(default_tables(schema), spread=arrays["spread"])
+            return cls(schema, **{name: arrays[name] for name in _ARRAYS})
         except (KeyError, UnicodeDecodeError) as error:
             raise ValueError(f"not coding tables: {error}; export the model again") from error
 
@@ -188,15 +198,15 @@ def default_tables(schema: Schema) -> CodingTables:
         part * weight // np.maximum(part.sum(0), 1)
         for part, weight in ((siblings, generic["sibling"]), (earlier, generic["everyone"]))
     ]
-    still = np.array([slot.predictor == "last" for slot in schema.dynamic], bool)
-    gains = np.array(generic["gains"])[:, :, None] * ~still
+    moving = np.array([slot.predictor != "last" for slot in schema.dynamic], bool)
     return CodingTables(
         schema=schema,
         frequencies=np.array(generic["frequencies"]),
         thresholds=np.array(generic["thresholds"]),
         hold=np.array(generic["hold"]),
         stages=stages,
-        gains=gains.reshape(LAGS, ACTIVITIES, count),
+        gains=np.array(generic["gains"]),
+        favourites=moving * generic["favourite"],
         weights=np.repeat(np.array(generic["weights"])[:, None], count, 1),
         floor=np.full(count, generic["floor"]),
         neighbours=(shares[0] + shares[1]).astype(np.int64),

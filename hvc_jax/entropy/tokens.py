@@ -7,6 +7,8 @@ A token is a class with a sign: 0, then (+1, -1, +2, -2, ...). Only the token ha
 the position inside a class is sent as plain bits. Imports no jax.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 _EXACT = 8
@@ -24,6 +26,7 @@ MAX_VALUE = int(_STARTS[-1]) + (1 << 33) - 1
 _EXTRA = np.array(EXTRA_BITS)
 _START_OF_TOKEN = np.array([_STARTS[(t + 1) // 2] for t in range(NUM_TOKENS)])
 _SIGN_OF_TOKEN = np.array([0] + [1, -1] * (NUM_CLASSES - 1))
+_VALUE_OF_TOKEN = _SIGN_OF_TOKEN * _START_OF_TOKEN
 FIRST_WITH_BITS = 2 * _EXACT + 1
 """Tokens from this one on have extra bits."""
 
@@ -39,4 +42,13 @@ def to_tokens(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def from_tokens(tokens: np.ndarray | int, extra: np.ndarray | int = 0) -> np.ndarray:
     """Returns the int64 values of `tokens` and their `extra` bits."""
-    return _SIGN_OF_TOKEN[tokens] * (_START_OF_TOKEN[tokens] + extra)
+    return _VALUE_OF_TOKEN[tokens] + _SIGN_OF_TOKEN[tokens] * extra
+
+
+def read_values(tokens: np.ndarray, bits: Callable[[int], int]) -> np.ndarray:
+    """Returns the int64 values of `tokens` [n > 0], whose extra bits are read with `bits`."""
+    values = _VALUE_OF_TOKEN.take(tokens)
+    if tokens.max() >= FIRST_WITH_BITS:
+        for i in np.flatnonzero(tokens >= FIRST_WITH_BITS):
+            values[i] += _SIGN_OF_TOKEN[tokens[i]] * bits(EXTRA_BITS[tokens[i]])
+    return values
