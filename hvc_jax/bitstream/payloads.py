@@ -12,7 +12,6 @@ import numpy as np
 
 from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.levels import QUANTISER_ONE, checked
-from hvc_jax.bitstream.rdo import LevelChooser
 from hvc_jax.entropy.adaptive import MotionContexts, capped, folded, predicted
 from hvc_jax.entropy.coder import SymbolDecoder, SymbolEncoder
 from hvc_jax.entropy.tables import PREDICTORS, CodingTables
@@ -32,38 +31,42 @@ _SMALL = 1200  # errors, in 1/4096 step, below which a residual hardly gets chea
 
 
 class MotionCoder:
-    """Codes groups of dynamic levels; the decoder mirrors the encoder state by state."""
+    """Codes groups of dynamic levels; the decoder mirrors the encoder state by state.
+
+    Attributes:
+      contexts: what is expected of the next frame.
+      state: what is remembered of the frames so far, slots in coding order.
+      fresh: whether the next frame is the first after a restart.
+      held: whether the last two frames held still, 0 or 1 each.
+      choice: predictors that the group behind the last restart chose, as for `encode`, or None.
+    """
 
     def __init__(self, tables: CodingTables, quantiser: int) -> None:
         self._tables = tables
-        self._contexts = MotionContexts(tables, quantiser, QUANTISER_ONE)
+        self.contexts = MotionContexts(tables, quantiser, QUANTISER_ONE)
         self._hold = _padded_rows(tables.hold)
-        self._table = np.concatenate([self._contexts.table, self._hold])
-        self._flag_row = len(self._contexts.table)
-        self._order = self._contexts.order
+        self._table = np.concatenate([self.contexts.table, self._hold])
+        self._flag_row = len(self.contexts.table)
+        self._order = self.contexts.order
         self._back = np.argsort(self._order)
         self._none = np.zeros(len(self._order), np.int64)
 
     def restart(self, key_levels: np.ndarray) -> None:
         """Forgets everything but the key frame's dynamic levels [slots]."""
-        self._state = self._contexts.restart(key_levels[self._order], self._none)
-        self._fresh = True
-        self._held = (0, 0)
+        self.state = self.contexts.restart(key_levels[self._order], self._none)
+        self.fresh = True
+        self.held = (0, 0)
         self.choice: np.ndarray | None = None
-        """Predictors that the group behind this restart chose, as for `encode`."""
 
     def _hold_context(self) -> int:
-        return _FRESH if self._fresh else sum(self._held)
+        return _FRESH if self.fresh else sum(self.held)
 
-    def choose(self, chooser: LevelChooser, values: np.ndarray) -> np.ndarray:
-        """Returns levels [count, slots] for `values` (in steps), cheap to code as the next ones."""
-        state = self._state.copy()
-        levels = chooser.choose(values[:, self._order], state, self._fresh, self._held)
-        return levels[:, self._back]
-
-    def chooser(self, rate_weight: float) -> LevelChooser:
-        """Returns what chooses levels for this coder."""
-        return LevelChooser(self._tables, self._contexts, rate_weight)
+    def trial(self, levels: np.ndarray) -> int:
+        """Returns the payload bytes of `encode`, without moving on."""
+        kept = self.state.copy(), self.fresh, self.held
+        size = len(self.encode(levels))
+        self.state, self.fresh, self.held = kept
+        return size
 
     def encode(self, levels: np.ndarray, choice: np.ndarray | None = None) -> bytes:
         """Returns the payload of the next frames' dynamic `levels` [count, slots].
@@ -74,7 +77,7 @@ class MotionCoder:
             for the first frames after `restart`; None is 0 for all.
         """
         encoder = SymbolEncoder()
-        if self._fresh:
+        if self.fresh:
             self._put_choice(encoder, choice)
         elif choice is not None:
             raise ValueError("predictors are chosen where a group restarts, not inside")
@@ -89,11 +92,11 @@ class MotionCoder:
           levels: [count, slots] of the first frames after `restart`.
         """
         order = self._order
-        frames = np.concatenate([self._state.last[None], levels[:, order]])
+        frames = np.concatenate([self.state.last[None], levels[:, order]])
         frames = frames[1:][(np.diff(frames, axis=0) != 0).any(1)]
         choice = np.zeros(len(order), np.int64)
         if len(frames):
-            each, mean = self._contexts.errors(self._state, frames)
+            each, mean = self.contexts.errors(self.state, frames)
             # About what a residual costs; what a choice costs comes off.
             bits = np.log2(each + _SMALL).sum(0)
             saved = np.log2(mean + _SMALL).sum(0) - bits.min(0)
@@ -110,7 +113,7 @@ class MotionCoder:
 
     def _use_choice(self, choice: np.ndarray) -> None:
         self.choice = choice
-        self._state = self._contexts.restart(self._state.last, choice[self._order])
+        self.state = self.contexts.restart(self.state.last, choice[self._order])
 
     def _take_choice(self, decoder: SymbolDecoder) -> None:
         flag = int(decoder.symbols(self._hold[:1])[0])
@@ -123,13 +126,13 @@ class MotionCoder:
             self._use_choice(choice)
 
     def _encode(self, encoder: SymbolEncoder, levels: np.ndarray) -> None:
-        contexts = self._contexts
-        before = np.concatenate([self._state.last[None], levels[:-1]])
+        contexts = self.contexts
+        before = np.concatenate([self.state.last[None], levels[:-1]])
         holds = (levels == before).all(1)
         flags = np.zeros(len(levels), int)
         for i, hold in enumerate(holds.tolist()):
             flags[i] = self._hold_context()
-            self._fresh, self._held = False, (self._held[1], int(hold))
+            self.fresh, self.held = False, (self.held[1], int(hold))
         rows = np.zeros((len(levels), 1 + levels.shape[1]), np.int64)
         rows[:, 0] = self._flag_row + flags
         moves = np.flatnonzero(~holds)
@@ -137,11 +140,11 @@ class MotionCoder:
         if len(moves) and flags[moves[0]] == _FRESH:
             # The first frame after a restart, which nothing predicts.
             first, moves = moves[0], moves[1:]
-            residuals[first] = levels[first] - self._state.last
+            residuals[first] = levels[first] - self.state.last
             rows[first, 1:] = contexts.rows(contexts.spread(), 0)
-            self._state = contexts.fresh(levels[first])
+            self.state = contexts.fresh(levels[first])
         if len(moves):
-            followed = contexts.follow(self._state, levels[moves])
+            followed = contexts.follow(self.state, levels[moves])
             scale = contexts.scale(followed.means) + contexts.around(capped(followed.residuals))
             fold, sign = folded(followed.phases)
             rows[moves, 1:] = contexts.rows(scale, fold)
@@ -166,7 +169,7 @@ class MotionCoder:
         flat, flat_rows = symbols[present], rows[present]
         done = 0
         for i in np.flatnonzero(long.any(1)):
-            for part in self._contexts.parts:
+            for part in self.contexts.parts:
                 hits = 1 + part.start + np.flatnonzero(long[i, 1 + part.start : 1 + part.stop])
                 if len(hits):
                     stop = place[i, part.stop]
@@ -191,7 +194,7 @@ class MotionCoder:
         decoder = SymbolDecoder(payload)
         levels = np.zeros((count, len(self._order)), np.int64)
         try:
-            if self._fresh:
+            if self.fresh:
                 self._take_choice(decoder)
             for row in levels:
                 self._decode(decoder, row)
@@ -200,30 +203,30 @@ class MotionCoder:
         return checked(levels)[:, self._back]
 
     def _decode(self, decoder: SymbolDecoder, row: np.ndarray) -> None:
-        state, contexts = self._state, self._contexts
+        state, contexts = self.state, self.contexts
         flag = int(decoder.symbols(self._hold[self._hold_context()][None])[0])
         if flag > 1:
             raise BitstreamError("these bytes are no coded motion")
         if flag:
             row[:] = state.last
-        elif self._fresh:
+        elif self.fresh:
             row[:] = state.last
             for part in contexts.parts:
                 tokens = decoder.symbols(contexts.frequencies(contexts.spread()[part], 0))
                 row[part] += read_values(tokens, decoder.bits)
-            self._state = contexts.fresh(row)
+            self.state = contexts.fresh(row)
         else:
             guessed, change, phase = contexts.predict(state)
             row[:] = predicted(state.last, change)
             row += self._residuals(decoder, contexts.scale(state.means), phase)
             contexts.advance(state, row, guessed)
-        self._fresh, self._held = False, (self._held[1], flag)
+        self.fresh, self.held = False, (self.held[1], flag)
 
     def _residuals(
         self, decoder: SymbolDecoder, scale: np.ndarray, phase: np.ndarray
     ) -> np.ndarray:
         """Returns one frame's residuals."""
-        contexts = self._contexts
+        contexts = self.contexts
         fold, sign = folded(phase)
         values = np.zeros(len(scale), np.int64)
         magnitudes = np.zeros(len(scale), np.int64)

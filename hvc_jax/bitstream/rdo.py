@@ -1,9 +1,9 @@
 """Choosing levels by rate and distortion: a level nearer to the prediction where that is worth it.
 
 Greedy, frame by frame: for every number the nearest level is weighed against the next one towards
-the prediction, and for the whole frame against holding still, by squared error in steps plus
-`rate_weight` times bits. What an encoder chooses is its own affair, so floats are fine here.
-Imports no jax.
+the prediction, and for the whole frame against holding still, by squared error in steps (times the
+slot's importance) plus `rate_weight` times bits. `search.py` looks further ahead. What an encoder
+chooses is its own affair, so floats are fine here. Imports no jax.
 """
 
 import numpy as np
@@ -12,19 +12,30 @@ from hvc_jax.entropy.adaptive import MotionContexts, State, capped, folded, pred
 from hvc_jax.entropy.tables import TOTAL, CodingTables
 from hvc_jax.entropy.tokens import EXTRA_BITS, to_tokens
 
+_FLIPS = 10  # numbers that are tried one level off in a packet
+_TOGETHER = 3
+
 
 class LevelChooser:
     """Chooses levels for one set of tables; slots are in coding order."""
 
-    def __init__(self, tables: CodingTables, contexts: MotionContexts, rate_weight: float) -> None:
+    def __init__(
+        self,
+        tables: CodingTables,
+        contexts: MotionContexts,
+        rate_weight: float,
+        importance: np.ndarray,
+    ) -> None:
         """Prepares the costs.
 
         Args:
           tables: the coding tables.
           contexts: of the coder that will code the levels.
           rate_weight: squared steps that a bit is worth, >= 0; about 0.1 balances the two.
+          importance: [slots] what a squared step of error counts.
         """
         self._contexts = contexts
+        self._importance = importance
         self._weight = rate_weight
         rows = tables.frequencies.reshape(-1, tables.frequencies.shape[-1])
         self._bits = -np.log2(rows / TOTAL) + np.array(EXTRA_BITS)
@@ -52,6 +63,30 @@ class LevelChooser:
             held = (held[1], int(hold))
         return levels
 
+    def error(self, values: np.ndarray, levels: np.ndarray) -> float:
+        """Returns the error of `levels` [count, slots] for `values`, both in coding order."""
+        return float((((levels - values) ** 2) * self._importance).sum())
+
+    def alternatives(self, values: np.ndarray, levels: np.ndarray) -> list[np.ndarray]:
+        """Returns other levels [slots] for one frame, little worse than `levels` [slots].
+
+        A packet has whole bytes, so that which of several nearly equal choices is shortest is a
+        matter of luck: the caller tries.
+        """
+        other = levels + np.where(values >= levels, 1, -1)
+        worse = ((other - values) ** 2 - (levels - values) ** 2) * self._importance
+        order = np.argsort(worse)[:_FLIPS]
+        out = []
+        for i, slot in enumerate(order):
+            single = levels.copy()
+            single[slot] = other[slot]
+            out.append(single)
+            if 0 < i <= _TOGETHER:
+                several = levels.copy()
+                several[order[: i + 1]] = other[order[: i + 1]]
+                out.append(several)
+        return out
+
     def _frame(
         self, values: np.ndarray, levels: np.ndarray, state: State, held: tuple[int, int]
     ) -> bool:
@@ -64,12 +99,13 @@ class LevelChooser:
         fold, sign = folded(phase)
         candidates = np.stack([first, first - np.sign(first)])
         bits = self._bits[contexts.rows(scale, fold), to_tokens(candidates * sign)[0]]
-        cost = (expected + candidates - values) ** 2 + self._weight * bits
+        errors = (expected + candidates - values) ** 2 * self._importance
+        cost = errors + self._weight * bits
         pick = np.argmin(cost, 0)
         columns = np.arange(len(values))
         move, hold = self._weight * self._hold_bits[sum(held)]
         levels[:] = expected + candidates[pick, columns]
-        holding = ((state.last - values) ** 2).sum() + hold
+        holding = ((state.last - values) ** 2 * self._importance).sum() + hold
         if (levels == state.last).all() or holding < cost[pick, columns].sum() + move:
             levels[:] = state.last
             return True

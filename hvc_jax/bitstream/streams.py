@@ -15,6 +15,7 @@ import dataclasses
 
 import numpy as np
 
+from hvc_jax.bitstream.choosing import GroupChooser
 from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.levels import QUANTISER_ONE, Levels, with_static
 from hvc_jax.bitstream.payloads import MotionCoder
@@ -84,6 +85,8 @@ class VectorEncoder:
         resync_groups: int = 0,
         rate_weight: float = 0.0,
         predictors: str | None = None,
+        importance: np.ndarray | None = None,
+        search_width: int = 1,
     ) -> None:
         """Prepares an encoder.
 
@@ -96,6 +99,9 @@ class VectorEncoder:
           rate_weight: squared steps of error that saving a bit may cost; 0 rounds to the nearest.
           predictors: "chosen" looks, in every group that decodes on its own, for slots that a
             single predictor serves better than the adaptive mean of all; None leaves all adaptive.
+          importance: [dynamic slots] what a squared step of error counts beside `rate_weight`, say
+            squared pixels; None counts all alike, 1.
+          search_width: see `GroupChooser`; the more, the fewer bits at equal error, and the slower.
         """
         if predictors not in (None, "chosen"):
             raise ValueError(f'predictors must be None or "chosen", got {predictors!r}')
@@ -108,7 +114,9 @@ class VectorEncoder:
         self._levels = Levels(_matching(schema, tables), quantiser)
         self._tables = tables
         self._coder = MotionCoder(tables, quantiser)
-        self._chooser = self._coder.chooser(rate_weight) if rate_weight else None
+        self._chooser = None
+        if rate_weight:
+            self._chooser = GroupChooser(self._coder, tables, rate_weight, importance, search_width)
         self._choosing = predictors == "chosen"
         self._group_frames = group_frames
         self._resync_groups = resync_groups
@@ -162,7 +170,7 @@ class VectorEncoder:
         if self._chooser is not None:
             if resync:
                 self._coder.restart(self._key)
-            levels = self._coder.choose(self._chooser, values)
+            levels = self._chooser.choose(values)
         group = self.group(self._frame, levels, resync)
         if resync and self._choosing:
             self._coder.restart(self._key)
@@ -272,13 +280,23 @@ def encode_vectors(
     resync_groups: int = 0,
     rate_weight: float = 0.0,
     predictors: str | None = None,
+    importance: np.ndarray | None = None,
+    search_width: int = 1,
 ) -> EncodedVectors:
     """Returns the coded form of `vectors` [T, size] whose first is that of the key picture.
 
     The other arguments are those of `VectorEncoder`.
     """
     encoder = VectorEncoder(
-        schema, tables, quantiser, group_frames, resync_groups, rate_weight, predictors
+        schema,
+        tables,
+        quantiser,
+        group_frames,
+        resync_groups,
+        rate_weight,
+        predictors,
+        importance,
+        search_width,
     )
     static, _ = encoder.key(vectors[0])
     groups = [group for vector in vectors for group in encoder.push(vector)] + encoder.flush()

@@ -15,6 +15,7 @@ encoder knows all frames and follows whole groups; the decoder goes frame by fra
 int64: nothing depends on floating point. Imports no jax.
 """
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -119,6 +120,18 @@ class MotionContexts:
         self._before = [
             np.ascontiguousarray(self._around[: part.start, part]) for part in self.parts
         ]
+
+    def repeated(self, times: int) -> "MotionContexts":
+        """Returns contexts for so many histories of all slots side by side, [times * slots].
+
+        Only what concerns a slot by itself works there: `predict`, `advance`, `scale`, `rows`. They
+        follow the predictors that were chosen when this was called.
+        """
+        wide = copy.copy(self)
+        wide._columns = np.arange(times * len(self._columns))
+        for name in ("_believed", "_weights", "_floor"):
+            setattr(wide, name, np.tile(getattr(self, name), times))
+        return wide
 
     def restart(self, levels: np.ndarray, only: np.ndarray | None = None) -> State:
         """Returns the state in front of the first frame after a key frame with these levels.
