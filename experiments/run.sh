@@ -22,4 +22,4 @@ hvc evaluate --model "$runs"/*/model.safetensors --clips "$clips" --out "$result
     --anchors vvc,vvc-ld --anchor-effort good --anchor-qp vvc=32,37,42,47 vvc-ld=32,37,42,47 "$@"
 cp "$results/results.csv" "$results/run.json" "$folder/"
 case $name in 020_*) python "$folder/verdict.py" "$folder/results.csv" ;; esac
-hvc report "$folder" "$folder/README.md"
+hvc report "$folder" "$folder/README.md" --plots psnr body_psnr lpips_vgg

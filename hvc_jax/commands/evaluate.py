@@ -81,6 +81,7 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pose-net", type=Path, help=".tflite of MoveNet or PoseNet, for AKD, MKR and face scores"
     )
+    group.add_argument("--i3d", type=Path, help="I3D's weights (rgb_imagenet.pt), for FVD")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -103,6 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.codec import check_side
     from hvc_jax.commands.evaluation_run import evaluate
     from hvc_jax.commands.evaluation_settings import Settings, name_models, write_record
+    from hvc_jax.evaluation.fvd import load_i3d
     from hvc_jax.evaluation.report import write_report
     from hvc_jax.evaluation.scores import ScoreOptions, unavailable
     from hvc_jax.ops.compile import keep_compiled_programs
@@ -111,11 +113,14 @@ def run(arguments: argparse.Namespace) -> int:
     check_side("--size", arguments.size)
     names = items(arguments.scores)
     options = {"scores": tuple(names)} if names else {}
-    for name in ("dists_weights", "mask_net", "pose_net"):
+    for name in ("dists_weights", "mask_net", "pose_net", "i3d"):
         path = getattr(arguments, name)
         if path is not None and not path.is_file():
             raise ValueError(f"{path}: no such file; check --{name.replace('_', '-')}")
         options[name] = path
+    i3d = options.pop("i3d")
+    if i3d is not None:
+        load_i3d(i3d)
     settings = Settings(
         out=arguments.out,
         models=name_models(arguments.model),
@@ -127,6 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
         effort=arguments.effort,
         anchor_effort=arguments.anchor_effort,
         scores=ScoreOptions(every=arguments.every, **options),
+        i3d=i3d,
     )
     empty = unavailable(settings.scores, settings.size)
     for model, _ in settings.models:

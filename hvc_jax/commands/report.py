@@ -22,6 +22,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "path", type=Path, nargs="+", help="folders of hvc evaluate, and Markdown files"
     )
+    parser.add_argument(
+        "--plots", nargs="+", metavar="SCORE", help="plot these alone (default: all measured)"
+    )
     parser.add_argument("--check", action="store_true", help="only say which tables are stale")
     parser.set_defaults(run=run)
 
@@ -36,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         if path.suffix != ".md":
             if arguments.check:
                 raise ValueError(f"{path}: --check takes Markdown files only")
-            print(write_report(path))
+            print(write_report(path, arguments.plots))
             continue
         text = refreshed(path)
         if text == path.read_text(encoding="utf-8"):

@@ -20,7 +20,7 @@ SWEPT = "_lmbda"
 """What stands before the value of lambda in the name of a swept model."""
 
 _PLAIN = ("bytes", "key_bytes", "static_bytes", "motion_bytes", "bpp", "kbps", "bits_per_frame",
-          "encode_seconds", "decode_seconds")  # fmt: skip
+          "encode_seconds", "decode_seconds", "decoded_ok")  # fmt: skip
 
 Curve = tuple[np.ndarray, np.ndarray]
 """Rates in ascending order and the scores at them, both [N]."""
@@ -39,10 +39,11 @@ def codecs_of(rows: Sequence[Row], *kinds: str) -> list[str]:
 def means(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Returns a row a rate point: means over clips with their 95 % intervals.
 
-    Columns: kind, codec, qp, clips; for sizes and times the mean; for each score NAME, NAME_low
-    and NAME_high; for codecs that send motion NAME_gain, the gain over holding the coded key frame
-    *at equal bytes* (positive is better whatever the score's direction), its interval, and
-    NAME_better, the share of clips on which it is positive.
+    Columns: kind, codec, qp, clips; for sizes and times the mean, for decoded_ok the share; for
+    each score NAME, NAME_low and NAME_high. For codecs that send motion also NAME_gain, the gain
+    over holding the coded key frame *at equal bytes* (positive is better whatever the score's
+    direction), with its interval, NAME_better, the share of clips on which it is positive, and
+    NAME_compared, the number of clips that have one.
     """
     scores = measured(rows)
     held = {clip: [r for r in of if r["codec"] == HOLD] for clip, of in _by(rows, "clip").items()}
@@ -60,6 +61,7 @@ def means(rows: Sequence[Row]) -> list[dict[str, Any]]:
             known = _known(values) if moving else []
             row |= _interval(f"{name}_gain", known)
             row[f"{name}_better"] = float(np.mean(np.array(known) > 0)) if known else None
+            row[f"{name}_compared"] = len(known) if moving else None
         table.append(row)
     return table
 

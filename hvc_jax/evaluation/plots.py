@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from hvc_jax.evaluation.comparisons import HOLD, codecs_of, curve, families, hull
 from hvc_jax.evaluation.scores import score_of
@@ -78,6 +79,9 @@ def _draw(axes: Axes, rows: Sequence[Row], name: str) -> None:
         if row["kind"] == "ceiling" and row.get(name) is not None:
             axes.axhline(row[name], color="grey", linestyle=":", label="uncompressed key frame")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("kbps, whole files")
     axes.set_ylabel(f"{score.title} ({'higher' if score.higher_is_better else 'lower'} is better)")
     axes.grid(alpha=0.25, which="both")

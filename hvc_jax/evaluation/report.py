@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from hvc_jax.evaluation import markdown
 from hvc_jax.evaluation.comparisons import HOLD, bd_rates, codecs_of, means, measured
+from hvc_jax.evaluation.fvd import frechet_distance
 from hvc_jax.evaluation.plots import plot_score
 from hvc_jax.evaluation.scores import COLUMNS, score_of
 from hvc_jax.evaluation.sheet import sheet_at_equal_rate
@@ -43,11 +45,16 @@ class ReportError(ValueError):
     """There is nothing to report on; one sentence with the folder."""
 
 
-def write_report(folder: Path) -> str:
+def write_report(folder: Path, plots: Sequence[str] | None = None) -> str:
     """Writes what follows from FOLDER/results.csv beside it; returns the table of means as text.
 
     means.csv; and where a model has several rate points bd_rate.csv, bd_rate_clips.csv,
-    plots/rd_SCORE.svg and .png; sheets/CLIP.png where there are strips; report.md.
+    plots/rd_SCORE.svg and .png; sheets/CLIP.png where there are strips; fvd.csv where there are
+    features of I3D; report.md.
+
+    Args:
+        folder: With results.csv.
+        plots: Scores to plot; None plots all that were measured.
 
     Raises:
         ReportError: there is no results.csv with rows.
@@ -59,19 +66,42 @@ def write_report(folder: Path) -> str:
     source = hashlib.sha256(path.read_bytes()).hexdigest()
     averages = means(rows)
     _write(folder / "means.csv", csv_text(averages))
-    curves = has_curves(averages)
+    scores, curves = measured(rows), has_curves(averages)
+    shown = [name for name in scores if plots is None or name in plots]
     if curves:
         mean_rates, clip_rates = bd_rates(rows)
         _write(folder / "bd_rate.csv", csv_text(mean_rates))
         _write(folder / "bd_rate_clips.csv", csv_text(clip_rates))
         (folder / "plots").mkdir(exist_ok=True)
-        for name in measured(rows):
+        for name in shown:
             plot_score(averages, name, folder / "plots" / f"rd_{name}", source)
+    if (folder / "features").is_dir():
+        _write(folder / "fvd.csv", csv_text(video_distances(folder / "features", averages)))
     if (folder / "strips").is_dir():
         _sheets(folder, rows)
-    _write(folder / "report.md", _page(averages, measured(rows), curves))
+    _write(folder / "report.md", _page(averages, shown, curves))
     _write(folder / "report.md", markdown.refreshed(folder / "report.md"))
     return text_table(averages, _columns(averages))
+
+
+def video_distances(features: Path, averages: Sequence[Row]) -> list[dict[str, Any]]:
+    """Returns FVD of each rate point over all clips, with the number of windows on each side.
+
+    Args:
+        features: folder with CLIP/source.npy and CLIP/CODEC.qpQP.npy, [N, 400] each.
+        averages: rows with codec and qp.
+    """
+    table = []
+    for row in averages:
+        name = f"{row['codec']}.qp{row['qp']}.npy"
+        made = sorted(features.glob(f"*/{name}"))
+        if made:
+            seen = np.concatenate([np.load(path) for path in made])
+            real = np.concatenate([np.load(path.with_name("source.npy")) for path in made])
+            distance = frechet_distance(real, seen) if len(real) > 1 else None
+            point = {key: row[key] for key in ("kind", "codec", "qp", "kbps")}
+            table.append(point | {"clips": len(made), "windows": len(seen), "fvd": distance})
+    return table
 
 
 def has_curves(averages: Sequence[Row]) -> bool:
