@@ -1,8 +1,10 @@
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,20 @@ FIELDS = {"total_steps": 8, "checkpoint__every": 2, "log__every": 1}
 HERE = Path(__file__).parent
 
 
-def go(workdir: Path, *, batches: Any = stub_batches, broken: bool = False, **fields) -> Any:
+def go(
+    workdir: Path,
+    *,
+    batches: Any = stub_batches,
+    model: StubModel | None = None,
+    devices: int = 1,
+    **fields,
+) -> Any:
     return train(
         stub_config(**(FIELDS | fields)),
         workdir,
-        model=StubModel(broken=broken),
+        model=model or StubModel(),
         batches=batches,
-        devices=jax.devices()[:1],
+        devices=jax.devices()[:devices],
         progress=False,
     )
 
@@ -73,13 +82,14 @@ def test_sigterm_saves_and_the_resumed_run_is_bit_identical(
 
 
 def test_killed_run_resumes_bit_identical(tmp_path: Path, uninterrupted: tuple[Path, Any]) -> None:
-    program = (
-        f"import sys; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]\n"
-        "import conftest, pathlib, signal, test_training_loop as t\n"
-        f"t.go(pathlib.Path({str(tmp_path)!r}), batches=t.signalling(signal.SIGKILL, at=5))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    for at in (4, 6):  # while a checkpoint is being written; random moments: bench_train/kill.py
+        program = (
+            f"import sys; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]\n"
+            "import conftest, pathlib, signal, test_training_loop as t\n"
+            f"t.go(pathlib.Path({str(tmp_path)!r}), batches=t.signalling(signal.SIGKILL, {at}))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     state, _ = go(tmp_path)
     assert_identical(jax.device_get(state), uninterrupted[1])
     assert steps_logged(tmp_path) == list(range(1, 9))
@@ -94,6 +104,52 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
             path.write_bytes(b"damaged")
     with pytest.warns(UserWarning, match="unreadable"):
         state, _ = go(tmp_path)
+    assert_identical(jax.device_get(state), uninterrupted[1])
+
+
+def full_disk(workdir: Path, until: int = 1000) -> Any:
+    """Batches that leave room for a few kilobytes a file only, from when step 2 is on the disk."""
+
+    def batches(size: int, seed: int, start: int) -> Iterator[dict[str, np.ndarray]]:
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        for step, batch in enumerate(stub_batches(size, seed, start), start + 1):
+            limit = 30_000 if 3 <= step < until else hard
+            while step == 3 and not (workdir / "checkpoints" / "2").exists():
+                time.sleep(0.01)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+            yield batch
+
+    return batches
+
+
+@pytest.fixture
+def any_file_size() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("any_file_size")
+def test_a_checkpoint_that_does_not_fit_is_left_out(
+    tmp_path: Path, uninterrupted: tuple[Path, Any]
+) -> None:
+    with pytest.warns(UserWarning, match="could not be written .*the one before it stays"):
+        state, done = go(tmp_path, batches=full_disk(tmp_path, until=8))
+    assert done
+    assert_identical(jax.device_get(state), uninterrupted[1])
+    kept = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    assert {"2", "8"} <= kept and "4" not in kept
+
+
+@pytest.mark.usefixtures("any_file_size")
+def test_a_disk_that_stays_full_ends_the_run_and_keeps_what_was_there(
+    tmp_path: Path, uninterrupted: tuple[Path, Any]
+) -> None:
+    with pytest.raises(OSError, match="could not be written .*free some space"):
+        go(tmp_path, batches=full_disk(tmp_path), total_steps=4)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    state, _ = go(tmp_path)
+    assert steps_logged(tmp_path) == list(range(1, 9))
     assert_identical(jax.device_get(state), uninterrupted[1])
 
 
@@ -116,20 +172,26 @@ def test_newest_and_best_are_kept(tmp_path: Path) -> None:
     assert kept == {1, 3, 4}
 
 
-def test_restores_onto_another_device_count(uninterrupted: tuple[Path, Any]) -> None:
-    from hvc_jax.training.parallel import Parallel
-
-    parallel = Parallel("jit", jax.devices()[:4], shard_parameters=True)
-    checkpoints = Checkpoints(uninterrupted[0])
-    state = checkpoints.restore(parallel.abstract(uninterrupted[1]))
-    checkpoints.close()
+def test_goes_on_with_other_device_counts(tmp_path: Path) -> None:
+    """Eight devices, then one, then four with split parameters: as one device all the way."""
+    # Noise differs by device, a cosine by the number of steps.
+    quiet = {"model": StubModel(noisy=False), "optim__schedule": "constant"}
+    whole, _ = go(tmp_path / "whole", total_steps=6, batch_size=8, **quiet)
+    parts = tmp_path / "parts"
+    go(parts, total_steps=2, batch_size=1, devices=8, **quiet)
+    go(parts, total_steps=4, batch_size=8, **quiet)
+    state, _ = go(parts, total_steps=6, batch_size=2, devices=4, shard_parameters=True, **quiet)
     assert len(state.params["wide"]["kernel"].sharding.device_set) == 4
-    assert_identical(jax.device_get(state), uninterrupted[1])
+    assert steps_logged(parts) == list(range(1, 7))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6, rtol=1e-5),
+        *jax.device_get((whole, state)),
+    )
 
 
 def test_nan_stops_the_run_and_is_named(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteError, match="step 1: .*loss/rate"):
-        go(tmp_path, broken=True)
+        go(tmp_path, model=StubModel(broken=True))
     with pytest.raises(ValueError, match="no checkpoint was finished"):
         restore_params(tmp_path)
 

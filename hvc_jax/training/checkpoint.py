@@ -27,7 +27,8 @@ class Checkpoints:
 
     def __init__(self, workdir: Path, keep: int = 2) -> None:
         """Args: workdir, created if missing; keep, how many of the newest to keep."""
-        logging.getLogger("absl").setLevel(logging.WARNING)  # orbax reports every phase
+        # orbax reports every phase, and what it raises as well.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         policy = AnyPreservationPolicy(
             [LatestN(n=keep), BestN(get_metric_fn=lambda metrics: -metrics["score"], n=1)]
         )
@@ -44,19 +45,29 @@ class Checkpoints:
     def save(self, step: int, state: Any, score: float) -> None:
         """Starts writing a checkpoint; the state may be donated once this returns.
 
+        One that cannot be written, as on a full disk, is reported and left out: what was written
+        before it stays, and training goes on.
+
         Args:
             step: Its name; one that exists already is left alone.
             state: A pytree of arrays.
             score: What to keep the best by; lower is better.
         """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:  # of the write before; orbax and tensorstore raise many classes
+            warnings.warn(f"{self._unwritten(error)}; the one before it stays", stacklevel=2)
         if step in self._manager.all_steps():
             return
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
-            metrics={"score": float(score)},
-            force=True,
-        )
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
+                metrics={"score": float(score)},
+                force=True,
+            )
+        except OSError as error:
+            warnings.warn(f"{self._unwritten(error)}; the one before it stays", stacklevel=2)
 
     def restore(self, abstract: Any) -> Any | None:
         """The newest checkpoint that can be read, or None where there is none.
@@ -78,7 +89,7 @@ class Checkpoints:
                     step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
                 )
             except Exception as error:  # orbax raises many classes for a damaged file
-                reason = " ".join(str(error).split())[:200]
+                reason = _reason(error)
                 warnings.warn(f"{self._folder / str(step)}: unreadable: {reason}", stacklevel=2)
                 damaged.append(step)
                 continue
@@ -94,13 +105,25 @@ class Checkpoints:
             )
         return None
 
-    def wait(self) -> None:
-        """Returns when everything is on disk; raises what went wrong in the background."""
-        self._manager.wait_until_finished()
-
     def close(self) -> None:
-        """Waits and releases the background threads."""
-        self._manager.close()
+        """Returns when everything is on disk.
+
+        Raises:
+            OSError: The last checkpoint could not be written.
+        """
+        try:
+            self._manager.close()
+        except Exception as error:
+            message = f"{self._unwritten(error)}; free some space, then run it again to go on"
+            raise OSError(message) from error
+
+    def _unwritten(self, error: Exception) -> str:
+        return f"{self._folder}: a checkpoint could not be written ({_reason(error)})"
+
+
+def _reason(error: Exception) -> str:
+    """The beginning of an error's text on one line."""
+    return " ".join(str(error).split())[:200]
 
 
 def restore_params(workdir: Path, name: str = "ema") -> dict[str, Any]:
