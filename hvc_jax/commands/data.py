@@ -17,7 +17,7 @@ examples:
 
 A prepared data set lies in FOLDER/human_clips/1.0.0: ArrayRecord files with a JPEG per frame,
 clips.json with the place of each clip, coded_keys-* with key pictures as the key codec leaves
-them, and body/CLIP.npy where body vectors are known.
+them, body/CLIP.npy where body vectors are known, and labels/CLIP.npz where pixel labels are.
 """
 
 _KINDS = ("human_clips", "ted_talks", "taichi_hd", "ubc_fashion")
@@ -62,6 +62,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--workers", type=int, default=os.cpu_count(), help="processes that render; 0: this one"
     )
     make.add_argument("--bvh", type=Path, help="folder of motion capture files for half the clips")
+    make.add_argument(
+        "--labels", action="store_true", help="store depth, parts, flow and visibility of pixels"
+    )
     _key_options(make)
 
     keys = actions.add_parser("keys", help="code key pictures of a data set", epilog=_EXAMPLE)
@@ -160,6 +163,7 @@ def _synthesise(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         workers=arguments.workers,
         bvh=arguments.bvh,
+        labels=arguments.labels,
     )
     builder.download_and_prepare()
     return _finish(Path(builder.data_dir), arguments)

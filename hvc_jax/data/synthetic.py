@@ -25,6 +25,7 @@ from hvc_jax.body.params import CAMERA, unpack
 from hvc_jax.data.synthetic_camera import frame_person, random_framing
 from hvc_jax.data.synthetic_capture import apply_captured, captured_motion
 from hvc_jax.data.synthetic_draw import develop, draw, random_scene
+from hvc_jax.data.synthetic_labels import Labels, label_frames
 from hvc_jax.data.synthetic_mesh import dressed_body
 from hvc_jax.data.synthetic_motion import random_motion, random_style
 
@@ -39,12 +40,14 @@ class SyntheticClip(NamedTuple):
       body: `[T, 188]` float32 body vectors, camera included.
       mask: `[T, size, size]` float32 in [0, 1], share of a pixel that shows the person.
       fps: Frames a second.
+      labels: Depth, parts, flow and visibility, if they were asked for.
     """
 
     frames: np.ndarray
     body: np.ndarray
     mask: np.ndarray
     fps: float
+    labels: Labels | None = None
 
 
 @functools.partial(jax.jit, static_argnames="canvas")
@@ -71,6 +74,7 @@ def render_clip(
     framing: str | None = None,
     bvh: str | Path | None = None,
     supersample: float = 1.5,
+    labels: bool = False,
 ) -> SyntheticClip:
     """Returns a clip of a random person; the same seed gives the same clip.
 
@@ -82,6 +86,7 @@ def render_clip(
       framing: "head", "upper", "hips", "knees" or "full"; None draws one.
       bvh: A motion capture file to move by; face and fingers stay procedural.
       supersample: Drawing pixels per picture pixel along a side.
+      labels: Make those of the pixels as well.
     """
     rng = np.random.default_rng((20250516, seed))
     canvas = int(round(size * supersample))
@@ -104,6 +109,7 @@ def render_clip(
     body = _with_rest(mesh.body, np.broadcast_to(scene.rest, (_CHUNK, *scene.rest.shape)))
     pictures = np.empty((frames, size, size, 3), np.uint8)
     masks = np.empty((frames, size, size), np.float32)
+    screens = []
     for start in range(0, frames, _CHUNK):
         screen, triangle = jax.device_get(
             _visible(body, padded[start : start + _CHUNK], mesh.faces, canvas)
@@ -112,7 +118,9 @@ def render_clip(
             camera = vectors[start + i, CAMERA]
             drawing, mask = draw(scene, screen[i], camera, triangle[i])
             pictures[start + i], masks[start + i] = develop(scene, drawing, mask, size, rng)
-    return SyntheticClip(pictures, vectors, masks, fps)
+        screens.append(screen)
+    made = label_frames(np.concatenate(screens)[:frames], size) if labels else None
+    return SyntheticClip(pictures, vectors, masks, fps, made)
 
 
 def render_stills(

@@ -12,6 +12,7 @@ import numpy as np
 
 from hvc_jax.data.builders import FrameBuilder, SourceClip
 from hvc_jax.data.synthetic import SyntheticClip, render_clip
+from hvc_jax.data.synthetic_labels import write_labels
 
 
 class SyntheticHumans(FrameBuilder):
@@ -27,6 +28,7 @@ class SyntheticHumans(FrameBuilder):
       supersample: Drawing pixels per picture pixel along a side.
       workers: Processes that render, one core each; 0 renders in this process.
       bvh: Folder of motion capture files (BVH); every second clip then moves by one of them.
+      labels: Store depth, parts, flow and visibility of every pixel as `labels/<clip>.npz`.
     """
 
     name = "synthetic_humans"
@@ -43,13 +45,14 @@ class SyntheticHumans(FrameBuilder):
         supersample: float = 1.5,
         workers: int = 0,
         bvh: str | Path | None = None,
+        labels: bool = False,
         **kwargs: Any,
     ):
         self.counts = {"train": clips, "validation": validation_clips}
         self.captures = sorted(Path(bvh).rglob("*.bvh")) if bvh else []
         if bvh and not self.captures:
             raise FileNotFoundError(f"{bvh} holds no .bvh file")
-        self.workers = workers
+        self.workers, self.labels = workers, labels
         self._made: Iterator[SyntheticClip] | None = None
         self.frames, self.seed, self.supersample = frames, seed, supersample
         super().__init__(data_dir=data_dir, size=size, **kwargs)
@@ -72,6 +75,8 @@ class SyntheticHumans(FrameBuilder):
                 clips = [c for _, part in sorted(self.clip_splits().items()) for c in part]
                 self._made = render_in_processes([self._job(c) for c in clips], self.workers)
             made = next(self._made)
+        if made.labels is not None:
+            write_labels(Path(self.data_dir), clip.name, made.labels)
         return made.frames, str(Fraction(made.fps).limit_denominator(1001)), made.body
 
     def _job(self, clip: SourceClip) -> Callable[[], SyntheticClip]:
@@ -85,6 +90,7 @@ class SyntheticHumans(FrameBuilder):
             self.size,
             bvh=capture,
             supersample=self.supersample,
+            labels=self.labels,
         )
 
 
