@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from stream_cases import stream
 
-from hvc_jax.bitstream.conceal import ConcealingDecoder, salvage
+from hvc_jax.bitstream.conceal import ConcealingDecoder, frames_and_keys, salvage
 from hvc_jax.bitstream.container import StreamReader, Unit, UnitType, motion_group
 from hvc_jax.bitstream.edit import read_tracks, stream_tables
 from hvc_jax.bitstream.errors import BitstreamError
@@ -20,19 +20,21 @@ TRUTH = read_tracks(DATA, TABLES).vectors
 
 def concealed(data: bytes) -> tuple[np.ndarray, ConcealingDecoder]:
     header, units = salvage(io.BytesIO(data))
+    units = list(units)
+    count, keys = frames_and_keys(header, units)
     decoder = ConcealingDecoder(
-        VectorDecoder(TABLES.schema, TABLES, header.quantiser), header.frame_count
+        VectorDecoder(TABLES.schema, TABLES, header.quantiser), header.frame_count, keys
     )
     out = []
     for unit in units:
         if unit.type == UnitType.STATIC:
             out.append(decoder.hold_until(unit.frame))
-            decoder.key(unit.payload)
+            decoder.key(unit.payload, unit.frame)
         elif unit.type == UnitType.MOTION:
             group = motion_group(unit)
             out.append(decoder.hold_until(group.frame))
             out.append(decoder.motion(group))
-    out.append(decoder.hold_until(header.frame_count))
+    out.append(decoder.hold_until(count))
     return np.concatenate([part for part in out if len(part)]), decoder
 
 
@@ -61,6 +63,20 @@ def test_a_lost_group_costs_frames_up_to_the_next_resync(lost: Unit) -> None:
     if lost.frame not in (0, 30):
         held = vectors[lost.frame : resync]
         np.testing.assert_array_equal(held, np.repeat(TRUTH[lost.frame - 1][None], len(held), 0))
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_motion_behind_a_lost_key_frame_is_held_not_misread(both: bool) -> None:
+    data = bytearray(DATA)
+    for unit in WHOLE:
+        if unit.frame == 30 and (
+            unit.type == UnitType.STATIC or both and unit.type == UnitType.KEY
+        ):
+            data[unit.offset + unit.size - 1] ^= 1
+    vectors, decoder = concealed(bytes(data))
+    assert decoder.concealed == 30
+    np.testing.assert_array_equal(vectors[:30], TRUTH[:30])
+    np.testing.assert_array_equal(vectors[30:], np.repeat(TRUTH[29][None], 30, 0))
 
 
 def test_random_losses_never_crash() -> None:

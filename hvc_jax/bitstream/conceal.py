@@ -5,15 +5,15 @@ next key frame, or sooner with `resync_groups`). Imports no jax.
 """
 
 import re
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
 
-from hvc_jax.bitstream.container import MAX_PAYLOAD, Unit, UnitType
+from hvc_jax.bitstream.container import Unit, UnitType, motion_group, parse_unit
 from hvc_jax.bitstream.errors import BitstreamError
-from hvc_jax.bitstream.header import MAX_FRAMES, Header, read_header, read_varint
+from hvc_jax.bitstream.header import Header, read_header
+from hvc_jax.bitstream.index import index_keys
 from hvc_jax.bitstream.streams import MAX_GROUP_FRAMES, Group, VectorDecoder
 
 _KNOWN = re.compile(b"[" + bytes(UnitType) + b"]")
@@ -42,7 +42,7 @@ def _intact(data: bytes, base: int) -> Iterator[Unit]:
     position, budget = 0, _SEARCH_BYTES
     while match := _KNOWN.search(data, position):
         start = match.start()
-        unit = _unit_at(data, start, base)
+        unit = parse_unit(data, start, base)
         if isinstance(unit, Unit):
             yield unit
             position = start + unit.size
@@ -53,27 +53,27 @@ def _intact(data: bytes, base: int) -> Iterator[Unit]:
                 raise BitstreamError("too damaged to be searched", base + start)
 
 
-def _unit_at(data: bytes, start: int, base: int) -> Unit | int:
-    """Returns the unit that begins at `start`, or else the number of bytes that were looked at."""
-    position = start + 1
+def frames_and_keys(header: Header, units: Sequence[Unit]) -> tuple[int, list[int]]:
+    """Returns how many frames there should be and the numbers of the key frames, as far as known.
 
-    def next_byte() -> int:
-        nonlocal position
-        if position >= len(data):
-            raise BitstreamError("the stream ends")
-        position += 1
-        return data[position - 1]
-
-    try:
-        frame, length = read_varint(next_byte), read_varint(next_byte)
-    except BitstreamError:
-        return 8
-    end = position + length
-    if length > MAX_PAYLOAD or frame > MAX_FRAMES or end + 4 > len(data):
-        return 8
-    if zlib.crc32(memoryview(data)[start:end]) != int.from_bytes(data[end : end + 4], "little"):
-        return 8 + length
-    return Unit(data[start], frame, data[position:end], base + start, end + 4 - start)
+    Args:
+      header: of the stream.
+      units: the intact ones.
+    """
+    keys = [unit.frame for unit in units if unit.type in (UnitType.KEY, UnitType.STATIC)]
+    ends = [header.frame_count or 0]
+    for unit in units:
+        try:
+            if unit.type == UnitType.INDEX:
+                keys += [frame for frame, _ in index_keys(unit)]
+                ends.append(unit.frame)
+            elif unit.type == UnitType.MOTION:
+                group = motion_group(unit)
+                ends.append(group.frame + group.count)
+        except BitstreamError:
+            continue
+    count = max(ends) if header.frame_count is None else header.frame_count
+    return count, sorted(set(keys))
 
 
 class ConcealingDecoder:
@@ -84,21 +84,35 @@ class ConcealingDecoder:
       concealed: frames that were held because theirs were lost.
     """
 
-    def __init__(self, decoder: VectorDecoder, frame_count: int | None = None) -> None:
-        """Wraps `decoder`; `frame_count` is the header's, None if it is not known."""
+    def __init__(
+        self,
+        decoder: VectorDecoder,
+        frame_count: int | None = None,
+        key_frames: Sequence[int] = (),
+    ) -> None:
+        """Wraps a decoder.
+
+        Args:
+          decoder: at the beginning of the stream.
+          frame_count: the header's, None if it is not known.
+          key_frames: all there are, where an index tells: motion behind one whose STATIC unit is
+            lost must not be taken for motion behind the one before.
+        """
         self._decoder = decoder
         self._count = frame_count
+        self._key_frames = key_frames
+        self._key_frame = -1
         self._last: np.ndarray | None = None
         self.frame = 0
         self.concealed = 0
 
-    def key(self, static: bytes) -> np.ndarray | None:
-        """Returns the key vector [size], or None when the payload is damaged."""
+    def key(self, static: bytes, frame: int) -> np.ndarray | None:
+        """Returns the key vector [size] of a STATIC unit, or None when the payload is damaged."""
         try:
             vector = self._decoder.key(static)
         except BitstreamError:
             return None
-        self._last = vector
+        self._last, self._key_frame = vector, frame
         return vector
 
     def hold_until(self, frame: int) -> np.ndarray:
@@ -121,6 +135,8 @@ class ConcealingDecoder:
         Call `hold_until(group.frame)` first. Frames that already came out are left out.
         """
         try:
+            if any(self._key_frame < key <= group.frame for key in self._key_frames):
+                raise BitstreamError("the key frame's numbers are lost")
             vectors = self._decoder.motion(group)
         except BitstreamError:
             return self.hold_until(group.frame + group.count)

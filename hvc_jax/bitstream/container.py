@@ -130,7 +130,14 @@ class StreamWriter:
 
 
 class StreamReader:
-    """Reads a stream unit by unit, holding one unit in memory; needs `read` from `file` only."""
+    """Reads a stream unit by unit, holding one unit in memory; needs `read` from `file` only.
+
+    Attributes:
+      file: what is read.
+      header: the stream's header.
+      header_size: its length in bytes.
+      next_frame: number of the frame that the next MOTION unit has to begin with.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         """Reads the header.
@@ -138,9 +145,26 @@ class StreamReader:
         Raises:
           BitstreamError: when there is none.
         """
-        self._file = file
+        self.file = file
         self.header, self._offset = read_header(file.read)
         self.header_size = self._offset
+        self.next_frame = 0
+
+    def start_at(self, keys: list[tuple[int, int]], frame: int) -> None:
+        """Moves to the last key frame that is not behind `frame`; `units` goes on from there.
+
+        Args:
+          keys: (frame, byte offset) of every KEY unit, from `index.key_offsets` of the same file.
+          frame: from which frames are wanted.
+
+        Raises:
+          BitstreamError: when there is no such key frame.
+        """
+        before = [key for key in keys if key[0] <= frame]
+        if not before:
+            raise BitstreamError(f"there is no key frame for frame {frame}")
+        self.next_frame, self._offset = max(before)
+        self.file.seek(self._offset)
 
     def units(self) -> Iterator[Unit]:
         """Yields the units; checks that frames follow each other and that none is missing.
@@ -148,7 +172,7 @@ class StreamReader:
         Raises:
           BitstreamError: at the first damaged byte, or when the end is missing.
         """
-        frames, ended = 0, False
+        frames, ended = self.next_frame, False
         while (unit := self._read_unit()) is not None:
             if ended:
                 raise BitstreamError("data follows the end of the stream", unit.offset)
@@ -164,6 +188,7 @@ class StreamReader:
                         f"frame {frames} is missing, frame {group.frame} follows", unit.offset
                     )
                 frames += group.count
+                self.next_frame = frames
                 if self.header.frame_count is not None and frames > self.header.frame_count:
                     raise BitstreamError("motion runs past the last frame", unit.offset)
             if unit.type == UnitType.INDEX:
@@ -183,7 +208,7 @@ class StreamReader:
 
     def _read_unit(self) -> Unit | None:
         start = self._offset
-        first = self._file.read(1)
+        first = self.file.read(1)
         if not first:
             return None
         self._offset += 1
@@ -213,11 +238,40 @@ class StreamReader:
             yield part
 
     def _take(self, count: int) -> bytes:
-        data = self._file.read(count)
+        data = self.file.read(count)
         self._offset += len(data)
         if len(data) < count:
             raise BitstreamError("the stream ends inside a unit")
         return data
+
+
+def parse_unit(data: bytes, start: int, base: int = 0) -> Unit | int:
+    """Returns the intact unit at `start`, or else the number of bytes that were looked at.
+
+    Args:
+      data: part of a stream.
+      start: where in `data`.
+      base: position of `data` in the stream.
+    """
+    position = start + 1
+
+    def next_byte() -> int:
+        nonlocal position
+        if position >= len(data):
+            raise BitstreamError("the stream ends")
+        position += 1
+        return data[position - 1]
+
+    try:
+        frame, length = read_varint(next_byte), read_varint(next_byte)
+    except BitstreamError:
+        return 8
+    end = position + length
+    if length > MAX_PAYLOAD or frame > MAX_FRAMES or end + 4 > len(data):
+        return 8
+    if zlib.crc32(memoryview(data)[start:end]) != int.from_bytes(data[end : end + 4], "little"):
+        return 8 + length
+    return Unit(data[start], frame, data[position:end], base + start, end + 4 - start)
 
 
 def unit_bytes(type_: int, frame: int, payload: bytes) -> bytes:
