@@ -28,9 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("positional", type=Path, nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("--clips", type=Path, help="folder of video files")
-    parser.add_argument("--out", "--output", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of video files")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument(
         "--model", nargs="+", default=["semantic", "implicit"], metavar="M",
         help="model files, or the names of shipped ones (default: semantic implicit)"
@@ -86,16 +85,13 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, writes the report and prints its first table."""
-    folder = arguments.clips or arguments.positional
-    if folder is None:
-        raise ValueError("no clips to measure; name their folder with --clips")
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; name one with video files")
+    if not arguments.clips.is_dir():
+        raise ValueError(f"{arguments.clips}: no such folder; name one with video files")
     if not arguments.out.parent.is_dir():
         raise ValueError(
             f"{arguments.out}: the folder {arguments.out.parent} does not exist; create it"
         )
-    clips = find_clips(folder, arguments.clip_count)
+    clips = find_clips(arguments.clips, arguments.clip_count)
     if arguments.frames < 2 or arguments.every < 1 or arguments.jobs < 1:
         raise ValueError("--frames is at least 2, --every and --jobs at least 1")
 
