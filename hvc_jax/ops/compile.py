@@ -14,7 +14,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
+# Products and convolutions alone, not what surrounds them: with LIBRARY_FUSION_TYPE_DOT a product
+# takes in the broadcast that makes its operand and reads past it (jax 0.10.2; wrong numbers, NaN).
+_CPU_OPTIONS = {
+    "xla_cpu_experimental_ynn_fusion_type": (
+        "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
+    )
+}
 
 
 @functools.cache
