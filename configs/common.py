@@ -98,6 +98,8 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.dtype = "float32"  # of the layers in training; "bfloat16" for accelerators
     config.init_from = ""  # an export or a workdir whose parameters are the start
 
+    config.init_keypoints = ""  # implicit: a body regressor's file, or "shipped", for its positions
+
     config.data = ConfigDict()
     config.data.path = path  # built data sets or folders of videos; "" = synthetic people
     config.data.synthetic_clips = 24  # rendered on first use, where synthetic people are asked for
@@ -119,11 +121,13 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     loss.lmbdas = ()  # several: a model for each, side by side in one program
     loss.l1 = 1.0
     loss.perceptual = 1.0
-    loss.perceptual_weights = "none"  # a torchvision-layout .pth file, "vgg16", or "none"
+    loss.perceptual_weights = "none"  # "lpips", "vgg16", a torchvision-layout .pth, or "none"
     loss.perceptual_scales = 2  # full size, half size, ...
+    loss.perceptual_window = 0  # side of the random part that is looked at, pixels; 0 = all
     loss.warped = 0.2  # L1 of the key picture as warped, where the motion model has one
     loss.warped_perceptual = 0.2
     loss.points = 0.0  # implicit only: the token's positions to the body's keypoints
+    loss.points_only = False  # a first stage: nothing else, nothing decoded, many times as fast
     loss.adversarial = 0.0  # 0 switches the discriminator off altogether
     loss.feature_matching = 1.0  # relative to the distortion, only with the discriminator
     loss.adversarial_start = 5000  # steps before the generator hears the discriminator

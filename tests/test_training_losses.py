@@ -11,7 +11,9 @@ CONFIG = ConfigDict(
         "lmbda": 3.0,
         "l1": 1.0,
         "perceptual": 0.5,
+        "perceptual_weights": "vgg16",
         "perceptual_scales": 2,
+        "perceptual_window": 0,
         "warped": 0.25,
         "warped_perceptual": 0.125,
         "adversarial_start": 10,
@@ -82,6 +84,27 @@ def test_layers_count_alike_whatever_their_magnitude() -> None:
     one = losses.feature_distance([frame], [target])
     many = losses.feature_distance([1e-3 * frame, 1e3 * frame], [1e-3 * target, 1e3 * target])
     np.testing.assert_allclose(one, many, rtol=1e-2)
+
+
+def test_windows_are_parts_of_the_pictures_at_one_place() -> None:
+    height, width = 8, 8
+    places = jnp.arange(height * width, dtype=jnp.float32).reshape(1, height, width, 1)
+    rows = jnp.concatenate([places, places + 1000])
+    cut, again = losses.cut_windows([rows, 2 * rows], 4, jax.random.key(3))
+    assert cut.shape == (2, 4, 4, 1)
+    np.testing.assert_array_equal(again, 2 * cut)
+    for example in (0, 1):
+        row, column = divmod(int(cut[example, 0, 0, 0]) % 1000, width)
+        expected = rows[example, row : row + 4, column : column + 4]
+        np.testing.assert_array_equal(cut[example], expected)
+    (whole,) = losses.cut_windows([rows], 100, jax.random.key(0))
+    np.testing.assert_array_equal(whole, rows)
+
+
+def test_squared_distance_sums_layers_and_channels() -> None:
+    x, y = pictures(0), pictures(1)
+    expected = 2 * np.mean(np.sum((np.asarray(x) - np.asarray(y)) ** 2, -1))
+    np.testing.assert_allclose(losses.squared_distance([x, x], [y, y]), expected, rtol=1e-5)
 
 
 def test_no_gradient_reaches_the_target() -> None:

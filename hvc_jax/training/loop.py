@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from hvc_jax.ops.compile import fast_jit
 from hvc_jax.training.checkpoint import Checkpoints
-from hvc_jax.training.init import load_params, merge
+from hvc_jax.training.init import load_params, merge, with_keypoints
 from hvc_jax.training.log import Log, image_grid, write_run_files
 from hvc_jax.training.parallel import Parallel
 from hvc_jax.training.replicas import Replicas
@@ -142,9 +142,12 @@ def train(
     state = checkpoints.restore(parallel.abstract(shapes))
     if state is None:
         state = create_state(config, model, example)
+        params = state.params
         if config.init_from:
-            params = merge(state.params, load_params(Path(config.init_from)), config.init_from)
-            state = state.replace(params=params, ema=jax.tree.map(jnp.copy, params))
+            params = merge(params, load_params(Path(config.init_from)), config.init_from)
+        if config.init_keypoints:
+            params = with_keypoints(params, config.init_keypoints)
+        state = state.replace(params=params, ema=jax.tree.map(jnp.copy, params))
         state = parallel.place_state(state)
     start = _steps_done(state)
     if main and start:

@@ -39,8 +39,48 @@ def feature_distance(features: Sequence[jax.Array], target: Sequence[jax.Array])
     return sum(distances) / len(distances)
 
 
+def squared_distance(features: Sequence[jax.Array], target: Sequence[jax.Array]) -> jax.Array:
+    """Sum over layers of the squared distance over channels, mean over positions and examples.
+
+    Of the features of `load_perceptual("lpips")` this is LPIPS. The target is a constant.
+    """
+    distances = []
+    for x, y in zip(features, target, strict=True):
+        change = x.astype(jnp.float32) - jax.lax.stop_gradient(y).astype(jnp.float32)
+        distances.append((change**2).sum(-1).mean())
+    return sum(distances)
+
+
+def cut_windows(pictures: Sequence[jax.Array], side: int, rng: jax.Array) -> list[jax.Array]:
+    """The same random square window of several pictures; another one for each example.
+
+    Args:
+        pictures: Arrays [B, H, W, C] of one shape.
+        side: Of the window, pixels; a picture that is no larger stays whole in that direction.
+        rng: Decides where.
+
+    Returns:
+        Arrays [B, min(side, H), min(side, W), C].
+    """
+    count, height, width, _ = pictures[0].shape
+    size = min(side, height), min(side, width)
+    room = jnp.array([height - size[0] + 1, width - size[1] + 1])
+    corners = jax.random.randint(rng, (count, 2), 0, room)
+
+    def cut(picture: jax.Array, corner: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(picture, (*corner, 0), (*size, picture.shape[-1]))
+
+    return [jax.vmap(cut)(p, corners) for p in pictures]
+
+
 def perceptual_distances(
-    extract: Features, predictions: Sequence[jax.Array], target: jax.Array, scales: int
+    extract: Features,
+    predictions: Sequence[jax.Array],
+    target: jax.Array,
+    scales: int,
+    distance: Callable[..., jax.Array] = feature_distance,
+    window: int = 0,
+    rng: jax.Array | None = None,
 ) -> list[jax.Array]:
     """Feature distance of each prediction to one target, averaged over image scales.
 
@@ -51,6 +91,10 @@ def perceptual_distances(
         predictions: Pictures of the target's shape.
         target: [B, H, W, 3].
         scales: 1 for full size, 2 for full and half size, and so on.
+        distance: Between two lists of feature maps.
+        window: Side of the random part of each picture that is looked at, pixels at its scale; 0
+            looks at all of it. A large network costs several times the codec on whole pictures.
+        rng: Where the windows lie; needed with a window.
 
     Returns:
         One scalar a prediction.
@@ -60,13 +104,15 @@ def perceptual_distances(
     """
     totals = [jnp.zeros(())] * len(predictions)
     pictures = [*predictions, jax.lax.stop_gradient(target)]
-    for _ in range(scales):
-        maps = extract(jnp.concatenate(pictures))
+    for scale in range(scales):
+        seen = pictures
+        if window:
+            seen = cut_windows(pictures, window, jax.random.fold_in(rng, scale))
+        maps = extract(jnp.concatenate(seen))
         parts = [jnp.split(layer, len(pictures)) for layer in maps]
         goal = [layer[-1] for layer in parts]
         for i in range(len(predictions)):
-            distance = feature_distance([layer[i] for layer in parts], goal)
-            totals[i] = totals[i] + distance / scales
+            totals[i] = totals[i] + distance([layer[i] for layer in parts], goal) / scales
         pictures = [halve(p) for p in pictures]
     return totals
 
@@ -88,17 +134,22 @@ def adversarial_ramp(config: Any, step: jax.Array) -> jax.Array:
 
 
 def rate_distortion(
-    config: Any, outputs: dict[str, Any], target: jax.Array, extract: Features | None
+    config: Any,
+    outputs: dict[str, Any],
+    target: jax.Array,
+    extract: Features | None,
+    rng: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array, Terms]:
     """Rate and weighted distortion of a model's output, without the adversarial part.
 
     Args:
-        config: The `loss` group: l1, perceptual, perceptual_scales, warped,
-            warped_perceptual.
+        config: The `loss` group: l1, perceptual, perceptual_weights, perceptual_scales,
+            perceptual_window, warped, warped_perceptual.
         outputs: "frame" [B, H, W, 3]; "bits" [B], estimated bits of each frame's latent; "aux"
             with "warped" [B, H, W, 3] or without.
         target: [B, H, W, 3].
         extract: Feature network of the perceptual terms; None leaves them out.
+        rng: Where the windows of the perceptual terms lie; needed with `perceptual_window`.
 
     Returns:
         The rate (bits a pixel), the weighted sum of the distortions, and the unweighted terms:
@@ -120,7 +171,9 @@ def rate_distortion(
             names.append("loss/warped_perceptual")
             pictures.append(warped)
             weights["loss/warped_perceptual"] = config.warped_perceptual
-        distances = perceptual_distances(extract, pictures, target, config.perceptual_scales)
+        scales, window = config.perceptual_scales, config.perceptual_window
+        metric = squared_distance if config.perceptual_weights == "lpips" else feature_distance
+        distances = perceptual_distances(extract, pictures, target, scales, metric, window, rng)
         terms.update(zip(names, distances, strict=True))
     distortion = sum(weight * terms[name] for name, weight in weights.items())
     terms["bits/latent"] = bits

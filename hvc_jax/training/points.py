@@ -14,10 +14,10 @@ from hvc_jax.body import params
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.camera import project
 from hvc_jax.body.landmarks import Landmarks, landmarks_of, pose_landmarks
+from hvc_jax.models.token_encoder import POSITIONS
 from hvc_jax.ops.rotation import axis_angle_to_matrix
 
-# Of the 17 COCO keypoints: the nose, then shoulders, elbows, wrists, hips, knees, ankles.
-SUPERVISED = (0, *range(5, 17))
+SUPERVISED = POSITIONS[:13]  # without eyes and ears
 
 
 @functools.cache
@@ -33,16 +33,18 @@ def body_points(body: jax.Array) -> tuple[jax.Array, jax.Array]:
       body: [B, 188] body vectors; a camera scale of 0 says that no body is known.
 
     Returns:
-      [B, 13, 2] positions (u, v), and [B, 13], 1 for the known ones inside the picture, else 0.
+      [B, 13, 2] positions (u, v) in [-1, 1], those outside the picture at its border, and [B, 13],
+      1 where the body is known, else 0.
     """
     state = params.unpack(body)
     pose = jnp.concatenate(
         [state.global_orient[:, None], state.body_pose[:, : params.NUM_BODY_JOINTS - 1]], 1
     )
     points, _ = pose_landmarks(_landmarks(), state.betas, axis_angle_to_matrix(pose))
-    screen = project(points, state.camera)[:, jnp.array(SUPERVISED), :2]
-    known = (jnp.abs(screen) < 1).all(-1) & (state.camera[:, :1] > 0)
-    return screen, known.astype(jnp.float32)
+    screen = project(points, state.camera)[:, SUPERVISED, :2]
+    # At the border and not left out: a position that nothing holds wanders through the picture.
+    known = jnp.broadcast_to(state.camera[:, :1] > 0, screen.shape[:2])
+    return jnp.clip(screen, -1, 1), known.astype(jnp.float32)
 
 
 def points_distance(latent: jax.Array, body: jax.Array) -> jax.Array:

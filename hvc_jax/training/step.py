@@ -69,7 +69,7 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         with layers_in(config.dtype):
             outputs = model.apply({"params": params}, batch, train=True, rngs={"noise": rng})
         outputs, target = to_float32(outputs), batch["target"]
-        rate, distortion, terms = losses.rate_distortion(loss, outputs, target, extract)
+        rate, distortion, terms = losses.rate_distortion(loss, outputs, target, extract, rng)
         if loss.points:
             latents = jnp.concatenate([outputs["latent"], outputs["key_latent"]])
             bodies = jnp.concatenate([batch["target_body"], batch["key_body"]])
@@ -88,6 +88,15 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         terms["loss/total"] = total = rate + lmbda * distortion
         return total, (terms, outputs["frame"])
 
+    def points_loss(
+        params: Any, state: TrainState, batch: Batch, rng: jax.Array, lmbda: jax.Array | float
+    ) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
+        frames = jnp.concatenate([batch["target"], batch["key"]])
+        bodies = jnp.concatenate([batch["target_body"], batch["key_body"]])
+        latents = model.apply({"params": params}, frames, bodies, method="analyse")
+        total = points_distance(latents, bodies)
+        return total, ({"loss/points": total, "loss/total": total}, batch["target"])
+
     def discriminator_loss(params: Any, fake: jax.Array, batch: Batch) -> jax.Array:
         real, _ = judge(params, batch["target"], batch["key"])
         scores, _ = judge(params, jax.lax.stop_gradient(fake), batch["key"])
@@ -97,7 +106,7 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         state: TrainState, batch: Batch, rng: jax.Array, lmbda: jax.Array | float
     ) -> tuple[Gradients, Metrics]:
         batch = unit_range(batch)
-        value = jax.value_and_grad(model_loss, has_aux=True)
+        value = jax.value_and_grad(points_loss if loss.points_only else model_loss, has_aux=True)
         (_, (terms, frame)), grads = value(state.params, state, batch, rng, lmbda)
         judged: Any = {}
         if discriminator is not None:

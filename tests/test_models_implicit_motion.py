@@ -1,0 +1,81 @@
+"""Shares of positions, attention against a slow reference, pictures that are carried along."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import FrozenConfigDict
+
+from configs.implicit import motion_config
+from hvc_jax.models.implicit_motion import ImplicitMotion, Ownership, attend, carry
+from hvc_jax.models.reference_encoder import Pyramid
+from hvc_jax.models.token_encoder import at_analysis_size
+
+
+def test_shares_sum_to_one_and_the_nearest_position_owns():
+    positions = jnp.array([[[-0.5, -0.5], [0.5, 0.5]]])
+    module = Ownership(2)
+    params = module.init(jax.random.key(0), positions, 8, 8)
+    share, offset = module.apply(params, positions, 8, 8)
+    np.testing.assert_allclose(share.sum(-1), 1, rtol=1e-6)
+    owner = share[0].argmax(-1)
+    assert owner[2, 2] == 0 and owner[5, 5] == 1 and owner[0, 7] == 2  # the last is background
+    np.testing.assert_allclose(offset[0, 2, 2, 0], jnp.array([-0.375, -0.375]) + 0.5, atol=1e-6)
+
+
+def test_attention_is_the_softmax_of_squared_distances():
+    rng = np.random.default_rng(0)
+    query, key = (rng.normal(size=(1, 2, 3, 4)).astype(np.float32) for _ in range(2))
+    values = rng.normal(size=(1, 2, 3, 5)).astype(np.float32)
+    expected = np.zeros((1, 2, 3, 5))
+    for i, j in np.ndindex(2, 3):
+        weights = np.exp(-((query[0, i, j] - key[0]) ** 2).sum(-1))
+        expected[0, i, j] = (weights[..., None] * values[0]).sum((0, 1)) / weights.sum()
+    np.testing.assert_allclose(attend(query, key, values), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels", [3.0, 17.0])
+def test_before_training_the_picture_moves_with_its_positions(pixels):
+    side = 128
+    config = motion_config("tiny")
+    config.points, config.token_size = 1, 2
+    motion = ImplicitMotion(FrozenConfigDict(config), (8, 12, 16))
+    rng = np.random.default_rng(0)
+    pyramid = Pyramid(
+        *(
+            jnp.asarray(rng.random((1, side // n, side // n, channels)), jnp.float32)
+            for n, channels in ((1, 3), (4, 8), (8, 12), (16, 16))
+        )
+    )
+    here = jnp.zeros((1, 2))
+    there = jnp.array([[-2 * pixels / side, 0]])
+    params = motion.init(jax.random.key(0), pyramid, here, there, method="align")
+    _, aux = motion.apply(params, pyramid, here, there, method="align")
+    middle = slice(62, 66)
+    moved = pyramid.pixels[0, middle, 62 - int(pixels) : 66 - int(pixels)]
+    np.testing.assert_allclose(aux["warped"][0, middle, middle], moved, atol=0.05)
+    corner = np.abs(aux["warped"][0, -16:, :16] - pyramid.pixels[0, -16:, :16])
+    assert corner.max() < 0.02  # the background stays
+
+
+def test_carrying_with_one_share_is_a_shifted_copy():
+    rng = np.random.default_rng(1)
+    x = rng.random((2, 8, 8, 3)).astype(np.float32)
+    share = np.zeros((2, 8, 8, 3), np.float32)
+    share[0, ..., 1] = share[1, ..., 2] = 1
+    shift = np.zeros((2, 3, 2), np.float32)
+    shift[0, 1, 0] = 2 * 2 / 8  # two pixels to the right
+    moved = np.asarray(carry(x, share, shift))
+    np.testing.assert_allclose(moved[0, :, :6], x[0, :, 2:], atol=1e-5)
+    np.testing.assert_allclose(moved[1], x[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((256, 256), (128, 128)), ((128, 128), (128, 128)), ((384, 256), (192, 128))],
+)
+def test_the_analysed_size_follows_the_shorter_side(shape, size):
+    frames = jnp.full((1, *shape, 3), 0.25)
+    small = at_analysis_size(frames)
+    assert small.shape == (1, *size, 3)
+    np.testing.assert_allclose(small, 0.25, rtol=1e-5)
