@@ -6,11 +6,10 @@ stream ─► KEY ─► features (once per key frame) ┐
        └► MOTION ─► the same vectors ──────────┴─► synthesise, in batches ─► frames
 """
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,86 +25,30 @@ from hvc_jax.bitstream.container import (
 )
 from hvc_jax.bitstream.edit import stream_schema
 from hvc_jax.bitstream.errors import BitstreamError
-from hvc_jax.bitstream.header import MAX_QUANTISER, Header
-from hvc_jax.bitstream.streams import QUANTISER_ONE, VectorDecoder, VectorEncoder
+from hvc_jax.bitstream.header import Header
+from hvc_jax.bitstream.streams import VectorDecoder, VectorEncoder
 from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.data.cuts import CutDetector
+from hvc_jax.holding import better_held
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.export import Export
+from hvc_jax.models.importance import mesh_importance
 from hvc_jax.ops.compile import fast_jit
+from hvc_jax.options import CodecError, EncodeOptions, Source, check_side
 
-SIDE_MULTIPLE = 32
-"""Sides are multiples of it: the networks work down to 1/32 of the picture."""
-MIN_SIDE, MAX_SIDE = 64, 2048
 BATCH = 8
 """Frames that a network sees at once."""
 
+_SEARCH_WIDTHS = (1, 4, 4, 8)  # histories of every number that the encoder keeps, by effort
+_COMPARED = 32  # frames that are drawn at once to see whether motion makes them better
 _CHUNK = 128  # frames that are analysed at once; the body estimate is smoothed inside a chunk
 
 
-class CodecError(ValueError):
-    """Frames or a stream that this codec cannot work on; the message says what to change."""
+class _Key(NamedTuple):
+    """A key frame as the decoder has it: picture [H, W, 3] uint8 and latent [D]."""
 
-
-@dataclasses.dataclass(frozen=True)
-class EncodeOptions:
-    """What the caller decides about a stream.
-
-    Attributes:
-      key_qp: 0 (finest) to 63, quantisation parameter of key pictures on the scale of VVC.
-      key_every: frames from one key frame to the next; 0 = only the first frame.
-      key_codec: "vvc", "av1", or "auto" for the best that this machine writes.
-      quantiser: scales the steps of all parameters by quantiser / 64.
-      group_frames: frames a MOTION unit; 1 has the lowest delay, more are smaller.
-      rate_weight: squared steps of error that saving a bit may cost; 0 rounds to the nearest.
-      effort: 0 to 3, how long bodies are fitted to the keypoints of the clip.
-    """
-
-    key_qp: int = 32
-    key_every: int = 0
-    key_codec: str = "auto"
-    quantiser: int = QUANTISER_ONE
-    group_frames: int = 256
-    rate_weight: float = 0.1
-    effort: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.key_qp <= 63:
-            raise CodecError(f"key_qp is {self.key_qp}; use 0 (finest) to 63")
-        if not 1 <= self.quantiser <= MAX_QUANTISER:
-            raise CodecError(f"quantiser is {self.quantiser}; use 64, or 1 to {MAX_QUANTISER}")
-        if self.key_every < 0:
-            raise CodecError(f"key_every is {self.key_every}; give frames >= 1, or 0 for one key")
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """How the clip was fitted to the picture, for the header.
-
-    Attributes:
-      fit: "none", "crop" or "pad".
-      width: of the clip, pixels.
-      height: of the clip, pixels.
-    """
-
-    fit: str = "none"
-    width: int = 0
-    height: int = 0
-
-
-def check_side(name: str, pixels: int) -> int:
-    """`pixels`, if the networks can work on pictures with such a side.
-
-    Raises:
-      CodecError: If not; proposes the nearest that they can.
-    """
-    if pixels % SIDE_MULTIPLE == 0 and MIN_SIDE <= pixels <= MAX_SIDE:
-        return pixels
-    near = round(pixels / SIDE_MULTIPLE) * SIDE_MULTIPLE
-    near = min(max(near, MIN_SIDE), MAX_SIDE)
-    raise CodecError(
-        f"{name} {pixels} is not a multiple of {SIDE_MULTIPLE} from {MIN_SIDE} to {MAX_SIDE}; "
-        f"use {near}"
-    )
+    picture: np.ndarray
+    latent: np.ndarray
 
 
 class Codec:
@@ -130,14 +73,16 @@ class Codec:
             unit = pictures.astype(jnp.float32) / 255.0
             return model.apply(variables, unit, body, method="analyse")
 
-        def reference(variables: Any, pictures: jax.Array) -> Any:
-            unit = pictures.astype(jnp.float32) / 255.0
+        def reference(variables: Any, picture: jax.Array) -> Any:
+            unit = picture[None].astype(jnp.float32) / 255.0
             return model.apply(variables, unit, method="reference")
 
         def synthesise(
-            variables: Any, features: Any, key_latents: jax.Array, latents: jax.Array
+            variables: Any, features: Any, key_latent: jax.Array, latents: jax.Array
         ) -> jax.Array:
-            frames, _ = model.apply(variables, features, key_latents, latents, method="synthesise")
+            spread = lambda x: jnp.broadcast_to(x, (len(latents), *x.shape[1:]))  # noqa: E731
+            features, keys = jax.tree.map(spread, features), spread(key_latent[None])
+            frames, _ = model.apply(variables, features, keys, latents, method="synthesise")
             return jnp.round(jnp.clip(frames, 0.0, 1.0) * 255.0).astype(jnp.uint8)
 
         self._variables = variables
@@ -168,8 +113,7 @@ class Codec:
             them if the model sends any.
 
         Raises:
-          CodecError: Fewer than two frames, sizes that vary or do not fit the networks, or
-            fewer bodies than frames.
+          CodecError: Fewer than two frames, odd or varying sizes, or fewer bodies than frames.
           KeyPictureError: A key picture cannot be coded with these options.
         """
         options, source = options or EncodeOptions(), source or Source()
@@ -191,56 +135,69 @@ class Codec:
             source_width=source.width,
             source_height=source.height,
         )
-        tables = self.export.tables
-        vectors = VectorEncoder(
-            tables.schema,
-            tables,
-            options.quantiser,
-            group_frames=options.group_frames,
-            rate_weight=options.rate_weight,
-        )
-        count = 0
+        cuts, vectors, count = CutDetector(), None, 0
+        key: _Key | None = None
+        waiting: list[tuple[np.ndarray, np.ndarray]] = []  # frames and latents of this key
         with StreamWriter(output, header) as writer:
             pictures = itertools.chain(head, frames)
             analysed = self._analysed(pictures, (height, width, 3), bodies, options.effort)
             for picture, body, latent in analysed:
-                if count == 0 or (options.key_every and count % options.key_every == 0):
+                due = options.key_every and count % options.key_every == 0
+                cut = cuts.push(picture) and options.cuts
+                vectors = vectors or self._vector_encoder(options, latent)
+                if count == 0 or due or cut:
+                    self._write_motion(writer, vectors, key, waiting, options.hold)
                     _write_groups(writer, vectors.flush())
-                    latent = self._write_key(writer, vectors, count, picture, body, options)
-                _write_groups(writer, vectors.push(latent))
+                    key = self._write_key(writer, vectors, count, picture, body, options)
+                    latent = key.latent
+                waiting.append((picture, latent))
+                if len(waiting) == min(options.group_frames, _COMPARED):
+                    self._write_motion(writer, vectors, key, waiting, options.hold)
                 count += 1
+            self._write_motion(writer, vectors, key, waiting, options.hold)
             _write_groups(writer, vectors.flush())
         return count
 
-    def decode(self, stream: BinaryIO | StreamReader) -> Iterator[np.ndarray]:
+    def _vector_encoder(self, options: EncodeOptions, latent: np.ndarray) -> VectorEncoder:
+        """The encoder of a clip whose first latent is `latent` [D]."""
+        tables, importance = self.export.tables, None
+        if self.export.variant == "semantic" and options.effort > 1:
+            importance = mesh_importance(tables.schema, latent)
+        return VectorEncoder(
+            tables.schema,
+            tables,
+            options.quantiser,
+            group_frames=options.group_frames,
+            resync_groups=options.resync_groups,
+            rate_weight=options.rate_weight,
+            importance=importance,
+            search_width=_SEARCH_WIDTHS[options.effort],
+        )
+
+    def decode(
+        self, stream: BinaryIO | StreamReader, first: int = 0, last: int | None = None
+    ) -> Iterator[np.ndarray]:
         """Yields the frames [H, W, 3] uint8 RGB of a stream.
 
         Args:
-          stream: Binary file or pipe at its beginning, or a reader that has read the header.
+          stream: Binary file or pipe at its beginning, or a reader in front of its first unit
+            or of a key frame.
+          first: First frame that is wanted; those before it are not drawn.
+          last: Frame after the last that is wanted, None for all.
 
         Raises:
           BitstreamError: The stream is damaged or cut off; the frames before were yielded.
           CodecError: It was made with another model.
         """
         reader = stream if isinstance(stream, StreamReader) else StreamReader(stream)
-        header, export = reader.header, self.export
-        if header.model_id != export.model_id:
-            raise CodecError(
-                f"the stream needs model {header.model_id.hex()} ({header.variant}), "
-                f"this one is {export.model_id.hex()} ({export.variant}); name the right file"
-            )
-        check_side("the stream's height", header.height)
-        check_side("the stream's width", header.width)
-        schema = stream_schema(header, export.tables)
-        vectors = VectorDecoder(schema, export.tables, header.quantiser)
+        header = reader.header
+        vectors = self.vector_decoder(header)
         picture = features = key_latent = None
-        done = 0
+        done = reader.next_frame
         for unit in reader.units():
             if unit.type == UnitType.KEY:
-                picture, key_latent = _key_picture(key_unit(unit), header, unit.offset), None
-                # Repeated here and not inside the compiled program: XLA's CPU library for matrix
-                # products, which makes these fast, reads past a broadcast operand (jax 0.10.2).
-                features = self._reference(self._variables, np.repeat(picture[None], BATCH, 0))
+                picture, key_latent = key_picture(key_unit(unit), header, unit.offset), None
+                features = self.features(picture)
             elif unit.type == UnitType.STATIC:
                 key_latent = vectors.key(unit.payload)
             elif unit.type == UnitType.MOTION:
@@ -251,11 +208,31 @@ class Codec:
                     raise BitstreamError(
                         f"frame {done} is missing, frame {group.frame} follows", unit.offset
                     )
-                for latents in _batches(vectors.motion(group), BATCH):
-                    yield from self._frames(picture, features, key_latent, latents)
+                wanted = slice(max(first - done, 0), None if last is None else max(last - done, 0))
+                for latents in batches(vectors.motion(group)[wanted], BATCH):
+                    yield from self.draw(picture, features, key_latent, latents)
                 done += group.count
+                if last is not None and done >= last:
+                    return
 
-    def _frames(
+    def features(self, picture: np.ndarray) -> Any:
+        """What the networks take from a key picture [H, W, 3] uint8, for `draw`."""
+        return self._reference(self._variables, picture)
+
+    def vector_decoder(self, header: Header) -> VectorDecoder:
+        """The decoder of a stream's numbers; raises CodecError if another model made it."""
+        export = self.export
+        if header.model_id != export.model_id:
+            raise CodecError(
+                f"the stream needs model {header.model_id.hex()} ({header.variant}), "
+                f"this one is {export.model_id.hex()} ({export.variant}); name the right file"
+            )
+        check_side("the stream's height", header.height)
+        check_side("the stream's width", header.width)
+        schema = stream_schema(header, export.tables)
+        return VectorDecoder(schema, export.tables, header.quantiser)
+
+    def draw(
         self, picture: np.ndarray, features: Any, key_latent: np.ndarray, latents: np.ndarray
     ) -> Iterator[np.ndarray]:
         """Yields the frames of at most `BATCH` latents.
@@ -266,8 +243,7 @@ class Codec:
         same = (latents == key_latent).all(-1)
         if not same.all():
             padded = _padded(latents, BATCH)
-            keys = np.repeat(key_latent[None], BATCH, 0)
-            made = np.asarray(self._synthesise(self._variables, features, keys, padded))
+            made = np.asarray(self._synthesise(self._variables, features, key_latent, padded))
         for i in range(len(latents)):
             yield picture.copy() if same[i] else made[i]
 
@@ -293,7 +269,7 @@ class Codec:
                         f"the body vectors are not {BODY_VECTOR_SIZE} numbers for every frame; "
                         "estimate them again for this clip"
                     )
-            for part, body in zip(_batches(pictures, BATCH), _batches(vectors, BATCH), strict=True):
+            for part, body in zip(batches(pictures, BATCH), batches(vectors, BATCH), strict=True):
                 inputs = _padded(part, BATCH), _padded(body, BATCH)
                 latents = np.asarray(self._analyse(self._variables, *inputs))
                 yield from zip(part, body, latents, strict=False)
@@ -315,8 +291,8 @@ class Codec:
         picture: np.ndarray,
         body: np.ndarray,
         options: EncodeOptions,
-    ) -> np.ndarray:
-        """Writes the KEY and STATIC units of a frame; returns its latent [D].
+    ) -> _Key:
+        """Writes the KEY and STATIC units of a frame.
 
         The latent is that of the picture as coded: so the models were trained, and so the key
         latent says where things are in the picture that the decoder really has.
@@ -328,10 +304,32 @@ class Codec:
         static, _ = vectors.key(latent)
         writer.write_key(frame, key.codec, options.key_qp, key.payload)
         writer.write_static(frame, static)
-        return latent
+        return _Key(coded, latent)
+
+    def _write_motion(
+        self,
+        writer: StreamWriter,
+        vectors: VectorEncoder,
+        key: _Key | None,
+        waiting: list[tuple[np.ndarray, np.ndarray]],
+        hold: bool,
+    ) -> None:
+        """Hands the waiting latents on, those of frames that motion makes worse as the key's."""
+        if key is None or not waiting:
+            return
+        frames, latents = (np.stack(column) for column in zip(*waiting, strict=True))
+        if hold:
+            features, made = self.features(key.picture), []
+            for part in batches(latents, BATCH):
+                made += self.draw(key.picture, features, key.latent, part)
+            held = better_held(frames, np.stack(made), key.picture)
+            latents = np.where(held[:, None], key.latent, latents)
+        for latent in latents:
+            _write_groups(writer, vectors.push(latent))
+        waiting.clear()
 
 
-def _key_picture(key: Any, header: Header, offset: int) -> np.ndarray:
+def key_picture(key: Any, header: Header, offset: int) -> np.ndarray:
     """The picture [H, W, 3] uint8 of a KEY unit."""
     try:
         return keyframes.decode(key.codec, key.payload, header.height, header.width)
@@ -351,7 +349,7 @@ def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _batches(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def batches(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Yields parts of at most `size` along the first axis."""
     for start in range(0, len(array), size):
         yield array[start : start + size]

@@ -21,7 +21,10 @@ ROOMS = (
     "data",
     "training",
     "evaluation",
+    "options",
+    "holding",
     "codec",
+    "repair",
     "commands",
     "cli",
 )

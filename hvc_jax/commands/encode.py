@@ -1,9 +1,12 @@
 """`hvc encode`: a video file to a stream."""
 
 import argparse
+import contextlib
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from hvc_jax.codec import EncodeOptions
@@ -13,6 +16,7 @@ examples:
   hvc encode in.mp4 out.hvc
   hvc encode in.mp4 out.hvc --variant implicit --key-qp 37 --size 384 --fit pad
   hvc encode long.mkv out.hvc --key-every 250 --start 100 --frames 1000
+  ffmpeg -i in.mp4 -f matroska -c copy - | hvc encode - - | ssh far "cat > out.hvc"
 """
 
 
@@ -25,8 +29,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("input", type=Path, help="video file")
-    parser.add_argument("output", type=Path, help="stream to write, ending in .hvc")
+    parser.add_argument("input", type=Path, help="video file, or - for a pipe")
+    parser.add_argument(
+        "output", type=Path, help="stream to write, ending in .hvc, or - for a pipe"
+    )
     parser.add_argument(
         "--variant", choices=("semantic", "implicit"), default="semantic", help="motion model"
     )
@@ -52,12 +58,39 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key-every", type=int, default=0, metavar="N", help="a key frame every N frames"
     )
+    parser.add_argument(
+        "--no-cuts", dest="cuts", action="store_false", help="no key frames at scene cuts"
+    )
+    parser.add_argument(
+        "--group-frames",
+        type=int,
+        default=256,
+        metavar="N",
+        help="frames a motion unit; 1 for the lowest delay (default: 256)",
+    )
+    parser.add_argument(
+        "--resync-groups",
+        type=int,
+        default=0,
+        metavar="N",
+        help="every N motion units one that decodes without those before it (default: never)",
+    )
     parser.add_argument("--key-codec", choices=("auto", "vvc", "av1"), default="auto")
     parser.add_argument(
         "--quantiser", type=int, default=64, help="steps of the parameters, in 1/64 (default: 64)"
     )
     parser.add_argument(
-        "--effort", type=int, choices=range(4), default=1, help="of the body fit (default: 1)"
+        "--no-hold",
+        dest="hold",
+        action="store_false",
+        help="send motion also where the key picture alone is closer to the frame",
+    )
+    parser.add_argument(
+        "--effort",
+        type=int,
+        choices=range(4),
+        default=1,
+        help="of the body fit and of the search for cheap levels (default: 1)",
     )
     parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
 
@@ -66,10 +99,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Codes the clip and prints what became of it."""
     from hvc_jax.commands.output import check_output
     from hvc_jax.commands.rates import kbps
-    from hvc_jax.data.clips import atomic_path, iter_frames, probe
+    from hvc_jax.data.clips import open_clip
 
-    check_output(arguments.output, inputs=(arguments.input,))
-    clip = probe(arguments.input)
+    to_pipe = str(arguments.output) == "-"
+    if not to_pipe:
+        check_output(arguments.output, inputs=(arguments.input,))
+    clip, frames = open_clip(
+        arguments.input, arguments.size, arguments.fit, arguments.start, arguments.frames
+    )
     bodies = _read_bodies(arguments.body) if arguments.body else None
 
     # Only now, so that a wrong path is reported before seconds of loading.
@@ -82,11 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
     options = options_of(arguments)
     codec = Codec(export_of_variant(arguments.variant, arguments.model))
     source = source_of(clip.width, clip.height, arguments.fit)
-    frames = iter_frames(
-        arguments.input, arguments.size, arguments.fit, arguments.start, arguments.frames
-    )
     started = time.perf_counter()
-    with atomic_path(arguments.output) as temporary, temporary.open("wb") as file:
+    with _output(arguments.output) as file:
         count = codec.encode(
             tqdm(frames, unit=" frames", disable=arguments.quiet or None),
             file,
@@ -95,14 +129,41 @@ def run(arguments: argparse.Namespace) -> int:
             source=Source(*source),
             bodies=bodies,
         )
+        size = file.size
     seconds = time.perf_counter() - started
-    size = arguments.output.stat().st_size
     print(
         f"{arguments.output}: {count} frames of {arguments.size}x{arguments.size} at "
         f"{float(clip.fps):.5g} frames/s, {size} bytes, {kbps(size, count, clip.fps):.2f} kbps; "
-        f"{describe_fit(*source)}; {count / seconds:.1f} frames/s"
+        f"{describe_fit(*source)}; {count / seconds:.1f} frames/s",
+        file=sys.stderr if to_pipe else sys.stdout,
     )
     return 0
+
+
+class _Counted:
+    """A file to write to that counts its bytes and hands them on at once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        self._file.write(data)
+        self._file.flush()
+        return len(data)
+
+
+@contextlib.contextmanager
+def _output(path: Path) -> Iterator[_Counted]:
+    """What the stream is written to: the standard output for "-", else a file, whole or absent."""
+    from hvc_jax.data.clips import atomic_path
+
+    if str(path) == "-":
+        yield _Counted(sys.stdout.buffer)
+        return
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        yield _Counted(file)
 
 
 def options_of(arguments: argparse.Namespace) -> "EncodeOptions":
@@ -114,6 +175,10 @@ def options_of(arguments: argparse.Namespace) -> "EncodeOptions":
         key_every=arguments.key_every,
         key_codec=arguments.key_codec,
         quantiser=arguments.quantiser,
+        group_frames=arguments.group_frames,
+        resync_groups=arguments.resync_groups,
+        cuts=arguments.cuts,
+        hold=arguments.hold,
         effort=arguments.effort,
     )
 
