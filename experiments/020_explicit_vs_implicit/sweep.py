@@ -9,7 +9,7 @@ import os
 
 SIZE, RESOLUTION = "tiny", 96
 SEEDS = (0, 1)
-WIDTH = 44  # channels of the implicit motion features, by which its decoder costs as much
+WIDTH = 58  # channels of the implicit motion features, by which its decoder costs as much
 RECIPE = {
     "total_steps": 600,
     "batch_size": 4,
