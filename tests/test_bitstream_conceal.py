@@ -10,6 +10,7 @@ from hvc_jax.bitstream.conceal import ConcealingDecoder, frames_and_keys, salvag
 from hvc_jax.bitstream.container import StreamReader, Unit, UnitType, motion_group
 from hvc_jax.bitstream.edit import read_tracks, stream_tables
 from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.header import Header
 from hvc_jax.bitstream.streams import VectorDecoder
 
 DATA = stream("token5", frames=60, keys=(0, 30), group_frames=5, resync_groups=2)
@@ -106,3 +107,11 @@ def test_searching_hostile_bytes_is_bounded() -> None:
     _, units = salvage(io.BytesIO(hostile))
     with pytest.raises(BitstreamError, match="too damaged"):
         list(units)
+
+
+def test_a_hostile_gap_is_refused() -> None:
+    header = Header("semantic", 64, 48, 25, 2**31 - 2, schema="token5").to_bytes()
+    units = [unit for unit in WHOLE if unit.frame == 0]
+    data = header + b"".join(DATA[u.offset : u.offset + u.size] for u in units)
+    with pytest.raises(BitstreamError, match="too many"):
+        concealed(data)

@@ -21,6 +21,9 @@ _KNOWN = re.compile(b"[" + bytes(UnitType) + b"]")
 _SEARCH_BYTES = 1 << 28
 _MAX_STREAM = 1 << 29
 
+MOST_HELD = 20_000
+"""Frames that a gap may have; a hostile header could claim billions."""
+
 
 def salvage(file: BinaryIO) -> tuple[Header, Iterator[Unit]]:
     """Returns the header and the intact units of a stream that may be damaged anywhere behind it.
@@ -119,11 +122,16 @@ class ConcealingDecoder:
         """Returns the held vectors [n, size] of the frames before `frame` that are missing.
 
         Not more than 4096 at a time: call again until none come.
+
+        Raises:
+          BitstreamError: when a gap is longer than any loss that is worth holding over.
         """
         if self._last is None:
             return np.zeros((0, 0), np.float32)
         if self._count is not None:
             frame = min(frame, self._count)
+        if frame - self.frame > MOST_HELD:
+            raise BitstreamError(f"{frame - self.frame} frames are missing, too many to hold over")
         missing = min(max(0, frame - self.frame), MAX_GROUP_FRAMES)
         self.frame += missing
         self.concealed += missing

@@ -6,11 +6,16 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from hvc_jax.bitstream.index import key_offsets
+from hvc_jax.bitstream.operations import parse_frames
+
 _EXAMPLE = """\
 examples:
   hvc decode out.hvc out.mp4
   hvc decode out.hvc frames/              PNG pictures frames/000000.png, ...
   hvc decode a.hvc b.hvc decoded/         decoded/a/000000.png, ..., loading the model once
+  hvc decode long.hvc part.mp4 --frames 300:420    from the nearest key frame on
+  hvc decode damaged.hvc out.mp4 --conceal         what is lost is held
 """
 
 
@@ -29,6 +34,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
     parser.add_argument(
         "--each", action="store_true", help="a folder per stream, even for a single one"
+    )
+    parser.add_argument(
+        "--frames", default=":", metavar="FROM:TO", help="which frames; TO is left out"
+    )
+    parser.add_argument(
+        "--conceal", action="store_true", help="hold what is lost of a damaged stream"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per stream")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -49,27 +60,45 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{output}: two streams have the same name; decode them one by one")
     if video:
         check_output(output, inputs=tuple(inputs))
+    first, last = parse_frames(arguments.frames)
+    if last is not None and last <= first:
+        raise ValueError(f"--frames {arguments.frames} selects nothing; write it like 30:90")
+    if arguments.conceal and (first or last is not None):
+        raise ValueError("--conceal decodes a whole stream; leave --frames out")
     for path in inputs:
         with open_stream(path):
             pass  # all of them start well, before seconds of loading
 
     from hvc_jax.codec import BATCH, Codec
     from hvc_jax.commands.model_files import export_of_stream
+    from hvc_jax.repair import RepairingDecoder
 
     if each:
         output.mkdir(exist_ok=True)
     codecs: dict[bytes, Codec] = {}
     for path in inputs:
         with open_stream(path) as reader:
-            header = reader.header
+            header, file = reader.header, reader.file
             if header.model_id not in codecs:
                 export = export_of_stream(header, path, arguments.model)
                 codecs[header.model_id] = Codec(export)
             target = output / path.stem if each else output
-            clock = Clock(codecs[header.model_id].decode(reader), BATCH)
-            frames = _progress(clock, header.frame_count, arguments.quiet)
-            count = _write(target, frames, header.fps, video)
-        _report(target, count, clock, arguments.json)
+            codec, repair, total = codecs[header.model_id], None, header.frame_count
+            if arguments.conceal:
+                file.seek(0)
+                repair = RepairingDecoder(codec, file)
+                source, total = repair.frames(), repair.frame_count
+            else:
+                if first:
+                    reader.start_at(key_offsets(file, reader.header_size), first)
+                source = codec.decode(reader, first, last)
+                if first or last is not None:
+                    total = None
+            clock = Clock(source, BATCH)
+            count = _write(target, _progress(clock, total, arguments.quiet), header.fps, video)
+            if not count:
+                raise ValueError(f"{path}: has no frames {arguments.frames}")
+        _report(target, count, clock, arguments.json, None if repair is None else repair.held)
     return 0
 
 
@@ -134,7 +163,7 @@ def _write(target: Path, frames: Iterable, fps: object, video: bool) -> int:
     return count
 
 
-def _report(target: Path, count: int, clock: Clock, as_json: bool) -> None:
+def _report(target: Path, count: int, clock: Clock, as_json: bool, held: list[int] | None) -> None:
     if as_json:
         record = {
             "output": str(target),
@@ -142,7 +171,11 @@ def _report(target: Path, count: int, clock: Clock, as_json: bool) -> None:
             "frames_per_second": clock.rate,
             "first_seconds": clock.first_seconds,
         }
+        if held is not None:
+            record["held_frames"] = len(held)
         print(json.dumps(record), flush=True)
         return
     rate = f", {clock.rate:.1f} frames/s" if clock.rate else ""
+    if held is not None:
+        rate += f", {len(held)} of them held"
     print(f"{target}: {count} frames{rate}, after {clock.first_seconds:.1f} s of preparation")

@@ -88,6 +88,39 @@ def iter_frames(
     Raises:
         ClipError: the file is missing, no video, sound only, too small, or breaks off.
     """
+    pictures = _info_and_frames(path, size, fit, start, frames, stride)
+    next(pictures, None)
+    yield from pictures
+
+
+def open_clip(
+    path: str | os.PathLike,
+    size: int | tuple[int, int] | None = 256,
+    fit: str = "crop",
+    start: int = 0,
+    frames: int | None = None,
+) -> tuple[ClipInfo, Iterator[np.ndarray]]:
+    """Returns what a file says of itself and its frames, as `probe` and `iter_frames` do, at once.
+
+    The file is opened once and read onwards only: "-" is the standard input, which may be a pipe.
+    The other arguments and errors are those of `iter_frames`.
+    """
+    pictures = _info_and_frames(path, size, fit, start, frames, 1)
+    info = next(pictures, None)
+    if info is None:
+        raise ClipError(f"{path} has no picture in it; give a clip of two or more frames.")
+    return info, pictures
+
+
+def _info_and_frames(
+    path: str | os.PathLike,
+    size: int | tuple[int, int] | None,
+    fit: str,
+    start: int,
+    frames: int | None,
+    stride: int,
+) -> Iterator:
+    """Yields the `ClipInfo` and then the frames of a file that has any."""
     if fit not in ("crop", "pad"):
         raise ClipError(f"fit is {fit!r}, which is neither 'crop' nor 'pad'; use one of them.")
     if start < 0 or stride < 1 or (frames is not None and frames < 1):
@@ -99,6 +132,9 @@ def iter_frames(
     seen, given = 0, 0
     with _open(path) as (container, stream):
         for frame in _decode(container, stream, path):
+            if not seen:
+                height, width = _upright(frame).shape[:2]
+                yield ClipInfo(width, height, _rate(stream), stream.frames, Path(path).stem)
             wanted = seen >= start and (seen - start) % stride == 0
             seen += 1
             if not wanted:
@@ -255,12 +291,15 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 @contextmanager
 def _open(path: str | os.PathLike) -> Iterator[tuple]:
     """Yields (container, video stream) of a file that has one."""
-    if not Path(path).exists():
+    name = os.fspath(path)
+    if name == "-":
+        name = "pipe:0"
+    elif not Path(path).exists():
         raise ClipError(f"{path} does not exist; check the name.")
-    if Path(path).is_dir():
+    elif Path(path).is_dir():
         raise ClipError(f"{path} is a folder; give one video file.")
     try:
-        container = av.open(os.fspath(path))
+        container = av.open(name)
     except (OSError, ValueError, av.FFmpegError) as error:
         raise ClipError(
             f"{path} is no video that ffmpeg can read, or it is cut short; give another file."
