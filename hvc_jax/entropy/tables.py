@@ -151,8 +151,6 @@ class CodingTables:
         try:
             text = np.asarray(arrays["schema"]).astype(np.uint8).tobytes().decode()
             schema = Schema.from_json(text)
-            if "favourites" not in arrays:  # an export of format 1, until it is exported again
-                return dataclasses.replace(default_tables(schema), spread=arrays["spread"])
             return cls(schema, **{name: arrays[name] for name in _ARRAYS})
         except (KeyError, UnicodeDecodeError) as error:
             raise ValueError(f"not coding tables: {error}; export the model again") from error
