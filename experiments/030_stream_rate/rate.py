@@ -1,6 +1,8 @@
 """What a frame's 31 semantic numbers cost: published practice, static codes, and this stream.
 
 python experiments/030_stream_rate/rate.py measure --mocap DIR   # writes results.csv
+python experiments/030_stream_rate/rate.py tokens --clips DIR    # writes tokens.csv
+python experiments/030_stream_rate/rate.py rdo --mocap DIR       # writes rdo.csv
 python experiments/030_stream_rate/rate.py defaults --mocap DIR  # learns default_tables.json
 """
 
@@ -16,9 +18,11 @@ from tracks import load
 
 from hvc_jax.bitstream.schema import Schema, semantic_schema
 from hvc_jax.bitstream.streams import decode_vectors, encode_vectors
+from hvc_jax.entropy.adaptive import MotionContexts, capped, folded
 from hvc_jax.entropy.fit import fit_generic
 from hvc_jax.entropy.tables import (
     DEFAULT_FILE,
+    TOTAL,
     CodingTables,
     default_tables,
     fit_tables,
@@ -28,10 +32,12 @@ from hvc_jax.entropy.tokens import EXTRA_BITS, NUM_TOKENS, to_tokens
 
 HERE = Path(__file__).parent
 QUANTISERS = (32, 64, 128)
+WEIGHT, WIDTH = 0.1, 4
+"""Settings of the search for levels."""
 
 
 def levels_of(schema: Schema, tracks: list[np.ndarray], quantiser: int) -> list[np.ndarray]:
-    """Returns integer levels [T, 31] of every track."""
+    """Returns integer levels [T, D] of every track."""
     index = [slot.index for slot in schema.dynamic]
     steps = np.array([slot.step for slot in schema.dynamic]) * quantiser / 64
     return [np.rint(track[:, index] / steps).astype(np.int64) for track in tracks]
@@ -65,45 +71,115 @@ def static_bits(learn: list[np.ndarray], test: list[np.ndarray]) -> float:
     return total
 
 
-def stream_bits(
-    schema: Schema, tables: CodingTables, tracks: list[np.ndarray], quantiser: int, group: int
-) -> int:
-    """Returns the bits of all MOTION payloads, after checking that they decode."""
-    total = 0
-    for track in tracks:
-        coded = encode_vectors(schema, tables, track, quantiser=quantiser, group_frames=group)
-        decoded = decode_vectors(schema, tables, coded.static, coded.groups, quantiser=quantiser)
-        steps = np.array([slot.step for slot in schema.dynamic]) * quantiser / 64
-        index = [slot.index for slot in schema.dynamic]
-        assert (np.abs(decoded - track)[:, index] <= 0.501 * steps + 1e-5).all()
-        total += 8 * sum(len(part.payload) for part in coded.groups)
-    return total
+class Coder:
+    """This stream over tracks of one schema.
+
+    Attributes:
+      schema: what is coded.
+      tables: the coding tables.
+    """
+
+    def __init__(self, schema: Schema, tables: CodingTables) -> None:
+        self.schema, self.tables = schema, tables
+        self._index = [slot.index for slot in schema.dynamic]
+        self._steps = np.array([slot.step for slot in schema.dynamic])
+
+    def cost(self, tracks: list[np.ndarray], **options: object) -> tuple[float, float]:
+        """Returns bits a frame of all MOTION payloads, and the mean squared error in steps.
+
+        Steps are those at quantiser 64. Everything was decoded back.
+        """
+        bits = error = frames = 0.0
+        quantiser = options.get("quantiser", 64)
+        for track in tracks:
+            coded = encode_vectors(self.schema, self.tables, track, **options)
+            decoded = decode_vectors(
+                self.schema, self.tables, coded.static, coded.groups, quantiser=quantiser
+            )
+            miss = (decoded - track)[:, self._index] / self._steps
+            if not options.get("rate_weight"):
+                assert np.abs(miss).max() <= 0.501 * quantiser / 64 + 1e-3
+            bits += 8 * sum(len(part.payload) for part in coded.groups)
+            error += (miss**2).mean(1).sum()
+            frames += len(track) - 1
+        return bits / frames, error / frames
+
+    def ideal(self, tracks: list[np.ndarray], quantiser: int) -> float:
+        """Returns the bits a frame of an ideal coder with this stream's probabilities."""
+        contexts = MotionContexts(self.tables, quantiser, 64)
+        order, hold = contexts.order, self.tables.hold / TOTAL
+        bits = frames = 0.0
+        for levels in levels_of(self.schema, tracks, quantiser):
+            moves = (np.diff(levels, axis=0) != 0).any(1)
+            # The key's own frame holds, in the context behind a restart.
+            before = np.concatenate([[False, True], ~moves])[: len(moves) + 1]
+            contexts_of_hold = before[:-1].astype(int) + before[1:]
+            bits -= (
+                np.log2(hold[3, 1]) + np.log2(hold[contexts_of_hold, (~moves).astype(int)]).sum()
+            )
+            frames += len(moves)
+            if not moves.any():
+                continue
+            state = contexts.fresh(levels[0, order])
+            followed = contexts.follow(state, levels[1:][moves][:, order])
+            scale = contexts.scale(followed.means) + contexts.around(capped(followed.residuals))
+            fold, sign = folded(followed.phases)
+            tokens, _ = to_tokens(followed.residuals * sign)
+            row = contexts.table[contexts.rows(scale, fold)]
+            share = np.take_along_axis(row, tokens[..., None], -1)[..., 0] / TOTAL
+            bits += (np.array(EXTRA_BITS)[tokens] - np.log2(share)).sum()
+        return bits / frames
+
+    def at_error(self, tracks: list[np.ndarray], error: float, near: int, group: int) -> float:
+        """Returns the bits a frame with a search for levels, at this squared error.
+
+        Interpolated between quantisers around `near`, linear in log error.
+        """
+        points = [
+            self.cost(
+                tracks, quantiser=q, group_frames=group, rate_weight=WEIGHT, search_width=WIDTH
+            )
+            for q in (near * 7 // 8, near, near * 9 // 8)
+        ]
+        bits, errors = np.array(points).T
+        assert errors[0] < error < errors[-1]
+        return float(np.interp(np.log(error), np.log(errors), bits))
 
 
-def measure(learn: list[np.ndarray], test: list[np.ndarray]) -> list[dict[str, object]]:
-    """Returns the rows of results.csv."""
-    schema = semantic_schema("upper31", camera=False)
-    fitted, generic = fit_tables(schema, learn), default_tables(schema)
+def rows_of(
+    setting: str, learn: list[np.ndarray], test: list[np.ndarray], schema: Schema, tables: object
+) -> list[dict[str, object]]:
+    """Returns rows of results.csv: every method at three scales of the steps."""
+    fitted, generic = Coder(schema, tables), Coder(schema, default_tables(schema))
     rows = []
     for quantiser in QUANTISERS:
         learned = [np.diff(x, axis=0) for x in levels_of(schema, learn, quantiser)]
         residuals = [np.diff(x, axis=0) for x in levels_of(schema, test, quantiser)]
         frames = sum(len(x) for x in residuals)
+        plain = {"quantiser": quantiser, "group_frames": 4096}
+        ours, error = fitted.cost(test, **plain)
+        near = round(quantiser * 0.97)
         bits = {
-            "published": sum(frame_bits(row) for x in residuals for row in x),
-            "static tables": static_bits(learned, residuals),
-            "static Laplace, ideal": sum(laplace_bits(x) for x in residuals),
-            "ours, default tables": stream_bits(schema, generic, test, quantiser, 4096),
-            "ours": stream_bits(schema, fitted, test, quantiser, 4096),
-            "ours, groups of 32": stream_bits(schema, fitted, test, quantiser, 32),
-            "ours, groups of 1": stream_bits(schema, fitted, test, quantiser, 1),
+            "published": sum(frame_bits(row) for x in residuals for row in x.tolist()) / frames,
+            "static tables": static_bits(learned, residuals) / frames,
+            "static Laplace, ideal": sum(laplace_bits(x) for x in residuals) / frames,
+            "ours, default tables": generic.cost(test, **plain)[0],
+            "ours": ours,
+            "ours, ideal of its own model": fitted.ideal(test, quantiser),
+            "ours, predictors chosen per clip": fitted.cost(test, predictors="chosen", **plain)[0],
+            "ours, groups of 32": fitted.cost(test, **plain | {"group_frames": 32})[0],
+            "ours, groups of 1": fitted.cost(test, **plain | {"group_frames": 1})[0],
+            "ours with search": fitted.at_error(test, error, near, 4096),
+            "ours with search, groups of 32": fitted.at_error(test, error, near, 32),
+            "ours with search, groups of 1": fitted.at_error(test, error, near, 1),
         }
         for method, value in bits.items():
             rows.append(
                 {
-                    "rotation_step_rad": 0.05 * quantiser / 64,
+                    "setting": setting,
+                    "step": quantiser / 64,
                     "method": method,
-                    "bits_per_frame": round(value / frames, 2),
+                    "bits_per_frame": round(value, 2),
                     "share_of_published": round(value / bits["published"], 3),
                 }
             )
@@ -111,62 +187,82 @@ def measure(learn: list[np.ndarray], test: list[np.ndarray]) -> list[dict[str, o
     return rows
 
 
-def trade(learn: list[np.ndarray], test: list[np.ndarray]) -> list[dict[str, object]]:
-    """Returns the rows of rdo.csv: bits and squared error by quantiser and weight of rate."""
+def measure(learn: list[np.ndarray], test: list[np.ndarray]) -> list[dict[str, object]]:
+    """Returns the rows of results.csv on motion capture."""
     schema = semantic_schema("upper31", camera=False)
-    tables = fit_tables(schema, learn)
-    index = [slot.index for slot in schema.dynamic]
-    steps = np.array([slot.step for slot in schema.dynamic])
+    return rows_of("motion capture", learn, test, schema, fit_tables(schema, learn))
+
+
+def trade(learn: list[np.ndarray], test: list[np.ndarray]) -> list[dict[str, object]]:
+    """Returns the rows of rdo.csv: bits and squared error by quantiser and way of choosing."""
+    schema = semantic_schema("upper31", camera=False)
+    coder = Coder(schema, fit_tables(schema, learn))
     rows = []
-    for quantiser in (32, 45, 64, 90, 128, 181):
-        for weight in (0.0, 0.05, 0.1, 0.15):
-            bits = frames = error = 0.0
-            for track in test:
-                coded = encode_vectors(
-                    schema,
-                    tables,
-                    track,
-                    quantiser=quantiser,
-                    group_frames=4096,
-                    rate_weight=weight,
-                )
-                bits += 8 * sum(len(part.payload) for part in coded.groups)
-                frames += len(track) - 1
-                error += (((coded.reconstructed - track)[:, index] / steps) ** 2).mean(1).sum()
+    for choosing, weight, width in (
+        ("rounding", 0.0, 1),
+        ("greedy", WEIGHT, 1),
+        ("search", WEIGHT, WIDTH),
+    ):
+        for quantiser in (32, 45, 64, 90, 128, 181):
+            bits, error = coder.cost(
+                test,
+                quantiser=quantiser,
+                group_frames=4096,
+                rate_weight=weight,
+                search_width=width,
+            )
             rows.append(
                 {
+                    "choosing": choosing,
                     "quantiser": quantiser,
-                    "rate_weight": weight,
-                    "bits_per_frame": round(bits / frames, 2),
-                    "squared_error_in_steps": round(error / frames, 4),
+                    "bits_per_frame": round(bits, 2),
+                    "squared_error_in_steps": round(error, 4),
                 }
             )
             print(*rows[-1].values(), sep="\t", flush=True)
     return rows
 
 
+def measure_tokens(clips: Path) -> list[dict[str, object]]:
+    """Returns the rows of tokens.csv: the shipped implicit model on clips it was not trained on."""
+    from tokens import token_tracks
+
+    from hvc_jax.models.export import load_export
+
+    export = load_export("implicit")
+    learn = token_tracks(export, clips / "train", 20, 64)
+    test = token_tracks(export, clips / "validation", 12, 64)
+    return rows_of("implicit tokens", learn, test, export.tables.schema, export.tables)
+
+
+def write(name: str, rows: list[dict[str, object]]) -> None:
+    """Writes a table beside this file."""
+    with (HERE / name).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("action", choices=("measure", "rdo", "defaults"))
-    parser.add_argument("--mocap", type=Path, required=True, help="folder of BVH files")
+    parser.add_argument("action", choices=("measure", "tokens", "rdo", "defaults"))
+    parser.add_argument("--mocap", type=Path, help="folder of BVH files")
     parser.add_argument("--cache", type=Path, help=".npz for retargeted tracks")
+    parser.add_argument("--clips", type=Path, help="folder with train/ and validation/ videos")
     parser.add_argument("--every", type=int, default=1, help="measure every n-th held-out track")
     arguments = parser.parse_args()
+    if arguments.action == "tokens":
+        write("tokens.csv", measure_tokens(arguments.clips))
+        return
     learn, test = load(arguments.mocap, arguments.cache)
     if arguments.action == "defaults":
         record = fit_generic(semantic_schema("upper31", camera=False), learn)
         text = json.dumps(record, separators=(",", ":"))
         DEFAULT_FILE.write_text(text + "\n", encoding="utf-8")
         return
-    name, rows_of = {"measure": ("results.csv", measure), "rdo": ("rdo.csv", trade)}[
-        arguments.action
-    ]
-    rows = rows_of(learn, test[:: arguments.every])
-    with (HERE / name).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    name, make = {"measure": ("results.csv", measure), "rdo": ("rdo.csv", trade)}[arguments.action]
+    write(name, make(learn, test[:: arguments.every]))
 
 
 if __name__ == "__main__":
