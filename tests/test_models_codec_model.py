@@ -46,7 +46,7 @@ def built(request):
 
 def test_an_untrained_decoder_holds_the_key_frame(built):
     _, model, params, batch = built
-    same = batch | {"target_body": batch["key_body"]}
+    same = batch | {"target_body": batch["key_body"], "target": batch["key"]}
     outputs = jax.jit(lambda p: model.apply({"params": p}, same, train=False))(params)
     # The mask starts at sigmoid(2): 88 % of the key picture's contrast.
     assert jnp.abs(outputs["frame"] - batch["key"]).max() < 0.07

@@ -49,8 +49,8 @@ def test_before_training_the_picture_moves_with_its_positions(pixels):
     )
     here = jnp.zeros((1, 2))
     there = jnp.array([[-2 * pixels / side, 0]])
-    params = motion.init(jax.random.key(0), pyramid, here, there, method="align")
-    _, aux = motion.apply(params, pyramid, here, there, method="align")
+    params = motion.init(jax.random.key(0), pyramid, there, here, method="align")
+    _, aux = motion.apply(params, pyramid, there, here, method="align")
     middle = slice(62, 66)
     moved = pyramid.pixels[0, middle, 62 - int(pixels) : 66 - int(pixels)]
     np.testing.assert_allclose(aux["warped"][0, middle, middle], moved, atol=0.05)
