@@ -1,7 +1,9 @@
 """What an error in each number of a body vector does to the picture: pixels that the mesh moves."""
 
+import functools
+from collections.abc import Callable
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.assets import load_body
@@ -21,15 +23,22 @@ def projected_vertices(vectors: np.ndarray, side: int) -> np.ndarray:
       vectors: [T, 188] body vectors.
       side: of the picture, pixels.
     """
+    points = _projection()
+    return np.stack([np.asarray(points(v)) for v in np.asarray(vectors, np.float32)]) * (side / 2)
+
+
+@functools.cache
+def _projection() -> Callable[[np.ndarray], jax.Array]:
+    """The compiled function from a body vector to vertices [V, 2] in [-1, 1]."""
     body = load_body()
 
     @jax.jit
     def points(vector: jax.Array) -> jax.Array:
         params = unpack(vector)
         vertices, _ = posed_vertices(body, params)
-        return project(vertices, params.camera)[..., :2] * (side / 2)
+        return project(vertices, params.camera)[..., :2]
 
-    return np.stack([np.asarray(points(v)) for v in jnp.asarray(vectors, jnp.float32)])
+    return points
 
 
 def mesh_importance(schema: Schema, vector: np.ndarray) -> np.ndarray:
