@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from ml_collections import FrozenConfigDict
 
-from configs.implicit import motion_config
 from hvc_jax.models.implicit_motion import ImplicitMotion, Ownership, attend, carry
 from hvc_jax.models.reference_encoder import Pyramid
 from hvc_jax.models.token_encoder import at_analysis_size
+from hvc_jax.training.config import load_config
 
 
 def test_shares_sum_to_one_and_the_nearest_position_owns():
@@ -37,7 +37,7 @@ def test_attention_is_the_softmax_of_squared_distances():
 @pytest.mark.parametrize("pixels", [3.0, 17.0])
 def test_before_training_the_picture_moves_with_its_positions(pixels):
     side = 128
-    config = motion_config("tiny")
+    config = load_config("configs/implicit.py:size=tiny").model.motion.copy_and_resolve_references()
     config.points, config.token_size = 1, 2
     motion = ImplicitMotion(FrozenConfigDict(config), (8, 12, 16))
     rng = np.random.default_rng(0)
