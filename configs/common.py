@@ -72,6 +72,7 @@ def model_config(size: str) -> ConfigDict:
     model = ConfigDict()
     model.size = size
     model.update(widths[size])  # channels at 1/4, 1/8 and 1/16 of the picture
+    model.strength = 1.0  # share of the generator's change that is shown; `hvc export --strength`
     return model
 
 

@@ -94,3 +94,20 @@ def test_one_key_serves_a_batch_of_frames_and_other_sizes(built):
 
     frames = jax.jit(decode)(params)
     assert frames.shape == (3, 96, 96, 3) and jnp.all(jnp.isfinite(frames))
+
+
+def test_strength_mixes_the_moved_pixels_and_what_is_made_of_them(built):
+    _, model, params, batch = built
+    params = jax.tree.map(
+        lambda x: x + 0.02 * jax.random.normal(jax.random.key(5), x.shape), params
+    )
+
+    def frame(strength: float) -> tuple[jax.Array, jax.Array]:
+        config = model.config.copy_and_resolve_references()
+        mixed = CodecModel(FrozenConfigDict({**config, "strength": strength}))
+        outputs = jax.jit(lambda p: mixed.apply({"params": p}, batch, train=False))(params)
+        return outputs["frame"], outputs["aux"]["warped"]
+
+    whole, moved = frame(1.0)
+    half, _ = frame(0.5)
+    np.testing.assert_allclose(half, (whole + moved) / 2, atol=1e-5)

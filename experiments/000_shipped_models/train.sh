@@ -37,7 +37,8 @@ train() { # variant, export or workdir to start from, then options of this varia
         --config.data.path="$data/human_clips:9,$data/synthetic_humans:1" \
         --config.total_steps=2000 --config.optim.warmup=30 --config.optim.lr=5e-4 \
         "${common[@]}" "$@"
-    hvc export --workdir "$work/${variant}_256" --out "$here/hvc_jax/pretrained/$variant.safetensors"
+    hvc export --workdir "$work/${variant}_256" --strength 0.5 \
+        --out "$here/hvc_jax/pretrained/$variant.safetensors"
 }
 
 train semantic "" --config.model.motion.schema=full_body

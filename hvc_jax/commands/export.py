@@ -29,6 +29,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--lmbda", type=float, help="which of the models of a run with several loss.lmbdas"
     )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        default=1.0,
+        help="share of the generator's change to the moved pixels that decoders show, 0 to 1; "
+        "less is sharper (default: 1)",
+    )
     parser.add_argument("--clips", type=int, default=32, help="clips to fit tables on, at most")
     parser.add_argument("--frames", type=int, default=128, help="frames of each, at most")
     parser.set_defaults(run=run)
@@ -40,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.out.suffix != ".safetensors":
         raise ValueError(f"{arguments.out}: name a file that ends in .safetensors")
+    if not 0 <= arguments.strength <= 1:
+        raise ValueError(f"--strength is {arguments.strength}; use 0 to 1")
     check_output(arguments.out)
     from hvc_jax.training.exporting import export_run
 
@@ -47,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.workdir,
         arguments.out,
         lmbda=arguments.lmbda,
+        strength=arguments.strength,
         size=arguments.size,
         most_clips=arguments.clips,
         most_frames=arguments.frames,

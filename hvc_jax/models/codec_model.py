@@ -54,7 +54,7 @@ class CodecModel(nn.Module):
         c = self.config
         self.reference_encoder = ReferenceEncoder(tuple(c.widths), c.blocks)
         self.motion = _MOTIONS[c.motion.kind](c.motion, tuple(c.widths))
-        self.generator = Generator(tuple(c.widths), c.blocks)
+        self.generator = Generator(tuple(c.widths), c.blocks, c.strength)
         schema = latent_schema(c.motion)
         self.sent = np.array([slot.index for slot in schema.dynamic])
         steps = np.array([slot.step for slot in schema.dynamic], np.float32)

@@ -27,6 +27,7 @@ def export_run(
     out: Path,
     *,
     lmbda: float | None = None,
+    strength: float = 1.0,
     clips: Iterable[Clip] | None = None,
     size: int | None = None,
     most_clips: int = 32,
@@ -38,6 +39,7 @@ def export_run(
         workdir: Where the run wrote its checkpoints and config.json.
         out: The .safetensors file to write.
         lmbda: Of a run of replicas, which one.
+        strength: Of the generator's changes, see `Generator`.
         clips: (frames uint8 [T, H, W, 3], body vectors [T, 188]) to fit the tables on; None takes
             them from the run's training data.
         size: Side of the pictures that tokens are taken from, pixels; None = as in training.
@@ -57,6 +59,8 @@ def export_run(
         config.loss.update(lmbda=float(lmbda), lmbdas=())
     if size is not None:
         config.data.size = size
+    with config.unlocked():
+        config.model.strength = strength
     if clips is None:
         clips = training_clips(config, most_clips, most_frames)
     tables = fit_coding_tables(config.model, params, clips)
