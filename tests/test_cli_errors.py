@@ -147,7 +147,8 @@ def test_full_disk_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(StreamWriter, "write_unit", full)
-    monkeypatch.setattr("hvc_jax.codec.Codec._analysed", lambda *a: iter([(None, None, None)]))
+    frame = np.zeros((64, 64, 3), np.uint8), np.zeros(188), np.zeros(1)
+    monkeypatch.setattr("hvc_jax.codec.Codec._analysed", lambda *a: iter([frame]))
     monkeypatch.setattr("hvc_jax.codec.Codec._write_key", full)
     argv = ENCODE.replace("IN", str(inputs)).replace("OUT", str(tmp_path)).split()
     assert main(argv) == 2
