@@ -103,8 +103,7 @@ def test_strength_mixes_the_moved_pixels_and_what_is_made_of_them(built):
     )
 
     def frame(strength: float) -> tuple[jax.Array, jax.Array]:
-        config = model.config.copy_and_resolve_references()
-        mixed = CodecModel(FrozenConfigDict({**config, "strength": strength}))
+        mixed = CodecModel(FrozenConfigDict(model.config.to_dict() | {"strength": strength}))
         outputs = jax.jit(lambda p: mixed.apply({"params": p}, batch, train=False))(params)
         return outputs["frame"], outputs["aux"]["warped"]
 
