@@ -45,10 +45,11 @@ _CHUNK = 128  # frames that are analysed at once; the body estimate is smoothed 
 
 
 class _Key(NamedTuple):
-    """A key frame as the decoder has it: picture [H, W, 3] uint8 and latent [D]."""
+    """A key frame as the decoder has it: picture [H, W, 3] uint8, latent [D] and features."""
 
     picture: np.ndarray
     latent: np.ndarray
+    features: Any
 
 
 class Codec:
@@ -113,7 +114,8 @@ class Codec:
             them if the model sends any.
 
         Raises:
-          CodecError: Fewer than two frames, odd or varying sizes, or fewer bodies than frames.
+          CodecError: Fewer than two frames, sizes that vary or do not fit the networks, or
+            fewer bodies than frames.
           KeyPictureError: A key picture cannot be coded with these options.
         """
         options, source = options or EncodeOptions(), source or Source()
@@ -304,7 +306,7 @@ class Codec:
         static, _ = vectors.key(latent)
         writer.write_key(frame, key.codec, options.key_qp, key.payload)
         writer.write_static(frame, static)
-        return _Key(coded, latent)
+        return _Key(coded, latent, self.features(coded) if options.hold else None)
 
     def _write_motion(
         self,
@@ -319,9 +321,9 @@ class Codec:
             return
         frames, latents = (np.stack(column) for column in zip(*waiting, strict=True))
         if hold:
-            features, made = self.features(key.picture), []
+            made: list[np.ndarray] = []
             for part in batches(latents, BATCH):
-                made += self.draw(key.picture, features, key.latent, part)
+                made += self.draw(key.picture, key.features, key.latent, part)
             held = better_held(frames, np.stack(made), key.picture)
             latents = np.where(held[:, None], key.latent, latents)
         for latent in latents:

@@ -16,6 +16,12 @@ _FLIPS = 10  # numbers that are tried one level off in a packet
 _TOGETHER = 3
 
 
+def token_bits(tables: CodingTables) -> np.ndarray:
+    """Returns the bits [rows, tokens] that each token costs under each row of the tables."""
+    rows = tables.frequencies.reshape(-1, tables.frequencies.shape[-1])
+    return -np.log2(rows / TOTAL) + np.array(EXTRA_BITS)
+
+
 class LevelChooser:
     """Chooses levels for one set of tables; slots are in coding order."""
 
@@ -37,8 +43,7 @@ class LevelChooser:
         self._contexts = contexts
         self._importance = importance
         self._weight = rate_weight
-        rows = tables.frequencies.reshape(-1, tables.frequencies.shape[-1])
-        self._bits = -np.log2(rows / TOTAL) + np.array(EXTRA_BITS)
+        self._bits = token_bits(tables)
         self._hold_bits = -np.log2(tables.hold / TOTAL)
 
     def choose(

@@ -11,9 +11,10 @@ Jelinek and Anderson, "Instrumentable tree encoding of information sources" (197
 
 import numpy as np
 
+from hvc_jax.bitstream.rdo import token_bits
 from hvc_jax.entropy.adaptive import MotionContexts, State, capped, folded, predicted
-from hvc_jax.entropy.tables import TOTAL, CodingTables
-from hvc_jax.entropy.tokens import EXTRA_BITS, to_tokens
+from hvc_jax.entropy.tables import CodingTables
+from hvc_jax.entropy.tokens import to_tokens
 
 
 class LevelSearch:
@@ -39,8 +40,7 @@ class LevelSearch:
         self._contexts = contexts
         self._wide = contexts.repeated(width)
         self._weight, self._importance, self._width = rate_weight, importance, width
-        rows = tables.frequencies.reshape(-1, tables.frequencies.shape[-1])
-        self._bits = -np.log2(rows / TOTAL) + np.array(EXTRA_BITS)
+        self._bits = token_bits(tables)
 
     def choose(self, values: np.ndarray, state: State) -> np.ndarray:
         """Returns levels [count, slots] int64 for `values` [count, slots] in steps.
