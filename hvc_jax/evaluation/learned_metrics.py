@@ -143,11 +143,6 @@ def _pairwise(
     return distances
 
 
-def _unit(features: jax.Array) -> jax.Array:
-    """Returns feature vectors of length 1, with the epsilon of the published code."""
-    return features / (jnp.sqrt(jnp.sum(features**2, -1, keepdims=True)) + 1e-10)
-
-
 def _lpips_batch(
     network: Callable, params: dict, heads: list[jax.Array], a: jax.Array, b: jax.Array
 ) -> jax.Array:
@@ -157,7 +152,7 @@ def _lpips_batch(
     maps = network(params, (pictures - shift) / jnp.asarray((0.458, 0.448, 0.450)))
     total = jnp.zeros(len(a))
     for features, head in zip(maps, heads, strict=True):
-        x, y = jnp.split(_unit(features), 2)
+        x, y = jnp.split(perceptual.unit_channels(features), 2)
         total += jnp.einsum("bhwc,c->b", (x - y) ** 2, head) / (x.shape[1] * x.shape[2])
     return total
 
