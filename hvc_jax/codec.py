@@ -16,15 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax import keyframes
-from hvc_jax.bitstream.container import (
-    StreamReader,
-    StreamWriter,
-    UnitType,
-    key_unit,
-    motion_group,
-)
+from hvc_jax.bitstream.container import StreamReader, StreamWriter, key_unit
 from hvc_jax.bitstream.edit import stream_schema
 from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import UnitType, motion_group
 from hvc_jax.bitstream.header import Header
 from hvc_jax.bitstream.streams import VectorDecoder, VectorEncoder
 from hvc_jax.body.params import BODY_VECTOR_SIZE

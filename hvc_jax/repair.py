@@ -7,8 +7,9 @@ from typing import BinaryIO
 import numpy as np
 
 from hvc_jax.bitstream.conceal import ConcealingDecoder, frames_and_keys, salvage
-from hvc_jax.bitstream.container import UnitType, key_unit, motion_group
+from hvc_jax.bitstream.container import key_unit
 from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import UnitType, motion_group
 from hvc_jax.codec import BATCH, Codec, batches, key_picture
 
 

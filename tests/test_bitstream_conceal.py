@@ -7,9 +7,10 @@ import pytest
 from stream_cases import stream
 
 from hvc_jax.bitstream.conceal import ConcealingDecoder, frames_and_keys, salvage
-from hvc_jax.bitstream.container import StreamReader, Unit, UnitType, motion_group
+from hvc_jax.bitstream.container import StreamReader
 from hvc_jax.bitstream.edit import read_tracks, stream_tables
 from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import Unit, UnitType, motion_group
 from hvc_jax.bitstream.header import Header
 from hvc_jax.bitstream.streams import VectorDecoder
 
@@ -64,6 +65,23 @@ def test_a_lost_group_costs_frames_up_to_the_next_resync(lost: Unit) -> None:
     if lost.frame not in (0, 30):
         held = vectors[lost.frame : resync]
         np.testing.assert_array_equal(held, np.repeat(TRUTH[lost.frame - 1][None], len(held), 0))
+
+
+def test_a_lost_packet_costs_frames_up_to_the_next_resync() -> None:
+    live = stream("token5", frames=24, group_frames=1, resync_groups=8)
+    truth = read_tracks(live, TABLES).vectors
+    for unit in StreamReader(io.BytesIO(live)).units():
+        if unit.type == UnitType.MOTION:
+            for position in (unit.offset, unit.offset + unit.size - 1):
+                data = bytearray(live)
+                data[position] ^= 0x15
+                vectors, decoder = concealed(bytes(data))
+                resync = -(-(unit.frame + 1) // 8) * 8
+                assert decoder.concealed == resync - unit.frame and len(vectors) == 24
+                held = vectors[unit.frame : resync]
+                before = truth[max(unit.frame - 1, 0)]
+                np.testing.assert_array_equal(held, np.repeat(before[None], len(held), 0))
+                np.testing.assert_array_equal(vectors[resync:], truth[resync:])
 
 
 @pytest.mark.parametrize("both", [False, True])

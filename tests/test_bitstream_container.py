@@ -12,21 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_cases import KEY_PAYLOAD, stream
 
-from hvc_jax.bitstream.container import (
-    StreamReader,
-    StreamWriter,
-    UnitType,
-    key_unit,
-    meta_record,
-    motion_group,
-    unit_bytes,
-)
+from hvc_jax.bitstream.container import StreamReader, StreamWriter, key_unit, meta_record
 from hvc_jax.bitstream.edit import read_tracks, stream_tables
 from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import UnitType, motion_group, unit_bytes
 from hvc_jax.bitstream.header import Header, read_header, read_varint, varint
 from hvc_jax.bitstream.streams import Group
 
 SMALL = stream(schema_name="token3", frames=6, group_frames=3, count_known=False)
+LIVE = stream(schema_name="token3", frames=6, group_frames=1, resync_groups=4)
 
 
 class Pipe:
@@ -112,14 +106,14 @@ def test_units_come_back_over_a_pipe() -> None:
             writer.write_static(0, b"abc"),
             writer.write_motion(Group(0, 4096, True, b"")),
             writer.write_motion(Group(4096, 1, False, b"m")),
-            writer.write_unit(200, 5, b"unknown"),
+            writer.write_unit(100, 5, b"unknown"),
             writer.write_key(4097, 2, 41, KEY_PAYLOAD),
             writer.write_motion(Group(4097, 2, True, b"n")),
             writer.write_meta({"title": "é"}),
         ]
     reader = StreamReader(Pipe(pipe.getvalue()))
     units = list(reader.units())
-    assert [u.type for u in units] == [1, 2, 3, 3, 200, 1, 3, 5, 6]
+    assert [u.type for u in units] == [1, 2, 3, 3, 100, 1, 3, 5, 6]
     assert [u.size for u in units[:-1]] == sizes
     assert key_unit(units[5]).qp == 41 and key_unit(units[5]).payload == KEY_PAYLOAD
     assert motion_group(units[2]) == Group(0, 4096, True, b"")
@@ -134,6 +128,46 @@ def test_units_come_back_over_a_pipe() -> None:
     )
 
 
+def test_short_units() -> None:
+    """Motion that goes on as it was costs two bytes a unit; anything else is told in full."""
+    groups = [
+        (Group(0, 2, True, b"abc"), 11),
+        (Group(2, 2, False, b""), 2),
+        (Group(4, 2, False, bytes(127)), 129),
+        (Group(6, 2, False, bytes(128)), 137),  # too long
+        (Group(8, 2, False, b"a"), 3),
+        (Group(10, 1, False, b"b"), 9),  # fewer frames
+        (Group(11, 1, False, b"b"), 3),
+        (Group(12, 1, True, b"b"), 9),  # decodes on its own
+        (Group(13, 1, False, b"b"), 3),
+    ]
+    file = io.BytesIO()
+    with StreamWriter(file, Header("semantic", 64, 48, 25, 15)) as writer:
+        for group, size in groups:
+            assert writer.write_motion(group) == size
+        writer.write_unit(99, 0, b"between")
+        assert writer.write_motion(Group(14, 1, False, b"c")) == 9
+    units = list(StreamReader(Pipe(file.getvalue())).units())
+    units = [unit for unit in units if unit.type == UnitType.MOTION]
+    assert [motion_group(unit) for unit in units[:-1]] == [group for group, _ in groups]
+    assert [unit.size for unit in units[:-1]] == [size for _, size in groups]
+
+
+def test_short_units_lean_on_all_that_stands_before() -> None:
+    """What belongs elsewhere is refused, although its own bytes are intact."""
+    live = stream(schema_name="token9", frames=6, group_frames=1)
+    units = list(StreamReader(io.BytesIO(live)).units())
+    short = [unit for unit in units if live[unit.offset] >= 128]
+    begin = short[0].offset
+    with pytest.raises(BitstreamError, match="follows no motion"):
+        read_all(live[: units[0].offset] + live[begin:])
+    parts = [live[unit.offset : unit.offset + unit.size] for unit in short]
+    assert len(set(parts)) == len(parts) == 5
+    for order in ([1, 0, 2, 3, 4], [0, 2, 1, 3, 4], [0, 1, 2, 4, 3], [0, 0, 2, 3, 4], [1, 2, 3, 4]):
+        with pytest.raises(BitstreamError):
+            read_all(live[:begin] + b"".join(parts[i] for i in order))
+
+
 def test_the_writer_keeps_its_promise() -> None:
     writer = StreamWriter(io.BytesIO(), Header("semantic", 64, 48, 25, frame_count=5))
     writer.write_motion(Group(0, 4, True, b""))
@@ -141,9 +175,8 @@ def test_the_writer_keeps_its_promise() -> None:
         writer.close()
 
 
-@pytest.mark.parametrize("count_known", [True, False])
-def test_truncation_at_every_byte(count_known: bool) -> None:
-    data = stream(schema_name="token3", frames=6, group_frames=3, count_known=count_known)
+@pytest.mark.parametrize("data", [SMALL, LIVE, stream("token3", 6, group_frames=3)])
+def test_truncation_at_every_byte(data: bytes) -> None:
     read_all(data)
     for length in range(len(data)):
         with pytest.raises(BitstreamError) as caught:
@@ -151,14 +184,15 @@ def test_truncation_at_every_byte(count_known: bool) -> None:
         assert caught.value.reason and (caught.value.offset or 0) <= length
 
 
-def test_every_single_bit_flip_is_noticed() -> None:
-    for position in range(len(SMALL)):
+@pytest.mark.parametrize("whole", [SMALL, LIVE])
+def test_every_single_bit_flip_is_noticed(whole: bytes) -> None:
+    for position in range(len(whole)):
         for bit in range(8):
-            data = bytearray(SMALL)
+            data = bytearray(whole)
             data[position] ^= 1 << bit
             with pytest.raises(BitstreamError) as caught:
                 read_all(bytes(data))
-            assert caught.value.offset is None or caught.value.offset <= len(SMALL)
+            assert caught.value.offset is None or caught.value.offset <= len(whole)
 
 
 @settings(deadline=None, max_examples=150)
@@ -200,7 +234,7 @@ HEADER = SMALL[: StreamReader(io.BytesIO(SMALL)).header_size]
         forged(1, 7, 2, b"ab"),  # found by mutating units: editing such a stream once crashed
         forged(6, 9, 0),
         forged(6, 0, 0) + forged(5, 0, 2, b"{}"),
-        forged(250, 2**31 - 1, 0) * 3,
+        forged(120, 2**31 - 1, 0) * 3,
     ],
 )
 def test_hostile_counts_cost_nothing(tail: bytes) -> None:
@@ -230,6 +264,6 @@ def test_motion_past_the_promised_end_is_refused() -> None:
 
 
 def test_units_out_of_range_are_not_written() -> None:
-    for arguments in ((256, 0, b""), (1, -1, b""), (1, 2**31, b"")):
+    for arguments in ((128, 0, b""), (1, -1, b""), (1, 2**31, b"")):
         with pytest.raises(ValueError):
             unit_bytes(*arguments)

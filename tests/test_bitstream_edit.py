@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from stream_cases import stream
 
-from hvc_jax.bitstream.container import StreamReader, UnitType, meta_record
+from hvc_jax.bitstream.container import StreamReader, meta_record
 from hvc_jax.bitstream.edit import Tracks, edit, read_tracks, stream_tables, write_values
 from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import UnitType
 from hvc_jax.bitstream.operations import Operation, parse_assignment, parse_frames, resolve
 from hvc_jax.bitstream.schema import builtin_schema
 from hvc_jax.entropy.tables import default_tables
@@ -58,6 +59,18 @@ def test_motion_before_the_first_change_keeps_its_bytes() -> None:
     after = edit(DATA, [parse_assignment("head_x+=0.3", 20, 22)], TABLES)
     old, new = units(DATA, UnitType.MOTION), units(after, UnitType.MOTION)
     assert old[:2] == new[:2] and old[2] != new[2] and old[4:] == new[4:]
+
+
+def test_streams_of_single_frames_stay_so() -> None:
+    live = stream("upper31+camera", frames=40, group_frames=1, resync_groups=16)
+    after = edit(live, [parse_assignment("head_x+=0.3", 20, 22)], TABLES)
+    old, new = (list(StreamReader(io.BytesIO(data)).units()) for data in (live, after))
+    assert live[: old[22].offset] == after[: new[22].offset]  # key, static and frames 0 to 19
+    old, new = ([u for u in units if u.type == UnitType.MOTION] for units in (old, new))
+    assert [(u.frame, u.payload[0]) for u in old] == [(u.frame, u.payload[0]) for u in new]
+    assert [u.payload for u in old[32:]] == [u.payload for u in new[32:]]  # behind the resync
+    assert max(u.size - len(u.payload) for u in new) == 7  # whole units at resyncs
+    assert sum(u.size == len(u.payload) + 1 for u in new) == 40 - 3  # short ones elsewhere
 
 
 def test_edits_are_noted_and_add_up() -> None:

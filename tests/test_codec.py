@@ -9,9 +9,10 @@ import pytest
 from tiny_export import FPS, SIDE, make_bodies, make_export, make_frames
 
 from hvc_jax import keyframes
-from hvc_jax.bitstream.container import StreamReader, UnitType, key_unit
+from hvc_jax.bitstream.container import StreamReader, key_unit
 from hvc_jax.bitstream.edit import edit
 from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import UnitType
 from hvc_jax.bitstream.operations import parse_assignment
 from hvc_jax.codec import BATCH, Codec, CodecError, EncodeOptions, Source, check_side
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from tiny_export import FPS, SIDE, make_export, make_frames
 
-from hvc_jax.bitstream.container import StreamReader, Unit, UnitType
+from hvc_jax.bitstream.container import StreamReader
+from hvc_jax.bitstream.framing import Unit, UnitType
 from hvc_jax.bitstream.index import index_keys, key_offsets
 from hvc_jax.cli import main
 from hvc_jax.codec import Codec, EncodeOptions

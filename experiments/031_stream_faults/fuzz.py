@@ -17,16 +17,10 @@ with atheris.instrument_imports(include=["hvc_jax"]):
     import numpy as np
 
     from hvc_jax.bitstream.conceal import ConcealingDecoder, frames_and_keys, salvage
-    from hvc_jax.bitstream.container import (
-        StreamReader,
-        UnitType,
-        key_unit,
-        meta_record,
-        motion_group,
-        unit_bytes,
-    )
+    from hvc_jax.bitstream.container import StreamReader, key_unit, meta_record
     from hvc_jax.bitstream.edit import edit, read_tracks, stream_tables
     from hvc_jax.bitstream.errors import BitstreamError
+    from hvc_jax.bitstream.framing import UnitType, motion_group, unit_bytes
     from hvc_jax.bitstream.index import key_offsets
     from hvc_jax.bitstream.operations import Operation
     from hvc_jax.bitstream.streams import VectorDecoder

@@ -1,15 +1,16 @@
 """Which levels a group gets: the best of what several ways of choosing propose, by real bytes.
 
     rounded to the nearest (where rate counts nothing)
-    chosen frame by frame, rdo.py ─┐
-    searched, search.py ───────────┼─► the one with the least error + weight * bits
-    a packet's near ties, rdo.py ──┘
+    chosen frame by frame, rdo.py ─┬─► the one with the least error + weight * bits
+    searched, search.py ───────────┘
+    a single frame, packet_rdo.py
 
 Imports no jax.
 """
 
 import numpy as np
 
+from hvc_jax.bitstream.packet_rdo import PacketChooser
 from hvc_jax.bitstream.payloads import MotionCoder
 from hvc_jax.bitstream.rdo import LevelChooser
 from hvc_jax.bitstream.search import LevelSearch
@@ -35,7 +36,7 @@ class GroupChooser:
           rate_weight: error that a bit is worth, > 0.
           importance: [dynamic slots] what a squared step of error counts; None is 1 for all.
           width: 1 chooses frame by frame; more keeps so many histories of every slot alive, and
-            tries near ties in groups of a single frame.
+            tries many near ties for frames that are sent alone.
         """
         order = coder.contexts.order
         importance = np.ones(len(order)) if importance is None else np.asarray(importance)
@@ -43,24 +44,27 @@ class GroupChooser:
             raise ValueError(f"importance must be {len(order)} numbers >= 0")
         self._coder, self._weight, self._order = coder, rate_weight, order
         self._greedy = LevelChooser(tables, coder.contexts, rate_weight, importance[order])
-        self._search = None
+        self._search = self._packets = None
         if width > 1:
-            self._search = LevelSearch(
-                tables, coder.contexts, rate_weight, importance[order], width
-            )
+            costs = tables, coder.contexts, rate_weight, importance[order]
+            self._search = LevelSearch(*costs, width)
+            self._packets = PacketChooser(*costs)
 
     def choose(self, values: np.ndarray) -> np.ndarray:
         """Returns levels [count, slots] int64 for `values` [count, slots] in steps."""
         coder, values = self._coder, values[:, self._order]
-        levels = self._greedy.choose(values, coder.state.copy(), coder.fresh, coder.held)
-        options = [levels]
-        if self._search is not None and len(values) > 1:
-            options.append(self._searched(self._search, values))
-        elif self._search is not None and not coder.fresh:
-            near = self._greedy.alternatives(values[0], levels[0])
-            options += [each[None] for each in near]
         back = np.argsort(self._order)
-        if len(options) > 1:
+        if self._packets is not None and len(values) == 1 and not coder.fresh:
+            return self._packets.choose(values[0], coder.state)[None, back]
+        levels = self._greedy.choose(values, coder.state.copy(), coder.fresh, coder.held)
+        if self._search is not None and len(values) > 1:
+            options = [levels]
+            # Frames that a clip repeats, and those that are better held.
+            still = [
+                (np.diff(each, axis=0, prepend=np.nan) == 0).all(1) for each in (values, levels)
+            ]
+            for held in still if (still[0] != still[1]).any() else still[:1]:
+                options.append(self._searched(self._search, values, held))
             costs = [
                 self._greedy.error(values, each) + self._weight * 8 * coder.trial(each[:, back])
                 for each in options
@@ -68,7 +72,8 @@ class GroupChooser:
             levels = options[int(np.argmin(costs))]
         return levels[:, back]
 
-    def _searched(self, search: LevelSearch, values: np.ndarray) -> np.ndarray:
+    def _searched(self, search: LevelSearch, values: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """Returns levels, frames that are `held` [count] as the one before: no trace of them."""
         coder = self._coder
         state, begin = coder.state.copy(), 0
         levels = np.rint(values).astype(np.int64)
@@ -77,9 +82,7 @@ class GroupChooser:
             begin = 1
             if (levels[0] != state.last).any():
                 state = coder.contexts.fresh(levels[0])
-        # Frames that a clip repeats leave no trace in the contexts.
-        moves = np.ones(len(values), bool)
-        moves[1:] = (np.diff(values, axis=0) != 0).any(1)
+        moves = ~held
         moves[:begin] = False
         if moves.any():
             levels[moves] = search.choose(values[moves], state)
@@ -87,3 +90,8 @@ class GroupChooser:
             if not moves[i]:
                 levels[i] = levels[i - 1]
         return levels
+
+
+def _repeats(frames: np.ndarray) -> np.ndarray:
+    """Returns which of the frames [count, slots] are as the one before; not the first."""
+    return (np.diff(frames, axis=0, prepend=np.nan) == 0).all(1)

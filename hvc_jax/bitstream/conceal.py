@@ -10,8 +10,16 @@ from typing import BinaryIO
 
 import numpy as np
 
-from hvc_jax.bitstream.container import Unit, UnitType, motion_group, parse_unit
 from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import (
+    SHORT,
+    Chain,
+    Unit,
+    UnitType,
+    motion_group,
+    parse_unit,
+    short_size,
+)
 from hvc_jax.bitstream.header import Header, read_header
 from hvc_jax.bitstream.index import index_keys
 from hvc_jax.bitstream.streams import MAX_GROUP_FRAMES, Group, VectorDecoder
@@ -49,11 +57,28 @@ def _intact(data: bytes, base: int) -> Iterator[Unit]:
         if isinstance(unit, Unit):
             yield unit
             position = start + unit.size
+            for short in _short_units(data, position, base, unit):
+                yield short
+                position += short.size
         else:
             budget -= unit
             position = start + 1
             if budget < 0:
                 raise BitstreamError("too damaged to be searched", base + start)
+
+
+def _short_units(data: bytes, position: int, base: int, before: Unit) -> Iterator[Unit]:
+    """Yields the intact short units at `position`, directly behind the whole unit `before`."""
+    chain = Chain()
+    chain.whole(before, int.from_bytes(data[position - 4 : position], "little"))
+    while position < len(data) and data[position] >= SHORT:
+        end = position + short_size(data[position])
+        try:
+            unit = chain.parse(data[position:end], base + position)
+        except BitstreamError:
+            return
+        yield unit
+        position = end
 
 
 def frames_and_keys(header: Header, units: Sequence[Unit]) -> tuple[int, list[int]]:

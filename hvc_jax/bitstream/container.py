@@ -1,54 +1,30 @@
 """The container: a header and typed, checksummed units; written and read over files and pipes.
 
-    stream = header, unit, unit, ...
-    unit   = type, frame, length, payload, CRC-32
-
-`SPEC.md` beside this file describes every byte. Imports no jax.
+`SPEC.md` beside this file describes every byte, `framing.py` how units stand in a stream. Imports
+no jax.
 """
 
 import dataclasses
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from enum import IntEnum
 from typing import Any, BinaryIO
 
 from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import (
+    MAX_PAYLOAD,
+    SHORT,
+    Chain,
+    Unit,
+    UnitType,
+    motion_group,
+    motion_payload,
+    short_size,
+)
 from hvc_jax.bitstream.header import MAX_FRAMES, Header, read_header, read_varint, varint
-from hvc_jax.bitstream.streams import MAX_GROUP_FRAMES, Group
+from hvc_jax.bitstream.streams import Group
 
-MAX_PAYLOAD = 1 << 26
 _CHUNK = 1 << 16
-
-
-class UnitType(IntEnum):
-    """Types of units; readers skip any other."""
-
-    KEY = 1
-    STATIC = 2
-    MOTION = 3
-    TOKEN = 4
-    META = 5
-    INDEX = 6
-
-
-@dataclasses.dataclass(frozen=True)
-class Unit:
-    """One unit.
-
-    Attributes:
-      type: a `UnitType` value, or a number that is unknown here.
-      frame: the frame it belongs to, or the first of them.
-      payload: its content.
-      offset: position of its first byte in the stream.
-      size: bytes it takes in the stream, framing included.
-    """
-
-    type: int
-    frame: int
-    payload: bytes
-    offset: int
-    size: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +55,7 @@ class StreamWriter:
         self._header = header
         self._frames = 0
         self._keys: list[tuple[int, int]] = []
+        self._chain = Chain()
         data = header.to_bytes()
         self._offset = len(data)
         file.write(data)
@@ -92,7 +69,7 @@ class StreamWriter:
 
     def write_unit(self, type_: int, frame: int, payload: bytes) -> int:
         """Writes any unit; returns the bytes it takes."""
-        data = unit_bytes(type_, frame, payload)
+        data = self._chain.write(type_, frame, payload)
         self._file.write(data)
         self._offset += len(data)
         return len(data)
@@ -147,6 +124,7 @@ class StreamReader:
         """
         self.file = file
         self.header, self._offset = read_header(file.read)
+        self._chain = Chain()
         self.header_size = self._offset
         self.next_frame = 0
 
@@ -164,6 +142,7 @@ class StreamReader:
         if not before:
             raise BitstreamError(f"there is no key frame for frame {frame}")
         self.next_frame, self._offset = max(before)
+        self._chain = Chain()
         self.file.seek(self._offset)
 
     def units(self) -> Iterator[Unit]:
@@ -212,6 +191,12 @@ class StreamReader:
         if not first:
             return None
         self._offset += 1
+        if first[0] >= SHORT:
+            try:
+                rest = self._take(short_size(first[0]) - 1)
+            except BitstreamError as error:
+                raise BitstreamError(error.reason, self._offset) from error
+            return self._chain.parse(first + rest, start)
         head = bytearray(first)
 
         def next_byte() -> int:
@@ -228,7 +213,9 @@ class StreamReader:
             raise BitstreamError(error.reason, self._offset) from error
         if zlib.crc32(payload, zlib.crc32(bytes(head))) != stored:
             raise BitstreamError("a unit's checksum does not match", start)
-        return Unit(head[0], frame, payload, start, self._offset - start)
+        unit = Unit(head[0], frame, payload, start, self._offset - start)
+        self._chain.whole(unit, stored)
+        return unit
 
     def _chunks(self, length: int) -> Iterator[bytes]:
         # In pieces, so that a hostile length never allocates more than the stream delivers.
@@ -245,45 +232,6 @@ class StreamReader:
         return data
 
 
-def parse_unit(data: bytes, start: int, base: int = 0) -> Unit | int:
-    """Returns the intact unit at `start`, or else the number of bytes that were looked at.
-
-    Args:
-      data: part of a stream.
-      start: where in `data`.
-      base: position of `data` in the stream.
-    """
-    position = start + 1
-
-    def next_byte() -> int:
-        nonlocal position
-        if position >= len(data):
-            raise BitstreamError("the stream ends")
-        position += 1
-        return data[position - 1]
-
-    try:
-        frame, length = read_varint(next_byte), read_varint(next_byte)
-    except BitstreamError:
-        return 8
-    end = position + length
-    if length > MAX_PAYLOAD or frame > MAX_FRAMES or end + 4 > len(data):
-        return 8
-    if zlib.crc32(memoryview(data)[start:end]) != int.from_bytes(data[end : end + 4], "little"):
-        return 8 + length
-    return Unit(data[start], frame, data[position:end], base + start, end + 4 - start)
-
-
-def unit_bytes(type_: int, frame: int, payload: bytes) -> bytes:
-    """Returns a unit as it stands in a stream."""
-    if len(payload) > MAX_PAYLOAD or not (0 <= type_ <= 255 and 0 <= frame <= MAX_FRAMES):
-        raise ValueError(
-            f"a unit of type {type_}, frame {frame}, {len(payload)} bytes: not allowed"
-        )
-    head = bytes([type_]) + varint(frame) + varint(len(payload))
-    return head + payload + zlib.crc32(payload, zlib.crc32(head)).to_bytes(4, "little")
-
-
 def index_payload(keys: Iterable[tuple[int, int]]) -> bytes:
     """Returns the payload of an INDEX unit from (frame, byte offset) of every KEY unit."""
     payload = b""
@@ -298,37 +246,6 @@ def meta_payload(record: dict[str, Any]) -> bytes:
     """Returns the payload of a META unit: compact JSON."""
     text = json.dumps(record, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
     return text.encode()
-
-
-def motion_payload(group: Group) -> bytes:
-    """Returns the payload of the MOTION unit of `group`."""
-    return varint((group.count - 1) << 1 | group.resync) + group.payload
-
-
-def motion_group(unit: Unit) -> Group:
-    """Returns the group in a MOTION unit.
-
-    Raises:
-      BitstreamError: when it is malformed.
-    """
-    position = 0
-
-    def next_byte() -> int:
-        nonlocal position
-        if position >= len(unit.payload):
-            raise BitstreamError("a motion unit is empty")
-        position += 1
-        return unit.payload[position - 1]
-
-    try:
-        word = read_varint(next_byte)
-        if word >> 1 >= MAX_GROUP_FRAMES:
-            raise BitstreamError(f"a motion group of {(word >> 1) + 1} frames is not allowed")
-        if unit.frame + (word >> 1) >= MAX_FRAMES:
-            raise BitstreamError("a motion group runs past the last possible frame")
-    except BitstreamError as error:
-        raise BitstreamError(error.reason, unit.offset) from error
-    return Group(unit.frame, (word >> 1) + 1, bool(word & 1), unit.payload[position:])
 
 
 def key_unit(unit: Unit) -> KeyUnit:

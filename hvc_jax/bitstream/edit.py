@@ -13,16 +13,20 @@ import numpy as np
 
 from hvc_jax.bitstream.container import (
     StreamReader,
-    Unit,
-    UnitType,
     index_payload,
     meta_payload,
     meta_record,
+)
+from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import (
+    SHORT,
+    Chain,
+    Unit,
+    UnitType,
     motion_group,
     motion_payload,
     unit_bytes,
 )
-from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.header import NO_MODEL, Header
 from hvc_jax.bitstream.levels import QUANTISER_ONE, Levels, with_static
 from hvc_jax.bitstream.operations import Operation, apply
@@ -240,14 +244,14 @@ def _rewrite(
     out = [data[: units[0].offset]]
     position = len(out[0])
     keys: list[tuple[int, int]] = []
+    chain = Chain()
     for i, unit in enumerate(units):
         if unit.type in (UnitType.META, UnitType.INDEX):
             continue
-        piece = (
-            unit_bytes(unit.type, unit.frame, payloads[i])
-            if i in payloads
-            else data[unit.offset : unit.offset + unit.size]
-        )
+        # Who wrote whole units had reasons; short ones carry a checksum of what was before them.
+        if data[unit.offset] < SHORT:
+            chain = Chain()
+        piece = chain.write(unit.type, unit.frame, payloads.get(i, unit.payload))
         if unit.type == UnitType.KEY:
             keys.append((unit.frame, position))
         out.append(piece)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from hvc_jax.bitstream.errors import BitstreamError
 
 MAGIC = b"HVC\x1a"
-VERSION = 2
+VERSION = 3
 
 VARIANTS = ("semantic", "implicit", "hybrid")
 FITS = ("none", "crop", "pad")

@@ -7,8 +7,15 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from hvc_jax.bitstream.container import MAX_PAYLOAD, Unit, UnitType, parse_unit
 from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import (
+    MAX_PAYLOAD,
+    SHORT,
+    Unit,
+    UnitType,
+    parse_unit,
+    short_size,
+)
 from hvc_jax.bitstream.header import MAX_FRAMES, read_varint
 
 _TAIL = 1 << 16
@@ -62,7 +69,7 @@ def index_keys(unit: Unit) -> list[tuple[int, int]]:
 
 
 def _heads(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yields type, frame and offset of the units; stops at one that is cut off."""
+    """Yields type, frame and offset of the whole units; stops at one that is cut off."""
     offset = begin
     while offset < end:
         file.seek(offset)
@@ -70,6 +77,9 @@ def _heads(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[int, int, int
         size = head.__length_hint__()
         try:
             type_ = next(head)
+            if type_ >= SHORT:
+                offset += short_size(type_)
+                continue
             frame, length = read_varint(head.__next__), read_varint(head.__next__)
         except StopIteration:
             return

@@ -2,6 +2,8 @@
 
     MOTION  [resync: are predictors chosen? then which, for every slot]
             per frame: "holds still?"; if not, the tokens of every stage's residuals
+    packet  of a single frame: the tokens alone, in tables that its length chooses
+    empty   every frame holds still
 
 Extra bits of large values follow the tokens of their stage. A frame that holds still leaves no
 trace in the contexts, so repeated frames of a converted clip cost nothing and spoil nothing.
@@ -12,6 +14,7 @@ import numpy as np
 
 from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.levels import QUANTISER_ONE, checked
+from hvc_jax.bitstream.packets import Packets, shortest
 from hvc_jax.entropy.adaptive import MotionContexts, capped, folded, predicted
 from hvc_jax.entropy.coder import SymbolDecoder, SymbolEncoder
 from hvc_jax.entropy.tables import PREDICTORS, CodingTables
@@ -76,14 +79,31 @@ class MotionCoder:
           choice: [slots] the predictor that alone is believed, plus 1; 0 for the best of late. Only
             for the first frames after `restart`; None is 0 for all.
         """
+        given = choice is not None and bool(choice.any())
+        if given and not self.fresh:
+            raise ValueError("predictors are chosen where a group restarts, not inside")
+        levels = levels[:, self._order]
+        if not given and (levels == self.state.last).all():
+            self._hold_all(len(levels))
+            return b""
+        if len(levels) == 1 and not self.fresh:
+            return self._encode_packet(levels[0])
         encoder = SymbolEncoder()
         if self.fresh:
-            self._put_choice(encoder, choice)
-        elif choice is not None:
-            raise ValueError("predictors are chosen where a group restarts, not inside")
+            self._put_choice(encoder, choice if given else None)
         for start in range(0, len(levels), _CHUNK):
-            self._encode(encoder, levels[start : start + _CHUNK, self._order])
-        return encoder.finish()
+            self._encode(encoder, levels[start : start + _CHUNK])
+        return encoder.finish() or b"\0"
+
+    def _hold_all(self, count: int) -> None:
+        self.fresh, self.held = False, (self.held[1] if count == 1 else 1, 1)
+
+    def _encode_packet(self, levels: np.ndarray) -> bytes:
+        """Returns the payload of a single frame that moves, levels [slots] in coding order."""
+        packets = Packets(self.contexts, self.state, levels[None])
+        self.contexts.advance(self.state, levels, packets.guessed)
+        self.held = (self.held[1], 0)
+        return shortest(packets)
 
     def best_choice(self, levels: np.ndarray) -> np.ndarray:
         """Returns the `choice` for `encode` that promises the fewest bits for these levels.
@@ -104,9 +124,8 @@ class MotionCoder:
         return choice
 
     def _put_choice(self, encoder: SymbolEncoder, choice: np.ndarray | None) -> None:
-        given = choice is not None and bool(choice.any())
-        encoder.symbols(np.array([given]), self._hold[:1])
-        if given:
+        encoder.symbols(np.array([choice is not None]), self._hold[:1])
+        if choice is not None:
             for each in choice.tolist():
                 encoder.bits(each, _CHOICE_BITS)
             self._use_choice(choice)
@@ -191,9 +210,17 @@ class MotionCoder:
         Raises:
           BitstreamError: when the payload was not written by an encoder.
         """
-        decoder = SymbolDecoder(payload)
         levels = np.zeros((count, len(self._order)), np.int64)
+        if not payload:
+            levels[:] = self.state.last
+            self._hold_all(count)
+            return levels[:, self._back]
+        decoder = SymbolDecoder(payload)
         try:
+            if count == 1 and not self.fresh:
+                self._decode_moving(decoder, levels[0], len(payload))
+                self.held = (self.held[1], 0)
+                return checked(levels)[:, self._back]
             if self.fresh:
                 self._take_choice(decoder)
             for row in levels:
@@ -216,28 +243,35 @@ class MotionCoder:
                 row[part] += read_values(tokens, decoder.bits)
             self.state = contexts.fresh(row)
         else:
-            guessed, change, phase = contexts.predict(state)
-            row[:] = predicted(state.last, change)
-            row += self._residuals(decoder, contexts.scale(state.means), phase)
-            contexts.advance(state, row, guessed)
+            self._decode_moving(decoder, row)
         self.fresh, self.held = False, (self.held[1], flag)
 
-    def _residuals(
-        self, decoder: SymbolDecoder, scale: np.ndarray, phase: np.ndarray
-    ) -> np.ndarray:
-        """Returns one frame's residuals."""
-        contexts = self.contexts
+    def _decode_moving(self, decoder: SymbolDecoder, row: np.ndarray, size: int = 0) -> None:
+        """Reads a frame that is predicted; `size` is that of its packet if it has one."""
+        state, contexts = self.state, self.contexts
+        guessed, change, phase = contexts.predict(state)
         fold, sign = folded(phase)
+        scale, shift = contexts.scale(state.means), 0
+        if size:
+            (shift,) = contexts.shifts(scale, fold, [size])
+        row[:] = predicted(state.last, change)
+        row += self._residuals(decoder, scale, fold, shift) * sign
+        contexts.advance(state, row, guessed)
+
+    def _residuals(
+        self, decoder: SymbolDecoder, scale: np.ndarray, fold: np.ndarray, shift: int
+    ) -> np.ndarray:
+        """Returns one frame's residuals, mirrored as they were coded."""
+        contexts = self.contexts
         values = np.zeros(len(scale), np.int64)
         magnitudes = np.zeros(len(scale), np.int64)
         for number, part in enumerate(contexts.parts):
             here = scale[part]
             if number:
                 here = here + contexts.before(magnitudes[: part.start], number)
-            tokens = decoder.symbols(contexts.frequencies(here, fold[part]))
+            tokens = decoder.symbols(contexts.frequencies(here, fold[part], shift))
             values[part] = found = read_values(tokens, decoder.bits)
             magnitudes[part] = capped(found)
-        values *= sign
         return values
 
 

@@ -12,9 +12,6 @@ from hvc_jax.entropy.adaptive import MotionContexts, State, capped, folded, pred
 from hvc_jax.entropy.tables import TOTAL, CodingTables
 from hvc_jax.entropy.tokens import EXTRA_BITS, to_tokens
 
-_FLIPS = 10  # numbers that are tried one level off in a packet
-_TOGETHER = 3
-
 
 def token_bits(tables: CodingTables) -> np.ndarray:
     """Returns the bits [rows, tokens] that each token costs under each row of the tables."""
@@ -71,26 +68,6 @@ class LevelChooser:
     def error(self, values: np.ndarray, levels: np.ndarray) -> float:
         """Returns the error of `levels` [count, slots] for `values`, both in coding order."""
         return float((((levels - values) ** 2) * self._importance).sum())
-
-    def alternatives(self, values: np.ndarray, levels: np.ndarray) -> list[np.ndarray]:
-        """Returns other levels [slots] for one frame, little worse than `levels` [slots].
-
-        A packet has whole bytes, so that which of several nearly equal choices is shortest is a
-        matter of luck: the caller tries.
-        """
-        other = levels + np.where(values >= levels, 1, -1)
-        worse = ((other - values) ** 2 - (levels - values) ** 2) * self._importance
-        order = np.argsort(worse)[:_FLIPS]
-        out = []
-        for i, slot in enumerate(order):
-            single = levels.copy()
-            single[slot] = other[slot]
-            out.append(single)
-            if 0 < i <= _TOGETHER:
-                several = levels.copy()
-                several[order[: i + 1]] = other[order[: i + 1]]
-                out.append(several)
-        return out
 
     def _frame(
         self, values: np.ndarray, levels: np.ndarray, state: State, held: tuple[int, int]

@@ -12,8 +12,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from hvc_jax.bitstream.container import StreamReader, UnitType
+from hvc_jax.bitstream.container import StreamReader
 from hvc_jax.bitstream.edit import edit
+from hvc_jax.bitstream.framing import UnitType
 from hvc_jax.bitstream.operations import Operation
 from hvc_jax.codec import Codec, EncodeOptions, Source
 from hvc_jax.commands.encode import describe_fit, source_of

@@ -6,9 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hvc_jax.bitstream.container import StreamReader, Unit, UnitType, key_unit, meta_record
+from hvc_jax.bitstream.container import StreamReader, key_unit, meta_record
 from hvc_jax.bitstream.edit import Tracks, read_tracks
 from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import Unit, UnitType
 from hvc_jax.bitstream.header import Header
 from hvc_jax.commands.model_files import open_stream, tables_of_stream
 from hvc_jax.commands.rates import bytes_by_unit, kbps, unit_name

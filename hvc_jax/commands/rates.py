@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from fractions import Fraction
 
-from hvc_jax.bitstream.container import StreamReader, Unit, UnitType
+from hvc_jax.bitstream.container import StreamReader
+from hvc_jax.bitstream.framing import Unit, UnitType
 
 
 def unit_name(type_: int) -> str:

@@ -28,7 +28,10 @@ from hvc_jax.entropy.tables import (
     PHASES,
     PREDICTOR_BITS,
     PREDICTORS,
+    SCALES,
+    TOTAL_BITS,
     CodingTables,
+    token_costs,
 )
 
 MAX_LEVEL = (1 << 31) - 1
@@ -44,6 +47,8 @@ _FAVOUR = 16  # the running errors of a slot's favourite predictor count 15/16
 _FLOOR = 64 * _FAVOUR  # added to running errors: below 1/64 step they tell nothing
 # Weight of a predictor whose error is r/32 of the smallest, r >= 32: proportional to r**-6.
 _TRUST = np.array([0] * 32 + [(1 << 42) // r**6 for r in range(32, 130)])
+
+_SHIFTS_OF_PACKETS = np.arange(-6, 7)
 
 
 @dataclasses.dataclass
@@ -93,6 +98,7 @@ class MotionContexts:
       order: [slots] which slot of the schema is coded when.
       parts: for every stage, the slice of the slots (in coding order) that it codes.
       table: [rows, tokens] float64 integer frequencies.
+      costs: [rows, tokens] int64, about what they cost in 1/16 bit.
     """
 
     def __init__(self, tables: CodingTables, quantiser: int, one: int) -> None:
@@ -109,6 +115,9 @@ class MotionContexts:
         self._believed = self._favoured
         self.table = tables.frequencies.reshape(-1, tables.frequencies.shape[-1]).astype(float)
         self._thresholds = tables.thresholds
+        costs = token_costs(tables.frequencies)
+        self.costs = costs.reshape(self.table.shape)
+        self._expected = ((tables.frequencies * costs).sum(-1) >> TOTAL_BITS).ravel()
         self._weights = np.ascontiguousarray(tables.weights[:, order])
         self._floor = tables.floor[order]
         self._start = tables.start[order] * one // quantiser
@@ -194,13 +203,39 @@ class MotionContexts:
         """Returns the scale [slots] of the first frame after a restart that is not held."""
         return self._spread
 
-    def frequencies(self, scale: np.ndarray, fold: np.ndarray | int) -> np.ndarray:
-        """Returns float64 rows of integer frequencies [*, tokens]; `fold` as from `folded`."""
-        return self.table.take(self.rows(scale, fold), axis=0)
+    def frequencies(self, scale: np.ndarray, fold: np.ndarray | int, shift: int = 0) -> np.ndarray:
+        """Returns float64 rows of integer frequencies [*, tokens]; arguments as for `rows`."""
+        return self.table.take(self.rows(scale, fold, shift), axis=0)
 
-    def rows(self, scale: np.ndarray, fold: np.ndarray | int) -> np.ndarray:
-        """Returns the number of the table row, scale * PHASES + phase bin, of every slot [*]."""
-        return self._thresholds.searchsorted(scale) * PHASES + fold
+    def rows(
+        self, scale: np.ndarray, fold: np.ndarray | int, shift: np.ndarray | int = 0
+    ) -> np.ndarray:
+        """Returns the number of the table row, scale * PHASES + phase bin, of every slot [*].
+
+        Args:
+          scale: [*] as `scale` and `around` make it.
+          fold: [*] as from `folded`.
+          shift: by how many scales to go up; from `shifts`.
+        """
+        number = self._thresholds.searchsorted(scale) + shift
+        return np.minimum(np.maximum(number, 0), SCALES - 1) * PHASES + fold
+
+    def shifts(self, scale: np.ndarray, fold: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """Returns by how many tables packets of a single frame go up for their length [n].
+
+        A long packet tells before it is read that the frame moves more than was expected: half of
+        the difference is believed.
+
+        Args:
+          scale: [slots] the part that earlier frames decide.
+          fold: [slots].
+          sizes: [n] bytes of packets, >= 1.
+        """
+        rows = self.rows(scale, fold, _SHIFTS_OF_PACKETS[:, None])
+        bits = self._expected.take(rows).sum(1)
+        middle = bits[len(bits) // 2]
+        off = np.abs(2 * bits - middle - 128 * np.asarray(sizes)[:, None] + 32)
+        return _SHIFTS_OF_PACKETS[off.argmin(1)]
 
     def advance(self, state: State, levels: np.ndarray, guessed: tuple) -> None:
         """Moves `state` past a frame of `levels`, of which `predict` returned `guessed`."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from hvc_jax.entropy.slots import Schema
-from hvc_jax.entropy.tokens import NUM_TOKENS
+from hvc_jax.entropy.tokens import EXTRA_BITS, NUM_TOKENS
 
 TOTAL_BITS = 16
 TOTAL = 1 << TOTAL_BITS
@@ -55,6 +55,16 @@ def pmf_to_frequencies(pmf: np.ndarray) -> np.ndarray:
     for row, count in enumerate(left):
         freq[row, order[row, :count]] += 1
     return (freq + 1).reshape(pmf.shape)
+
+
+def token_costs(frequencies: np.ndarray) -> np.ndarray:
+    """Returns about what tokens cost under `frequencies` [*, tokens], int64 in 1/16 bit.
+
+    The logarithm is taken piecewise linearly, in integers: decoders rely on it.
+    """
+    exponent = np.frexp(frequencies.astype(np.float64))[1].astype(np.int64) - 1
+    log = 16 * exponent + ((frequencies << 4) >> exponent) - 16
+    return 16 * TOTAL_BITS - log + 16 * np.array(EXTRA_BITS)
 
 
 @dataclasses.dataclass(frozen=True)
