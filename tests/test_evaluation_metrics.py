@@ -163,6 +163,35 @@ def test_lpips_equals_a_numpy_reference(monkeypatch):
     assert not metrics.lpips_vgg(a, a).any()
 
 
+def test_a_picture_goes_through_a_network_once(monkeypatch):
+    seen, params = [], {}
+
+    def network(params, picture):
+        seen.append(picture)
+        return [jax.numpy.asarray(picture, "float32")]
+
+    memory = learned_metrics._Memory()
+    monkeypatch.setattr(learned_metrics, "_memory", memory)
+    monkeypatch.setattr(learned_metrics, "_KEPT_BYTES", 3 * 4 * 3 * 32**2)
+    a, b = _pair(32, count=2)
+    held = np.broadcast_to(b[:1], b.shape)
+
+    def score(decoded):
+        return learned_metrics._pairwise(
+            network, params, lambda x, y: abs(x[0] - y[0]).mean(), (), a, decoded
+        )
+
+    expected = np.abs(a.astype(float) - held).mean((1, 2, 3))
+    np.testing.assert_allclose(score(held), expected, rtol=1e-5)
+    assert len(seen) == 3  # two originals, one held picture
+    np.testing.assert_allclose(score(held), expected, rtol=1e-5)
+    assert len(seen) == 3
+    memory.maps(network, params, 255 - a[0])  # takes the place of what was used longest ago
+    assert len(memory._kept) == 3
+    memory.maps(network, dict(params), 255 - a[0])  # other weights are another network
+    assert len(seen) == 5
+
+
 def _numpy_dists(x, y, params, alpha, beta):
     """Equations 5 to 7 of the paper with the authors' constants."""
     pair = []
@@ -188,10 +217,15 @@ def test_dists_equals_a_numpy_reference(size):
     total = sum(w.sum() for w in (*alpha, *beta))
     a, b = _pair(size, count=2)
     scaled = [[(w / total).astype(np.float32) for w in weights] for weights in (alpha, beta)]
-    ours = learned_metrics._dists_batch(params, *scaled, a, b)
+
+    def ours(first, second):
+        pairs = zip(first, second, strict=True)
+        maps = ([learned_metrics._dists_maps(params, p) for p in pair] for pair in pairs)
+        return [learned_metrics._dists_distance(*pair, *scaled) for pair in maps]
+
     expected = [_numpy_dists(x, y, params, alpha, beta) for x, y in zip(a, b, strict=True)]
-    np.testing.assert_allclose(ours, expected, atol=1e-5)
-    np.testing.assert_allclose(learned_metrics._dists_batch(params, *scaled, a, a), 0, atol=1e-6)
+    np.testing.assert_allclose(ours(a, b), expected, atol=1e-5)
+    np.testing.assert_allclose(ours(a, a), 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [7, 8])

@@ -121,7 +121,10 @@ def test_a_row_has_whole_frame_body_face_and_pose_scores(monkeypatch):
     monkeypatch.setattr(scores, "PoseNet", Pose)
     monkeypatch.setattr(scores, "lite_network", lambda path: None)
     monkeypatch.setattr(scores, "person_masks", masks)
-    options = ScoreOptions(("psnr", "ssim", "flicker", "akd", "mkr"), 2, None, "m", "p")
+    names = ("psnr", "ssim", "flicker")
+    regions = [f"{region}_{name}" for region in scores.REGIONS for name in names]
+    wanted = (*names, "akd", "mkr", *regions)
+    options = ScoreOptions(wanted, 2, None, "m", "p")
     original = Original(frames, 25, options)
     row = original.score(frames)
     assert row["psnr"] == row["body_psnr"] == row["face_psnr"] == 100
@@ -132,7 +135,9 @@ def test_a_row_has_whole_frame_body_face_and_pose_scores(monkeypatch):
     row = original.score(background)
     assert row["psnr"] < 30 and row["body_psnr"] == 100
     assert original.score(0 * frames)["akd"] == pytest.approx(np.hypot(4, 4))
-    assert set(row) < set(scores.COLUMNS)
+    assert set(row) == set(wanted)
+    only = Original(frames, 25, ScoreOptions(("psnr", "body_psnr"), 2, None, "m", "p"))
+    assert only.score(background) == {n: row[n] for n in ("psnr", "body_psnr")}
 
 
 def test_reasons_are_plain_and_name_the_way_out(tmp_path):
@@ -142,6 +147,8 @@ def test_reasons_are_plain_and_name_the_way_out(tmp_path):
     assert "--dists-weights" in reasons["dists"] and "--mask-net" in reasons["body scores"]
     assert "net.tflite" in reasons["akd"] or "ai-edge-litert" in reasons["akd"]
     assert "160 pixels" in reasons["ms_ssim"] and "psnr" not in reasons
+    only = ScoreOptions(("psnr", "body_lpips_vgg"), dists_weights=None)
+    assert {"dists", "face scores"}.isdisjoint(unavailable(only, 128))
     with pytest.raises(metrics.MetricError, match="unknown"):
         ScoreOptions(("ssim", "beauty"))
     assert scores.score_of("body_lpips_vgg").title == "LPIPS-VGG, body"

@@ -69,7 +69,8 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--scores", nargs="+", default=[], metavar="NAME",
         help="psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, dists, dists_256, vmaf, flicker, akd, "
-        "mkr (default: all that can be computed here)"
+        "mkr; all but the last two also with body_ or face_ before them (default: all that can be "
+        "computed here)"
     )  # fmt: skip
     group.add_argument(
         "--every", type=int, default=8, metavar="N", help="frames between those that all scores "

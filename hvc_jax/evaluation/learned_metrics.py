@@ -6,7 +6,9 @@ something similar under the same name.
 """
 
 import functools
+import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import Callable
 
 import jax
@@ -17,8 +19,8 @@ from PIL import Image
 from hvc_jax.models import perceptual
 from hvc_jax.ops.unpickle import UnpickleError, load_torch
 
-_BATCH = 2
-"""Pairs of frames that go through a network at once; the last batch is filled up by repetition."""
+_KEPT_BYTES = 1 << 29
+"""Of feature maps that are remembered: about 16 pictures of 256x256 in VGG16."""
 
 _DISTS_CHANNELS = (3, 64, 128, 256, 512, 512)
 _DISTS_SMALL = 256
@@ -71,8 +73,8 @@ def dists(
     check_dists(weights)
     if small and min(original.shape[1:3]) > _DISTS_SMALL:
         original, decoded = _shrink(original), _shrink(decoded)
-    arguments = (_weights("vgg16")[0], *_dists_weights(os.fspath(weights)))
-    return _pairwise(_dists_batch, arguments, original, decoded)
+    weigh = _dists_weights(os.fspath(weights))
+    return _pairwise(_dists_maps, _weights("vgg16")[0], _dists_distance, weigh, original, decoded)
 
 
 def check_lpips(net: str) -> None:
@@ -90,8 +92,8 @@ def check_dists(weights: str | os.PathLike | None) -> None:
 
 def _lpips(net: str, original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
     params, heads = _weights(net)
-    batch = _lpips_vgg_batch if net == "vgg16" else _lpips_alex_batch
-    return _pairwise(batch, (params, heads), original, decoded)
+    maps = _lpips_vgg_maps if net == "vgg16" else _lpips_alex_maps
+    return _pairwise(maps, params, _lpips_distance, (heads,), original, decoded)
 
 
 @functools.cache
@@ -124,58 +126,91 @@ def _dists_weights(path: str) -> tuple[list[jax.Array], list[jax.Array]]:
     )
 
 
+class _Memory:
+    """The maps of the pictures that networks saw last.
+
+    Half of all work: an original meets every codec, and a held picture all originals.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple, tuple[dict, list[jax.Array]]] = OrderedDict()
+
+    def maps(self, network: Callable, params: dict, picture: np.ndarray) -> list[jax.Array]:
+        """Returns network(params, picture) of uint8 [H, W, 3], from memory where it is there."""
+        digest = hashlib.blake2b(np.ascontiguousarray(picture), digest_size=16).digest()
+        key = (network, picture.shape, digest)
+        found = self._kept.pop(key, None)
+        if found is None or found[0] is not params:
+            found = (params, network(params, picture))
+        self._kept[key] = found
+        while sum(m.nbytes for _, maps in self._kept.values() for m in maps) > _KEPT_BYTES:
+            self._kept.popitem(last=False)
+        return found[1]
+
+
+_memory = _Memory()
+
+
 def _pairwise(
-    batch: Callable, arguments: tuple, original: np.ndarray, decoded: np.ndarray
+    network: Callable,
+    params: dict,
+    distance: Callable,
+    weights: tuple,
+    original: np.ndarray,
+    decoded: np.ndarray,
 ) -> np.ndarray:
-    """Returns a batched distance for every pair of frames, [T] float64."""
+    """Returns distance(maps, maps, *weights) for every pair of frames, [T] float64."""
     if original.shape != decoded.shape:
         raise MetricError(
             f"Original {original.shape} and decoded {decoded.shape} differ in shape; align them."
         )
-    values = []
-    for start in range(0, len(original), _BATCH):
-        # Full batches only, so that every clip length shares one compilation.
-        index = np.minimum(np.arange(start, start + _BATCH), len(original) - 1)
-        values.append(np.asarray(batch(*arguments, original[index], decoded[index])))
-    distances = np.concatenate(values)[: len(original)].astype(np.float64)
-    # Exactly 0 by definition, where rounding that depends on the place in a batch says 1e-15.
-    distances[(original == decoded).all(axis=(1, 2, 3))] = 0
+    distances = np.zeros(len(original))
+    for i, pair in enumerate(zip(original, decoded, strict=True)):
+        if not np.array_equal(*pair):  # exactly 0 by definition, where rounding says 1e-15
+            distances[i] = distance(*(_memory.maps(network, params, p) for p in pair), *weights)
     return distances
 
 
-def _lpips_batch(
-    network: Callable, params: dict, heads: list[jax.Array], a: jax.Array, b: jax.Array
-) -> jax.Array:
-    """Returns LPIPS [B] of uint8 pictures [B, H, W, 3]."""
-    pictures = jnp.concatenate([a, b]).astype(jnp.float32) / 127.5 - 1
-    shift = jnp.asarray((-0.030, -0.088, -0.188))
-    maps = network(params, (pictures - shift) / jnp.asarray((0.458, 0.448, 0.450)))
-    total = jnp.zeros(len(a))
-    for features, head in zip(maps, heads, strict=True):
-        x, y = jnp.split(perceptual.unit_channels(features), 2)
-        total += jnp.einsum("bhwc,c->b", (x - y) ** 2, head) / (x.shape[1] * x.shape[2])
-    return total
+def _lpips_maps(network: Callable, params: dict, picture: jax.Array) -> list[jax.Array]:
+    """Returns the maps [1, h, w, C] of a uint8 picture [H, W, 3], of unit length over channels."""
+    shifted = picture[None].astype(jnp.float32) / 127.5 - 1 - jnp.asarray((-0.030, -0.088, -0.188))
+    maps = network(params, shifted / jnp.asarray((0.458, 0.448, 0.450)))
+    return [perceptual.unit_channels(features) for features in maps]
 
 
-_lpips_vgg_batch = jax.jit(functools.partial(_lpips_batch, perceptual.vgg16_features))
-_lpips_alex_batch = jax.jit(functools.partial(_lpips_batch, perceptual.alexnet_features))
+_lpips_vgg_maps = jax.jit(functools.partial(_lpips_maps, perceptual.vgg16_features))
+_lpips_alex_maps = jax.jit(functools.partial(_lpips_maps, perceptual.alexnet_features))
 
 
 @jax.jit
-def _dists_batch(
-    params: dict, alpha: list[jax.Array], beta: list[jax.Array], a: jax.Array, b: jax.Array
+def _lpips_distance(x: list[jax.Array], y: list[jax.Array], heads: list[jax.Array]) -> jax.Array:
+    """Returns LPIPS of two pictures from their maps."""
+    return sum(
+        jnp.einsum("bhwc,c->", (a - b) ** 2, head) / (a.shape[1] * a.shape[2])
+        for a, b, head in zip(x, y, heads, strict=True)
+    )
+
+
+@jax.jit
+def _dists_maps(params: dict, picture: jax.Array) -> list[jax.Array]:
+    """Returns a uint8 picture [H, W, 3] in [0, 1] and its maps, each [1, h, w, C]."""
+    unit = picture[None].astype(jnp.float32) / 255
+    normal = perceptual.imagenet_normalise(unit)
+    return [unit, *perceptual.vgg16_features(params, normal, pool=_l2_pool)]
+
+
+@jax.jit
+def _dists_distance(
+    x: list[jax.Array], y: list[jax.Array], alpha: list[jax.Array], beta: list[jax.Array]
 ) -> jax.Array:
-    """Returns DISTS [B] of uint8 pictures [B, H, W, 3] (the paper's equations 5 to 7)."""
-    pictures = jnp.concatenate([a, b]).astype(jnp.float32) / 255
-    maps = perceptual.vgg16_features(params, perceptual.imagenet_normalise(pictures), pool=_l2_pool)
-    similarity = jnp.zeros(len(a))
-    for features, wa, wb in zip([pictures, *maps], alpha, beta, strict=True):
-        x, y = jnp.split(features, 2)
-        mean_x, mean_y = x.mean((1, 2)), y.mean((1, 2))
-        centred_x, centred_y = x - mean_x[:, None, None], y - mean_y[:, None, None]
-        variances = (centred_x**2).mean((1, 2)) + (centred_y**2).mean((1, 2))
-        covariance = (centred_x * centred_y).mean((1, 2))
-        texture = (2 * mean_x * mean_y + 1e-6) / (mean_x**2 + mean_y**2 + 1e-6)
+    """Returns DISTS of two pictures from their maps (the paper's equations 5 to 7)."""
+    similarity = 0.0
+    for a, b, wa, wb in zip(x, y, alpha, beta, strict=True):
+        mean_a, mean_b = a.mean((0, 1, 2)), b.mean((0, 1, 2))
+        centred_a, centred_b = a - mean_a, b - mean_b
+        variances = (centred_a**2).mean((0, 1, 2)) + (centred_b**2).mean((0, 1, 2))
+        covariance = (centred_a * centred_b).mean((0, 1, 2))
+        texture = (2 * mean_a * mean_b + 1e-6) / (mean_a**2 + mean_b**2 + 1e-6)
         structure = (2 * covariance + 1e-6) / (variances + 1e-6)
         similarity += texture @ wa + structure @ wb
     return 1 - similarity

@@ -1,7 +1,7 @@
 """The scores of a decoded clip as one row of a table: which there are, and what each looks at."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from os import PathLike
 from typing import NamedTuple
@@ -63,7 +63,7 @@ class ScoreOptions:
     """Which scores are wanted, and what they need.
 
     Attributes:
-        scores: names of `SCORES`.
+        scores: names of `COLUMNS`.
         every: scores other than PSNR, VMAF and flicker look at every n-th frame, beginning in the
             middle of the first n so that the key frame does not count more than its share.
         dists_weights: file with the authors' alpha and beta.
@@ -71,18 +71,28 @@ class ScoreOptions:
         pose_net: .tflite file with MoveNet or PoseNet; face scores, AKD and MKR need it.
     """
 
-    scores: tuple[str, ...] = tuple(SCORES)
+    scores: tuple[str, ...] = COLUMNS
     every: int = 8
     dists_weights: str | PathLike | None = None
     mask_net: str | PathLike | None = None
     pose_net: str | PathLike | None = None
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.scores if name not in SCORES]
+        unknown = [name for name in self.scores if name not in COLUMNS]
         if unknown:
-            raise MetricError(f"Score {unknown[0]!r} is unknown; use {', '.join(SCORES)}.")
+            raise MetricError(
+                f"Score {unknown[0]!r} is unknown; use {', '.join(SCORES)}, all but the last two "
+                "also with body_ or face_ before them."
+            )
         if self.every < 1:
             raise MetricError("Scores look at every n-th frame with n >= 1.")
+
+    def of_region(self, region: str) -> list[str]:
+        """Returns the names of `SCORES` that are wanted in a region; "" is the whole frame."""
+        if not region:
+            return [name for name in self.scores if name in SCORES]
+        ahead = f"{region}_"
+        return [name.removeprefix(ahead) for name in self.scores if name.startswith(ahead)]
 
 
 def unavailable(options: ScoreOptions, side: int) -> dict[str, str]:
@@ -102,9 +112,12 @@ def unavailable(options: ScoreOptions, side: int) -> dict[str, str]:
         "akd": lambda: _check_net(options.pose_net, "--pose-net"),
         "mkr": lambda: _check_net(options.pose_net, "--pose-net"),
     }
-    wanted = {name: checks[name] for name in options.scores if name in checks}
-    wanted["body scores"] = lambda: _check_net(options.mask_net, "--mask-net")
-    wanted["face scores"] = lambda: _check_net(options.pose_net, "--pose-net")
+    anywhere = {name for region in ("", *REGIONS) for name in options.of_region(region)}
+    wanted = {name: check for name, check in checks.items() if name in anywhere}
+    if options.of_region("body"):
+        wanted["body scores"] = lambda: _check_net(options.mask_net, "--mask-net")
+    if options.of_region("face"):
+        wanted["face scores"] = lambda: _check_net(options.pose_net, "--pose-net")
     reasons = {}
     for name, check in wanted.items():
         try:
@@ -133,10 +146,10 @@ class Original:
         self._options = options = options or ScoreOptions()
         self._some = slice(min(options.every // 2, len(frames) - 1), None, options.every)
         self.regions: dict[str, Region | None] = {}
-        if options.mask_net:
+        if options.mask_net and options.of_region("body"):
             masks = person_masks(lite_network(options.mask_net), frames)
             self.regions["body"] = body_region(masks)
-        if options.pose_net:
+        if options.pose_net and (options.of_region("face") or {*_OF_POSE} & {*options.scores}):
             self._pose = PoseNet(options.pose_net)
             looks, box = [], None
             for frame in frames:
@@ -153,25 +166,27 @@ class Original:
         Args:
             decoded: [T, H, W, 3] uint8 RGB.
         """
-        row = self._means(decoded)
-        if self._options.pose_net and set(_OF_POSE) & set(self._options.scores):
+        row = self._means(decoded, self._options.of_region(""))
+        if self._options.pose_net and {*_OF_POSE} & {*self._options.scores}:
             row |= dict(zip(_OF_POSE, self._motion_fidelity(decoded), strict=True))
         for region_name, region in self.regions.items():
             if region is None:
                 continue
-            means = self._means(decoded, region)
+            means = self._means(decoded, self._options.of_region(region_name), region)
             row |= {f"{region_name}_{name}": value for name, value in means.items()}
         return row
 
-    def _means(self, decoded: np.ndarray, region: Region | None = None) -> dict[str, float | None]:
-        """Returns the means of all scores but the pose network's, in a region or everywhere."""
+    def _means(
+        self, decoded: np.ndarray, names: Sequence[str], region: Region | None = None
+    ) -> dict[str, float | None]:
+        """Returns the means of scores other than the pose network's, in a region or everywhere."""
         a, b, mask = self._frames, decoded, None
         if region is not None:
             mask = region.weights(*a.shape[1:3])
             a = region.cut(a)
             b = region.composite(a, region.cut(b))
         row: dict[str, float | None] = {}
-        for name in self._options.scores:
+        for name in names:
             if name in _OF_PIXELS:
                 row[name] = self._mean(name, self._frames, decoded, mask)
             elif name == "dists_256" and "dists" in row and min(a.shape[1:3]) <= 256:
