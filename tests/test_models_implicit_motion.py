@@ -1,4 +1,4 @@
-"""Shares of positions, attention against a slow reference, pictures that are carried along."""
+"""Attention against a slow reference, and key pictures that move with a token's positions."""
 
 import jax
 import jax.numpy as jnp
@@ -6,21 +6,10 @@ import numpy as np
 import pytest
 from ml_collections import FrozenConfigDict
 
-from hvc_jax.models.implicit_motion import ImplicitMotion, Ownership, attend, carry
+from hvc_jax.models.implicit_motion import ImplicitMotion, attend
 from hvc_jax.models.reference_encoder import Pyramid
 from hvc_jax.models.token_encoder import at_analysis_size
 from hvc_jax.training.config import load_config
-
-
-def test_shares_sum_to_one_and_the_nearest_position_owns():
-    positions = jnp.array([[[-0.5, -0.5], [0.5, 0.5]]])
-    module = Ownership(2)
-    params = module.init(jax.random.key(0), positions, 8, 8)
-    share, offset = module.apply(params, positions, 8, 8)
-    np.testing.assert_allclose(share.sum(-1), 1, rtol=1e-6)
-    owner = share[0].argmax(-1)
-    assert owner[2, 2] == 0 and owner[5, 5] == 1 and owner[0, 7] == 2  # the last is background
-    np.testing.assert_allclose(offset[0, 2, 2, 0], jnp.array([-0.375, -0.375]) + 0.5, atol=1e-6)
 
 
 def test_attention_is_the_softmax_of_squared_distances():
@@ -58,16 +47,25 @@ def test_before_training_the_picture_moves_with_its_positions(pixels):
     assert corner.max() < 0.02  # the background stays
 
 
-def test_carrying_with_one_share_is_a_shifted_copy():
-    rng = np.random.default_rng(1)
-    x = rng.random((2, 8, 8, 3)).astype(np.float32)
-    share = np.zeros((2, 8, 8, 3), np.float32)
-    share[0, ..., 1] = share[1, ..., 2] = 1
-    shift = np.zeros((2, 3, 2), np.float32)
-    shift[0, 1, 0] = 2 * 2 / 8  # two pixels to the right
-    moved = np.asarray(carry(x, share, shift))
-    np.testing.assert_allclose(moved[0, :, :6], x[0, :, 2:], atol=1e-5)
-    np.testing.assert_allclose(moved[1], x[1], atol=1e-5)
+def test_where_a_position_has_left_the_background_goes_on():
+    side = 64
+    config = load_config("configs/implicit.py:size=tiny").model.motion.copy_and_resolve_references()
+    config.points, config.token_size = 1, 2
+    motion = ImplicitMotion(FrozenConfigDict(config), (8, 12, 16))
+    key = np.full((1, side, side, 3), 0.25, np.float32)
+    key[0, 27:37, 11:21] = 1.0  # somebody, around (-0.5, 0)
+    pyramid = Pyramid(
+        jnp.asarray(key),
+        *(jnp.zeros((1, side // n, side // n, c)) for n, c in ((4, 8), (8, 12), (16, 16))),
+    )
+    there, here = jnp.array([[-0.5, 0.0]]), jnp.array([[0.5, 0.0]])
+    params = motion.init(jax.random.key(0), pyramid, there, here, method="align")
+    _, aux = motion.apply(params, pyramid, there, here, method="align")
+    warped = np.asarray(aux["warped"])[0]
+    assert warped[29:35, 45:51].min() > 0.9  # arrived
+    assert warped[28:36, 12:20].max() < 0.4  # gone
+    _, aux = motion.apply(params, pyramid, there, there, method="align")
+    np.testing.assert_allclose(aux["warped"], key, atol=1e-5)  # nothing moved, nothing filled
 
 
 @pytest.mark.parametrize(

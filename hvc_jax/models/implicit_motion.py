@@ -5,10 +5,12 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
+from hvc_jax.models.carrying import Ownership, Placement, Turning, carry
 from hvc_jax.models.layers import Conv, ResBlock, SpadeBlock, TransformerBlock
 from hvc_jax.models.reference_encoder import Pyramid
 from hvc_jax.models.token_encoder import TokenEncoder
-from hvc_jax.ops.warp import average_pool, identity_grid, warp
+from hvc_jax.ops.fill import pull_push
+from hvc_jax.ops.warp import average_pool, identity_grid
 
 
 def positional_features(height: int, width: int, octaves: int = 3) -> jax.Array:
@@ -22,48 +24,6 @@ def positional_features(height: int, width: int, octaves: int = 3) -> jax.Array:
         angle = grid * (jnp.pi * 2.0 ** (octave - 1))
         waves += [jnp.sin(angle), jnp.cos(angle)]
     return jnp.concatenate(waves, -1)
-
-
-class Ownership(nn.Module):
-    """Which of a token's positions each place belongs to, and where it lies from there.
-
-    A softmax over the distances to the positions and one constant for the background, whose
-    position is the middle of the picture. A place and its offset from its owner go along with the
-    owner from frame to frame; the background stays where it is.
-
-    Attributes:
-      points: positions K; 0 leaves the background alone.
-    """
-
-    points: int
-
-    @nn.compact
-    def __call__(
-        self, positions: jax.Array, rows: int, columns: int
-    ) -> tuple[jax.Array, jax.Array]:
-        """Shares and offsets of positions [B, K, 2] on a grid.
-
-        Args:
-          positions: (u, v) in [-1, 1].
-          rows: of the grid.
-          columns: of the grid.
-
-        Returns:
-          Shares [B, rows, columns, K + 1] that sum to 1, the background last, and offsets [B, rows,
-          columns, K + 1, 2] in half picture widths.
-        """
-        batch = positions.shape[0]
-        size = jnp.exp(self.param("log_size", nn.initializers.constant(-2.5), (self.points,)))
-        level = self.param("level", nn.initializers.zeros_init(), (self.points,))
-        background = self.param("background", nn.initializers.constant(-5.0), (1,))
-        grid = jnp.broadcast_to(identity_grid(rows, columns), (batch, rows, columns, 2))
-        offsets = grid[..., None, :] - positions[:, None, None]
-        logits = level - jnp.sum(offsets**2, -1) / (2 * size**2)
-        logits = jnp.concatenate(
-            [logits, jnp.broadcast_to(background, (batch, rows, columns, 1))], -1
-        )
-        offsets = jnp.concatenate([offsets, grid[..., None, :]], -2)
-        return jax.nn.softmax(logits, -1), offsets
 
 
 class TokenDecoder(nn.Module):
@@ -130,25 +90,6 @@ class Matching(nn.Module):
         return jnp.concatenate([owner * root, near, learned], -1)
 
 
-def carry(x: jax.Array, share: jax.Array, shift: jax.Array) -> jax.Array:
-    """Moved copies of a picture or of features, mixed by shares.
-
-    Args:
-      x: [B, h, w, C] of the key frame.
-      share: [B, h', w', K + 1] of each copy, resized to `x`.
-      shift: [B, K + 1, 2] where each copy looks, (u, v) in half picture widths.
-
-    Returns:
-      [B, h, w, C].
-    """
-    batch, rows, columns, channels = x.shape
-    count = shift.shape[1]
-    share = jax.image.resize(share, (batch, rows, columns, count), "linear", antialias=True)
-    grids = identity_grid(rows, columns) + shift.reshape(batch * count, 1, 1, 2)
-    copies = warp(jnp.repeat(x, count, 0), grids)
-    return jnp.einsum("bkhwc,bhwk->bhwc", copies.reshape(batch, count, *x.shape[1:]), share)
-
-
 def attend(query: jax.Array, key: jax.Array, values: jax.Array) -> jax.Array:
     """Values gathered from where the matching features agree: softmax(-|q - k|^2) V.
 
@@ -172,16 +113,19 @@ def attend(query: jax.Array, key: jax.Array, values: jax.Array) -> jax.Array:
 class ImplicitMotion(nn.Module):
     """Analyse a frame to a token; align the key frame's features to it. There is no flow field.
 
-        tokens ─► Ownership ─► shares ─► carry(pixels, fine, middle) ─► SPADE(motion) ─► pixels, fine, middle
+        tokens ─► Ownership, Turning ─► carry(pixels, fine, middle) ─► SPADE(motion) ─► pixels, fine, middle
            └────► TokenDecoder ─► motion features, of the key frame and of this one
         shares, motion ─► Matching ─► Q, K ─► attention over coarse ─► transformer blocks ──► coarse
 
-    Each position carries a copy of the key picture along, and what lies around it takes most of
-    that copy; the coarse features move by attention, which can look anywhere. Chen et al. (IMT,
-    arXiv 2506.10453) publish no layers; the structure follows Implicit Motion Function (Gao et
-    al., CVPR 2024, sec. 3), its nearest specified relative. There attention moves every scale; at
-    1/8 it moves cells of 8 pixels, and a picture of such cells looks worse than one that stands
-    still, so that training unlearns motion.
+    Each position carries a copy of the key picture along, turned as its neighbours have turned, and
+    what lies around it takes most of that copy; the coarse features move by attention, which can
+    look anywhere. Places that a position has left show the background around them, continued.
+    Chen et al. (IMT, arXiv 2506.10453) publish no layers; the structure follows Implicit Motion
+    Function (Gao et al., CVPR 2024, sec. 3), its nearest specified relative. There attention moves
+    every scale; at 1/8 it moves cells of 8 pixels, and a picture of such cells looks worse than one
+    that stands still, so that training unlearns motion. Copies that turn about positions are how
+    first-order motion models move pictures (Siarohin et al., NeurIPS 2019, sec. 3.1), which send
+    the linear maps; here they follow from the positions.
 
     Attributes:
       config: motion block of the model config.
@@ -197,6 +141,7 @@ class ImplicitMotion(nn.Module):
         _, middle, coarse = self.widths
         self.token_encoder = TokenEncoder(c.token_size, c.points, c.token_width, c.learn_positions)
         self.ownership = Ownership(c.points)
+        self.turning = Turning(c.points)
         self.token_decoder = TokenDecoder(c.width, c.blocks)
         self.matching = Matching(c.width // 2)
         self.modulate = SpadeBlock(middle)
@@ -225,12 +170,18 @@ class ImplicitMotion(nn.Module):
         batch, points = latent.shape[0], self.config.points
         here = latent[:, : 2 * points].reshape(batch, points, 2)
         there = key_latent[:, : 2 * points].reshape(batch, points, 2)
-        still = jnp.zeros((batch, 1, 2), here.dtype)
-        shift = jnp.concatenate([there - here, still], 1)
+        placement = Placement(here, there, self.turning(here, there))
 
         share, _ = self.ownership(here, *features.fine.shape[1:3])
-        pixels = carry(features.pixels, share, shift)
-        fine = carry(features.fine, share, shift)
+        key_share, _ = self.ownership(there, *features.fine.shape[1:3])
+        # Where nobody is any longer the key frame shows somebody, and not what was behind.
+        left = nn.relu(share[..., -1:] - key_share[..., -1:])
+        behind = pull_push(average_pool(features.pixels, 4), key_share[..., -1:] ** 2)
+        reach = self.ownership.reach
+        pixels = carry(features.pixels, share, placement, reach)
+        behind = jax.image.resize(behind, pixels.shape, "bilinear")
+        pixels += jax.image.resize(left, (*pixels.shape[:3], 1), "bilinear") * (behind - pixels)
+        fine = carry(features.fine, share, placement, reach) * (1 - left)
 
         rows, columns = features.middle.shape[1:3]
         motion, key_motion = (
@@ -238,7 +189,8 @@ class ImplicitMotion(nn.Module):
             for token, positions in ((latent, here), (key_latent, there))
         )
         condition = jnp.concatenate([motion, key_motion, average_pool(share, 2)], -1)
-        middle = self.modulate(carry(features.middle, share, shift), condition)
+        middle = carry(features.middle, average_pool(share, 2), placement, reach)
+        middle = self.modulate(middle, condition)
 
         motion, key_motion = average_pool(motion, 2), average_pool(key_motion, 2)
         query, key = (
