@@ -1,15 +1,26 @@
 """Landmarks and the fit of a clip's bodies to keypoints."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hvc_jax.body.appearance import (
+    Reference,
+    appearance_of,
+    pose_surface,
+    seen_points,
+    surface_of_open_body,
+)
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.fit import (
     FitState,
     FitWeights,
+    Measured,
     PosePrior,
+    _descend,
     absent_limbs,
     continuous_axis_angle,
     fit_clip,
@@ -17,10 +28,11 @@ from hvc_jax.body.fit import (
     relaxed_hands,
     reproject,
     smooth_over_time,
+    to_vectors,
 )
 from hvc_jax.body.landmarks import COCO_JOINTS, landmarks_of, pose_landmarks
 from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import BodyParams, unpack
+from hvc_jax.body.params import BodyParams, identity_vector, unpack
 from hvc_jax.ops import rotation
 
 FRAMES = 20
@@ -125,9 +137,8 @@ def test_fit_is_never_worse_than_its_start(landmarks, prior):
 
     start, _ = cost(0)
     end, _ = cost(150)
-    valid = jnp.ones(FRAMES)
-    measured = (jnp.asarray(points), jnp.asarray(confidence), jnp.asarray(absent_limbs(confidence)))
-    rest = (start, *measured, valid, landmarks, prior)
+    measured = Measured(points, confidence, absent_limbs(confidence), np.ones(FRAMES))
+    rest = (start, jax.tree.map(jnp.asarray, measured), landmarks, prior)
     assert objective(end, *rest, FitWeights()) <= objective(start, *rest, FitWeights()) + 1e-5
 
 
@@ -143,6 +154,81 @@ def test_unseen_keypoints_do_not_pull(landmarks, prior):
     far, _ = fit_clip(points, confidence, *inputs, steps=150)
     pose = far[:, 20:86].reshape(FRAMES, 22, 3)
     assert np.abs(pose[:, [1, 2, 4, 5]]).max() < 0.5
+
+
+def _textured_clip(count: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Frames [T, 64, 64, 3] of a pattern that slides to the right, and by how much [T], (u)."""
+    line = (np.arange(64) + 0.5) / 32 - 1
+    u, v = np.meshgrid(line, line)
+    shift = 0.004 * np.arange(count)
+    moved = u - shift[:, None, None]
+    waves = (np.sin(5 * moved + 3 * v), np.sin(4 * moved - 4 * v + 1), np.cos(6 * moved))
+    return (127 + 120 * np.stack(waves, -1)).astype(np.uint8), shift
+
+
+def test_pixels_carry_a_body_along_that_keypoints_say_stands_still(landmarks, prior):
+    frames, shift = _textured_clip()
+    pose = np.zeros((32, 22, 3, 3)) + np.eye(3)
+    camera = np.tile(np.array([0.9, 0.0, -0.1], np.float32), (32, 1))
+    inputs = (np.zeros((32, 17, 2)), np.zeros((32, 17)), pose, np.zeros((32, 10)), camera)
+    blind, _ = fit_clip(*inputs, landmarks, prior, steps=150)
+    vectors, _ = fit_clip(*inputs, landmarks, prior, steps=150, frames=frames)
+    place = (vectors[:, 185] * vectors[:, 186])[[0, 8, 16, 31]]
+    np.testing.assert_allclose(place - place[0], shift[[0, 8, 16, 31]], atol=0.02)
+    assert np.abs(blind[:, 186]).max() < 0.01
+    # A clip that goes on from a reference keeps its looks and its shape.
+    told = Reference(frames[0], np.concatenate([np.full(10, 0.2), vectors[0, 10:]]))
+    rest = tuple(array[16:] for array in inputs)
+    later, _ = fit_clip(*rest, landmarks, prior, steps=150, frames=frames[16:], reference=told)
+    np.testing.assert_array_equal(later[:, :10], np.float32(0.2) + np.zeros((16, 10), np.float32))
+    assert later[8, 185] * later[8, 186] - place[0] == pytest.approx(shift[24], abs=0.03)
+
+
+def test_descent_on_pixels_is_never_worse_than_its_start(landmarks, prior):
+    frames, _ = _textured_clip()
+    rng = np.random.default_rng(0)
+    start = FitState(
+        jnp.asarray(rng.normal(size=(32, 22, 3)) * 0.1, jnp.float32),
+        jnp.zeros(10),
+        jnp.zeros((32, 2)),
+        jnp.zeros(32),
+    )
+    vectors = np.asarray(jax.jit(to_vectors)(start))
+    seen = appearance_of(frames, vectors, Reference(frames[0], vectors[0]))
+    points, _ = reproject(landmarks, start)
+    measured = Measured(points, jnp.ones((32, 17)), jnp.zeros((32, 12)), jnp.ones(32), seen)
+    for pace in (0.01, 10.0):  # the second throws every body far away
+        best, cost = _descend(start, measured, landmarks, prior, FitWeights(), 60, pace, 1.0)
+        value = jax.jit(objective)
+        at_start = value(start, start, measured, landmarks, prior, FitWeights())
+        assert cost <= at_start
+        assert value(best, start, measured, landmarks, prior, FitWeights()) == pytest.approx(
+            float(cost), rel=1e-3
+        )
+
+
+def test_surface_points_are_vertices_of_the_mesh(landmarks):
+    body, surface = load_body(), surface_of_open_body()
+    rng = np.random.default_rng(0)
+    pose = np.zeros((2, 55, 3), np.float32)
+    pose[:, :22] = rng.normal(size=(2, 22, 3)) * 0.4
+    betas = rng.normal(size=(2, 10)).astype(np.float32)
+    params = BodyParams(betas, np.zeros((2, 10), np.float32), pose[:, 0], pose[:, 1:], None)
+    slow, _ = POSED(dataclasses.replace(body, posedirs=None), params)
+    turns = rotation.axis_angle_to_matrix(jnp.asarray(pose[:, :22]))
+    points = jax.jit(pose_surface)(surface, landmarks, jnp.asarray(betas), turns)
+    np.testing.assert_allclose(points, slow[:, surface.vertex], atol=2e-5)
+    assert len(set(np.asarray(surface.vertex).tolist())) == len(surface.vertex)
+
+
+def test_points_behind_the_body_are_hidden():
+    surface, vector = surface_of_open_body(), identity_vector()
+    places, seen = seen_points(surface, vector[None])
+    rest = np.asarray(surface.points)
+    front = (rest[:, 2] > 0.08) & (np.abs(rest[:, 0]) < 0.08)  # belly, chest and face
+    back = (rest[:, 2] < -0.06) & (np.abs(rest[:, 0]) < 0.08)
+    assert seen[0, front].mean() > 0.8 and not seen[0, back].any()
+    assert np.abs(places).max() < 1.0
 
 
 @pytest.mark.parametrize("frames", [0, 3])

@@ -16,6 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from hvc_jax.body.appearance import (
+    Appearance,
+    Reference,
+    Surface,
+    appearance_cost,
+    appearance_of,
+    pose_surface,
+)
 from hvc_jax.body.landmarks import Landmarks, pose_landmarks
 from hvc_jax.body.params import BODY_VECTOR_SIZE, JOINT_INDEX, NUM_BODY_JOINTS, POSE
 from hvc_jax.ops import rotation
@@ -45,6 +53,25 @@ class FitWeights(NamedTuple):
     camera_acceleration: float = 8.0
     camera_velocity: float = 0.02
     shape: float = 2e-3
+    appearance: float = 100.0
+
+
+class Measured(NamedTuple):
+    """What is known of a clip of T frames.
+
+    Attributes:
+      points: [T, 17, 2] keypoints, (u, v).
+      confidence: [T, 17] in [0, 1].
+      absent: [T, 12] in [0, 1], the limbs' keypoints that no one has seen for a while.
+      valid: [T] 1 for frames of the clip, 0 for padding.
+      appearance: what the pixels say, or None.
+    """
+
+    points: jax.Array
+    confidence: jax.Array
+    absent: jax.Array
+    valid: jax.Array
+    appearance: Appearance | None = None
 
 
 class FitState(NamedTuple):
@@ -63,6 +90,7 @@ class FitState(NamedTuple):
     log_scale: jax.Array
 
 
+_PACE, _FINE_PACE = 0.03, 0.01  # Adam's steps at first, radians: for keypoints, for pixels
 _RELAXED_CURL = 0.3  # radians per finger joint
 
 
@@ -100,6 +128,15 @@ def reproject(landmarks: Landmarks, state: FitState) -> tuple[jax.Array, jax.Arr
     return screen, joints
 
 
+def project_surface(surface: Surface, landmarks: Landmarks, state: FitState) -> jax.Array:
+    """Returns where surface points are on screen, [T, K, 2], in a fitted clip."""
+    matrices = rotation.axis_angle_to_matrix(state.pose)
+    betas = jnp.broadcast_to(state.betas, (state.pose.shape[0], 10))
+    points = pose_surface(surface, landmarks, betas, matrices)
+    flat = points[..., :2] * jnp.array([1.0, -1.0])
+    return jnp.exp(state.log_scale)[:, None, None] * flat + state.centre[:, None]
+
+
 _reproject = jax.jit(reproject)
 _to_vectors = jax.jit(to_vectors)
 _to_axis_angle = jax.jit(rotation.matrix_to_axis_angle)
@@ -108,10 +145,7 @@ _to_axis_angle = jax.jit(rotation.matrix_to_axis_angle)
 def objective(
     state: FitState,
     start: FitState,
-    points: jax.Array,
-    confidence: jax.Array,
-    absent: jax.Array,
-    valid: jax.Array,
+    measured: Measured,
     landmarks: Landmarks,
     prior: PosePrior,
     weights: FitWeights,
@@ -121,14 +155,12 @@ def objective(
     Args:
       state: the unknowns.
       start: where they began.
-      points: [T, 17, 2] measured keypoints, (u, v).
-      confidence: [T, 17] in [0, 1].
-      absent: [T, 12] in [0, 1], the limbs' keypoints that no one has seen for a while.
-      valid: [T] 1 for frames of the clip, 0 for padding.
+      measured: of the clip.
       landmarks: of the body model.
       prior: over poses.
       weights: of the terms.
     """
+    points, confidence, absent, valid, appearance = measured
     screen, _ = reproject(landmarks, state)
     # In metres at the person: invariant to how large they are in the picture.
     metres = (screen - points) / jnp.exp(jax.lax.stop_gradient(start.log_scale))[:, None, None]
@@ -141,6 +173,10 @@ def objective(
     inside = jax.nn.relu(1.0 - screen[:, 5:, 1]) * (jnp.abs(screen[:, 5:, 0]) < 1.0)
     inside = inside / jnp.exp(jax.lax.stop_gradient(start.log_scale))[:, None]
     data = data + weights.unseen * jnp.sum(absent * inside**2, -1)
+
+    if appearance is not None:
+        skin = project_surface(appearance.surface, landmarks, state)
+        data = data + weights.appearance * appearance_cost(skin, appearance)
 
     flat = state.pose[:, 1:].reshape(state.pose.shape[0], -1)
     unusual = jnp.sum(((flat - prior.mean) @ prior.whiten.T) ** 2, -1)
@@ -166,25 +202,22 @@ def objective(
 @functools.partial(jax.jit, static_argnames=("steps",))
 def _descend(
     start: FitState,
-    points: jax.Array,
-    confidence: jax.Array,
-    absent: jax.Array,
-    valid: jax.Array,
+    measured: Measured,
     landmarks: Landmarks,
     prior: PosePrior,
     weights: FitWeights,
     steps: int,
+    pace: float,
+    shape: float,
 ) -> tuple[FitState, jax.Array]:
-    """Returns the best state met in `steps` Adam steps, and its cost."""
-    scales = FitState(1.0, 2.0, 0.5, 0.5)  # step sizes relative to the pose's
-    optimiser = optax.adam(optax.cosine_decay_schedule(0.03, steps, 0.05))
+    """Returns the best state met in `steps` Adam steps, and its cost; `shape` 0 keeps betas."""
+    scales = FitState(1.0, 2.0 * shape, 0.5, 0.5)  # step sizes relative to the pose's
+    optimiser = optax.adam(optax.cosine_decay_schedule(pace, steps, 0.05))
     value_and_grad = jax.value_and_grad(objective)
 
     def step(carry, _):  # noqa: ANN001, ANN202
         state, memory, best, best_cost = carry
-        cost, grads = value_and_grad(
-            state, start, points, confidence, absent, valid, landmarks, prior, weights
-        )
+        cost, grads = value_and_grad(state, start, measured, landmarks, prior, weights)
         better = cost < best_cost
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state, best)
         updates, memory = optimiser.update(grads, memory)
@@ -261,6 +294,8 @@ def fit_clip(
     prior: PosePrior,
     weights: FitWeights | None = None,
     steps: int = 250,
+    frames: np.ndarray | None = None,
+    reference: Reference | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns body vectors [T, 188] of a clip and the reprojection error [T, 17] in metres.
 
@@ -274,12 +309,15 @@ def fit_clip(
       prior: over poses.
       weights: of the objective's terms.
       steps: Adam steps, all frames at once.
+      frames: [T, H, H, 3] uint8; where given, two more rounds of descent make the skin look the
+        same in all of them.
+      reference: a frame before the clip whose looks and shape it keeps; None for its own first.
 
     Raises:
       ValueError: there are no frames, or their numbers differ.
     """
-    frames = len(points)
-    if not frames or any(len(a) != frames for a in (confidence, rotations, betas, camera)):
+    count = len(points)
+    if not count or any(len(a) != count for a in (confidence, rotations, betas, camera)):
         raise ValueError("a clip needs at least one frame, and the same number in every input")
     seen = confidence.mean(1)
     pose = np.asarray(_to_axis_angle(jnp.asarray(rotations)))
@@ -289,27 +327,37 @@ def fit_clip(
     centre = camera[:, :1] * camera[:, 1:] * np.array([1.0, -1.0])
     weight = seen + 1e-3
     shape = (betas * weight[:, None]).sum(0) / weight.sum()
+    shape, free = (shape, 1.0) if reference is None else (reference.vector[:10], 0.0)
 
     # Compiled once per length, so lengths are rounded up to a power of two.
-    length = max(32, 2 ** int(np.ceil(np.log2(frames))))
-    extra = length - frames
+    length = max(32, 2 ** int(np.ceil(np.log2(count))))
+    extra = length - count
 
     def pad(array: np.ndarray) -> jax.Array:
         widths = [(0, extra)] + [(0, 0)] * (array.ndim - 1)
-        return jnp.asarray(np.pad(array.astype(np.float32), widths, mode="edge"))
+        return jnp.asarray(np.pad(np.asarray(array, np.float32), widths, mode="edge"))
 
-    valid = jnp.asarray((np.arange(length) < frames).astype(np.float32))
+    valid = jnp.asarray((np.arange(length) < count).astype(np.float32))
     start = FitState(
         pad(smooth_over_time(pose, seen[:, None, None], 1.5)),
         jnp.asarray(shape, jnp.float32),
         pad(smooth_over_time(centre, seen[:, None], 1.0)),
         pad(log_scale),
     )
-    best = start
+    best, weights = start, weights or FitWeights()
+    measured = Measured(pad(points), pad(confidence), pad(absent_limbs(confidence)), valid)
+    rest = (landmarks, prior, weights)
     if steps > 0:
-        measured = (pad(points), pad(confidence), pad(absent_limbs(confidence)), valid)
-        best, _ = _descend(start, *measured, landmarks, prior, weights or FitWeights(), steps)
+        best, _ = _descend(best, measured, *rest, steps, _PACE, free)
+    if steps > 0 and frames is not None:
+        for coarse in (True, False):
+            vectors = np.asarray(_to_vectors(best))[:count]
+            shown = reference or Reference(frames[0], vectors[0])
+            seen = appearance_of(frames, vectors, shown, coarse=coarse)
+            seen = seen._replace(pictures=pad(seen.pictures), weight=pad(seen.weight))
+            both = measured._replace(appearance=seen)
+            best, _ = _descend(best, both, *rest, 2 * steps // 5, _FINE_PACE, free)
     screen, _ = _reproject(landmarks, best)
-    error = jnp.linalg.norm(screen[:frames] - points, axis=-1)
-    error = error / jnp.exp(best.log_scale[:frames])[:, None]
-    return np.asarray(_to_vectors(best))[:frames], np.asarray(error)
+    error = jnp.linalg.norm(screen[:count] - points, axis=-1)
+    error = error / jnp.exp(best.log_scale[:count])[:, None]
+    return np.asarray(_to_vectors(best))[:count], np.asarray(error)

@@ -107,7 +107,7 @@ def landmarks_of(body: Body) -> Landmarks:
     )
 
 
-def _chain(rotations: jax.Array, joints: jax.Array) -> tuple[jax.Array, jax.Array]:
+def chain(rotations: jax.Array, joints: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns world rotations [*, 22, 3, 3] and positions [*, 22, 3] of the posed skeleton.
 
     The same as `hvc_jax.body.lbs.world_transforms` for these joints, without scatters: its gradient
@@ -148,7 +148,7 @@ def pose_landmarks(
     joints = landmarks.joints + jnp.einsum("...s,sjc->...jc", betas, landmarks.joint_directions)
     points = landmarks.points + jnp.einsum("...s,sjc->...jc", betas, landmarks.point_directions)
     joints = jnp.broadcast_to(joints, (*rotations.shape[:-3], *joints.shape[-2:]))
-    world, position = _chain(rotations, joints)
+    world, position = chain(rotations, joints)
     offset = points - joints[..., COCO_JOINTS, :]
     turned = jnp.sum(world[..., COCO_JOINTS, :, :] * offset[..., None, :], -1)
     pelvis = position[..., :1, :]

@@ -14,6 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from hvc_jax.body.appearance import Reference
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.fit import PosePrior, fit_clip, smooth_over_time
 from hvc_jax.body.landmarks import COCO_MIRROR, Landmarks, landmarks_of
@@ -169,6 +170,8 @@ def bodies_from_keypoints(
     confidence: np.ndarray,
     export: RegressorExport,
     effort: int = 1,
+    frames: np.ndarray | None = None,
+    reference: Reference | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns body vectors [T, 188] and the fit's error [T, 17] in metres from COCO keypoints.
 
@@ -177,6 +180,8 @@ def bodies_from_keypoints(
       confidence: [T, 17] in [0, 1].
       export: the regressor, of which the lifting half is used.
       effort: 0 lifts only; 1 to 3 fit longer and longer.
+      frames: [T, H, H, 3] uint8 of the same clip, for `fit_clip`.
+      reference: for `fit_clip`.
     """
     landmarks = _landmarks()
     # Blunders jump; a little averaging, confident frames first, before anything is lifted.
@@ -194,6 +199,8 @@ def bodies_from_keypoints(
         landmarks,
         export.prior,
         steps=_STEPS[effort],
+        frames=frames,
+        reference=reference,
     )
 
 
@@ -238,7 +245,10 @@ def bridge_doubtful(bodies: np.ndarray, confidence: np.ndarray, least: float = 0
 
 
 def estimate_bodies(
-    frames: np.ndarray, effort: int = 1, export: RegressorExport | None = None
+    frames: np.ndarray,
+    effort: int = 1,
+    export: RegressorExport | None = None,
+    reference: Reference | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns body vectors [T, 188] float32 and a confidence [T] in [0, 1] of a clip of a person.
 
@@ -247,8 +257,9 @@ def estimate_bodies(
 
     Args:
       frames: [T, H, W, 3] uint8 RGB, square, one person.
-      effort: 0 the networks alone; 1 to 3 fit the clip to the keypoints longer and longer.
+      effort: 0 the networks alone; 1 to 3 fit the clip to keypoints and pixels longer and longer.
       export: the regressor; None for the shipped one.
+      reference: an earlier frame of the same scene, to go on from.
 
     Raises:
       ValueError: the frames are not [T, H, W, 3] uint8 with H = W, or effort is unknown.
@@ -266,6 +277,6 @@ def estimate_bodies(
     box = clip_box(points, confidence)
     if box[2] < 0.85:
         points, confidence = find_keypoints(frames, export, box)
-    bodies, error = bodies_from_keypoints(points, confidence, export, effort)
+    bodies, error = bodies_from_keypoints(points, confidence, export, effort, frames, reference)
     trust = frame_confidence(confidence, error)
     return bridge_doubtful(bodies, trust), trust

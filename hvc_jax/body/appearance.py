@@ -1,0 +1,197 @@
+"""What a clip's pixels say about its bodies: a point of the skin looks the same in every frame.
+
+The colours of points of the mesh are read where the reference frame shows them, and looked for
+where every other frame's body puts them. This is direct alignment (Lucas and Kanade, 1981) through
+the mesh's motion field, at a few hundred of its points instead of at every pixel: no rasteriser
+runs inside the descent, only between its rounds, to say which points are hidden.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hvc_jax.body.assets import Body, load_body
+from hvc_jax.body.camera import project
+from hvc_jax.body.landmarks import Landmarks, chain
+from hvc_jax.body.lbs import posed_vertices
+from hvc_jax.body.params import NUM_BODY_JOINTS, unpack
+from hvc_jax.body.raster import rasterize, vertex_normals
+from hvc_jax.ops.warp import average_pool, repeat_upsample, warp
+
+_POINTS = 512
+_SIDE = 64  # pixels a side at which colours are compared and hidden points are looked for
+_BIAS = 0.04  # metres that a surface may lie in front of a point that still counts as seen
+_FACING = 0.25  # least cosine between a point's normal and the view: beyond, it is a contour
+_BLUNDER = 0.2  # residual, of colours in [0, 1], beyond which a pixel shows something else
+_BATCH = 8
+
+
+class Surface(NamedTuple):
+    """Points of the skin, for posing without the rest of the mesh.
+
+    Attributes:
+      vertex: [K] int32 which vertices of the body they are.
+      points: [K, 3] rest positions of the mean shape, metres.
+      directions: [10, K, 3] metres per unit of each shape coefficient.
+      weights: [K, 22] skin weights of the body's joints; what lies beyond them (fingers, jaw) goes
+        with the wrist or the head.
+    """
+
+    vertex: jax.Array
+    points: jax.Array
+    directions: jax.Array
+    weights: jax.Array
+
+
+class Appearance(NamedTuple):
+    """What every frame is compared with.
+
+    Attributes:
+      surface: the points.
+      pictures: [T, h, w, 3] in [0, 1], the frames, smoothed to the scale at which they are looked at.
+      colours: [K, 3] of the surface points, in [0, 1].
+      weight: [T, K] in [0, 1]: seen in the reference frame and, as far as known, in this one.
+    """  # noqa: E501
+
+    surface: Surface
+    pictures: jax.Array
+    colours: jax.Array
+    weight: jax.Array
+
+
+@functools.cache
+def surface_of_open_body() -> Surface:
+    """Returns `Surface` of 512 vertices of the open body, spread evenly (farthest points)."""
+    body = load_body()
+    rest = np.asarray(body.v_template)
+    chosen = [int(np.argmax(rest[:, 1]))]
+    distance = np.full(len(rest), np.inf)
+    while len(chosen) < _POINTS:
+        distance = np.minimum(distance, np.sum((rest - rest[chosen[-1]]) ** 2, -1))
+        chosen.append(int(np.argmax(distance)))
+    vertex = np.array(chosen)
+    weights = np.array(body.lbs_weights)[vertex]
+    for joint in range(len(body.parents) - 1, NUM_BODY_JOINTS - 1, -1):
+        weights[:, body.parents[joint]] += weights[:, joint]
+    return Surface(
+        jnp.asarray(vertex, jnp.int32),
+        body.v_template[vertex],
+        body.shapedirs[:10, vertex],
+        jnp.asarray(weights[:, :NUM_BODY_JOINTS]),
+    )
+
+
+def pose_surface(
+    surface: Surface, landmarks: Landmarks, betas: jax.Array, rotations: jax.Array
+) -> jax.Array:
+    """Returns the surface points [*, K, 3] of posed bodies, metres, pelvis at the origin.
+
+    Args:
+      surface: the points.
+      landmarks: of the same body, for its joints.
+      betas: [*, 10] shape coefficients.
+      rotations: [*, 22, 3, 3] of each joint relative to its parent.
+    """
+    joints = landmarks.joints + jnp.einsum("...s,sjc->...jc", betas, landmarks.joint_directions)
+    points = surface.points + jnp.einsum("...s,skc->...kc", betas, surface.directions)
+    world, position = chain(rotations, joints)
+    shift = position - position[..., :1, :] - jnp.sum(world * joints[..., None, :], -1)
+    both = jnp.concatenate([world, shift[..., None]], -1)
+    blended = jnp.einsum("kj,...jab->...kab", surface.weights, both)
+    return jnp.sum(blended[..., :3] * points[..., None, :], -1) + blended[..., 3]
+
+
+def appearance_cost(screen: jax.Array, appearance: Appearance) -> jax.Array:
+    """Returns [T]: how much the surface points differ from what the frames show there.
+
+    The mean over the points, each between 0 (equal) and 1 (something else altogether), so a hidden
+    point that counts as seen does limited harm (Geman-McClure).
+
+    Args:
+      screen: [T, K, 2] where the points are, (u, v).
+      appearance: what they look like.
+    """
+    seen = warp(appearance.pictures, screen[:, None])[:, 0]
+    squared = jnp.sum((seen - appearance.colours) ** 2, -1)
+    robust = squared / (squared + _BLUNDER**2)
+    inside = (jnp.abs(screen) < 1).all(-1)
+    return jnp.mean(robust * appearance.weight * inside, -1)
+
+
+@jax.jit
+def _seen(body: Body, vertex: jax.Array, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns where points are [B, K, 2] and whether they are seen [B, K], of body vectors."""
+    params = unpack(vectors)
+    vertices, _ = posed_vertices(body, params)
+    screen = project(vertices, params.camera)
+    depth = rasterize(screen, body.faces, _SIDE, _SIDE, cull=True).depth
+    normal = vertex_normals(vertices, body.faces)[:, vertex, 2]
+    points = screen[:, vertex]
+    at = jnp.floor((points[..., :2] + 1) / 2 * _SIDE).astype(jnp.int32)
+    inside = ((at >= 0) & (at < _SIDE)).all(-1)
+    at = jnp.clip(at, 0, _SIDE - 1)
+    front = jnp.take_along_axis(depth.reshape(len(vectors), -1), at[..., 1] * _SIDE + at[..., 0], 1)
+    seen = inside & (normal > _FACING) & (points[..., 2] - front < _BIAS)
+    return points[..., :2], seen.astype(jnp.float32)
+
+
+def seen_points(surface: Surface, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns where surface points are [T, K, 2] (u, v), and in {0, 1} whether seen [T, K].
+
+    Args:
+      surface: points of the open body.
+      vectors: [T, 188] body vectors.
+    """
+    body, places, seen = load_body(), [], []
+    for first in range(0, len(vectors), _BATCH):
+        part = vectors[first : first + _BATCH]
+        filled = np.concatenate([part, np.repeat(part[-1:], _BATCH - len(part), 0)])
+        place, visible = _seen(body, surface.vertex, jnp.asarray(filled))
+        places.append(np.asarray(place)[: len(part)])
+        seen.append(np.asarray(visible)[: len(part)])
+    return np.concatenate(places), np.concatenate(seen)
+
+
+class Reference(NamedTuple):
+    """The frame that says how the skin looks.
+
+    Attributes:
+      picture: [H, H, 3] uint8.
+      vector: [188] its body vector.
+    """
+
+    picture: np.ndarray
+    vector: np.ndarray
+
+
+def appearance_of(
+    frames: np.ndarray, vectors: np.ndarray, reference: Reference, *, coarse: bool = False
+) -> Appearance:
+    """Returns the `Appearance` of a clip whose bodies are roughly known.
+
+    Args:
+      frames: [T, H, H, 3] uint8.
+      vectors: [T, 188] body vectors.
+      reference: a frame of the same size, in the clip or not.
+      coarse: at half the resolution, from where bodies are found that are further away.
+    """
+    surface = surface_of_open_body()
+    places, seen = seen_points(surface, np.concatenate([reference.vector[None], vectors]))
+    pictures = _shrunk(np.concatenate([reference.picture[None], frames]), coarse)
+    colours = warp(jnp.asarray(pictures[:1]), jnp.asarray(places[:1])[:, None])[0, 0]
+    return Appearance(surface, pictures[1:], colours, jnp.asarray(seen[1:] * seen[0]))
+
+
+def _shrunk(frames: np.ndarray, coarse: bool) -> np.ndarray:
+    """Returns frames [T, H, H, 3] uint8 as [T, h, h, 3] in [0, 1], h near 64; plain means."""
+    side = frames.shape[1]
+    factor = next(k for k in range(max(1, round(side / _SIDE)), 0, -1) if side % k == 0)
+    double = 2 if coarse and side % (2 * factor) == 0 else 1
+    parts = (frames[i : i + 32] for i in range(0, len(frames), 32))
+    small = [average_pool(jnp.asarray(p, jnp.float32) / 255, factor * double) for p in parts]
+    return repeat_upsample(jnp.concatenate(small), double)
