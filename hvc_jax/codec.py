@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax import keyframes
+from hvc_jax import keyframes, polish
+from hvc_jax.analysis import DOUBT, BodyFinder, lasting
 from hvc_jax.bitstream.container import StreamReader, StreamWriter, key_unit
 from hvc_jax.bitstream.edit import stream_schema
 from hvc_jax.bitstream.errors import BitstreamError
@@ -45,6 +46,8 @@ class _Key(NamedTuple):
     picture: np.ndarray
     latent: np.ndarray
     features: Any
+    polish: polish.PolishKey | None  # where latents are polished
+    trust: float  # in the body of the latent
 
 
 class Codec:
@@ -84,6 +87,7 @@ class Codec:
         self._variables = variables
         self._analyse, self._reference = fast_jit(analyse), fast_jit(reference)
         self._synthesise = fast_jit(synthesise)
+        self._polisher = polish.Polisher(model, variables, export.tables.schema)
 
     def encode(
         self,
@@ -95,6 +99,7 @@ class Codec:
         source: Source | None = None,
         frame_count: int | None = None,
         bodies: Iterable[np.ndarray] | None = None,
+        confidence: list[float] | None = None,
     ) -> int:
         """Writes the stream of a clip and returns the number of frames in it.
 
@@ -107,6 +112,7 @@ class Codec:
           frame_count: If known; saves the few bytes of an index.
           bodies: [188] body vector of every frame, where the caller knows them; None estimates
             them if the model sends any.
+          confidence: takes up how far the body of every frame is trusted, in [0, 1].
 
         Raises:
           CodecError: Fewer than two frames, sizes that vary or do not fit the networks, or
@@ -138,20 +144,25 @@ class Codec:
         with StreamWriter(output, header) as writer:
             pictures = itertools.chain(head, frames)
             analysed = self._analysed(pictures, (height, width, 3), bodies, options.effort)
-            for picture, body, latent in analysed:
+            last = None  # the latent before those that wait
+            for picture, body, latent, trust, person in analysed:
                 due = options.key_every and count % options.key_every == 0
+                # A key picture of nobody cannot move; where somebody appears, another is due.
+                late = key is not None and key.trust < DOUBT and person and options.cuts
                 cut = cuts.push(picture) and options.cuts
                 vectors = vectors or self._vector_encoder(options, latent)
-                if count == 0 or due or cut:
-                    self._write_motion(writer, vectors, key, waiting, options.hold)
+                if count == 0 or due or cut or late:
+                    self._write_motion(writer, vectors, key, waiting, last, options)
                     _write_groups(writer, vectors.flush())
-                    key = self._write_key(writer, vectors, count, picture, body, options)
-                    latent = key.latent
+                    key = self._write_key(writer, vectors, count, picture, body, trust, options)
+                    latent = last = key.latent
                 waiting.append((picture, latent))
                 if len(waiting) == min(options.group_frames, _COMPARED):
-                    self._write_motion(writer, vectors, key, waiting, options.hold)
+                    last = self._write_motion(writer, vectors, key, waiting, last, options)
                 count += 1
-            self._write_motion(writer, vectors, key, waiting, options.hold)
+                if confidence is not None:
+                    confidence.append(trust)
+            self._write_motion(writer, vectors, key, waiting, last, options)
             _write_groups(writer, vectors.flush())
         return count
 
@@ -250,35 +261,30 @@ class Codec:
         shape: tuple[int, ...],
         bodies: Iterable[np.ndarray] | None,
         effort: int,
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yields (frame, body vector [188], latent [D]) of every frame, a chunk at a time."""
-        bodies = None if bodies is None else iter(bodies)
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, float, bool]]:
+        """Yields (frame, body vector [188], latent [D], trust in the body, person in sight)."""
+        bodies, find = None if bodies is None else iter(bodies), BodyFinder(effort)
         for chunk in _chunks(frames, _CHUNK):
             if any(frame.shape != shape for frame in chunk):
                 raise CodecError("the frames of the clip differ in size; scale them to one size")
-            pictures = np.stack(chunk)
-            if bodies is None:
-                vectors = self._estimate(pictures, effort)
-            else:
+            pictures, trust = np.stack(chunk), np.ones(len(chunk))
+            if bodies is not None:
                 vectors = np.array(list(itertools.islice(bodies, len(chunk))), np.float32)
                 if vectors.shape != (len(chunk), BODY_VECTOR_SIZE):
                     raise CodecError(
                         f"the body vectors are not {BODY_VECTOR_SIZE} numbers for every frame; "
                         "estimate them again for this clip"
                     )
+            elif self.export.variant == "implicit":  # sends none
+                vectors = np.zeros((len(chunk), BODY_VECTOR_SIZE), np.float32)
+            else:
+                vectors, trust = find(pictures)
+            more = iter(zip(trust.tolist(), lasting(trust).tolist(), strict=True))
             for part, body in zip(batches(pictures, BATCH), batches(vectors, BATCH), strict=True):
                 inputs = _padded(part, BATCH), _padded(body, BATCH)
                 latents = np.asarray(self._analyse(self._variables, *inputs))
-                yield from zip(part, body, latents, strict=False)
-
-    def _estimate(self, pictures: np.ndarray, effort: int) -> np.ndarray:
-        """Body vectors [T, 188] of pictures [T, H, W, 3]; zeros for a model that sends none."""
-        if self.export.variant == "implicit":
-            return np.zeros((len(pictures), BODY_VECTOR_SIZE), np.float32)
-        from hvc_jax.models.body_estimator import estimate_bodies  # a second network, if needed
-
-        bodies, _ = estimate_bodies(pictures, effort)
-        return np.asarray(bodies, np.float32)
+                for row in zip(part, body, latents, strict=False):
+                    yield *row, *next(more)
 
     def _write_key(
         self,
@@ -287,6 +293,7 @@ class Codec:
         frame: int,
         picture: np.ndarray,
         body: np.ndarray,
+        trust: float,
         options: EncodeOptions,
     ) -> _Key:
         """Writes the KEY and STATIC units of a frame.
@@ -298,10 +305,12 @@ class Codec:
         coded = keyframes.decode(key.codec, key.payload, *picture.shape[:2])
         inputs = _padded(coded[None], BATCH), _padded(body[None], BATCH)
         latent = np.asarray(self._analyse(self._variables, *inputs))[0]
-        static, _ = vectors.key(latent)
+        static, rounded = vectors.key(latent)
         writer.write_key(frame, key.codec, options.key_qp, key.payload)
         writer.write_static(frame, static)
-        return _Key(coded, latent, self.features(coded) if options.hold else None)
+        features = self.features(coded) if options.hold else None
+        start = self._polisher.key(coded, rounded) if polish.STEPS[options.effort] else None
+        return _Key(coded, latent, features, start, trust)
 
     def _write_motion(
         self,
@@ -309,13 +318,24 @@ class Codec:
         vectors: VectorEncoder,
         key: _Key | None,
         waiting: list[tuple[np.ndarray, np.ndarray]],
-        hold: bool,
-    ) -> None:
-        """Hands the waiting latents on, those of frames that motion makes worse as the key's."""
+        last: np.ndarray | None,
+        options: EncodeOptions,
+    ) -> np.ndarray | None:
+        """Hands the waiting latents on, those of frames that motion makes worse as the key's.
+
+        Returns the last of them.
+        """
         if key is None or not waiting:
-            return
+            return last
         frames, latents = (np.stack(column) for column in zip(*waiting, strict=True))
-        if hold:
+        if steps := polish.STEPS[options.effort]:
+            still = (latents == key.latent).all(-1, keepdims=True)
+            latents = np.where(
+                still,
+                latents,
+                self._polisher.polish(frames, latents, key.polish, last, steps, options.quantiser),
+            )
+        if options.hold:
             made: list[np.ndarray] = []
             for part in batches(latents, BATCH):
                 made += self.draw(key.picture, key.features, key.latent, part)
@@ -324,6 +344,7 @@ class Codec:
         for latent in latents:
             _write_groups(writer, vectors.push(latent))
         waiting.clear()
+        return latents[-1]
 
 
 def key_picture(key: Any, header: Header, offset: int) -> np.ndarray:

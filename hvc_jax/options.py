@@ -28,8 +28,9 @@ class EncodeOptions:
       cuts: whether a scene cut gets a key frame.
       rate_weight: error that saving a bit may cost, in squared steps; 0 rounds to the nearest.
       hold: whether frames that motion would make worse show the key picture instead.
-      effort: 0 to 3, how long bodies are fitted to keypoints and how far the encoder looks ahead;
-        from 2 on errors of a semantic stream count by the pixels that the mesh moves.
+      effort: 0 to 3, how long bodies are fitted to keypoints and pixels and how far the encoder
+        looks ahead; from 2 on vectors and tokens are polished by gradient through the decoder, and
+        errors of a semantic stream count by the pixels that the mesh moves.
     """
 
     key_qp: int = 32

@@ -98,7 +98,7 @@ def test_demo_codes_edits_and_shows(
         mask = np.ones((frames, size, size), np.float32)
         return SyntheticClip(make_frames(frames, size), make_bodies(frames), mask, 25.0)
 
-    def estimate(frames: np.ndarray, effort: int) -> tuple[np.ndarray, np.ndarray]:
+    def estimate(frames: np.ndarray, effort: int, **_: object) -> tuple[np.ndarray, np.ndarray]:
         return make_bodies(len(frames)), np.ones(len(frames), np.float32)
 
     monkeypatch.setattr("hvc_jax.data.synthetic.render_clip", render)

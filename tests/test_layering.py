@@ -23,6 +23,8 @@ ROOMS = (
     "evaluation",
     "options",
     "holding",
+    "analysis",
+    "polish",
     "codec",
     "repair",
     "commands",

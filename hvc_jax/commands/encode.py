@@ -90,7 +90,8 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=range(4),
         default=1,
-        help="of the body fit and of the search for cheap levels (default: 1)",
+        help="of the body fit and of the search for cheap levels; 2 and 3 also polish what is sent "
+        "through the decoder, which takes a second or more a frame (default: 1)",
     )
     parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
 
@@ -119,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = options_of(arguments)
     codec = Codec(export_of_variant(arguments.variant, arguments.model))
     source = source_of(clip.width, clip.height, arguments.fit)
-    started = time.perf_counter()
+    started, confidence = time.perf_counter(), []
     with _output(arguments.output) as file:
         count = codec.encode(
             tqdm(frames, unit=" frames", disable=arguments.quiet or None),
@@ -128,6 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
             options=options,
             source=Source(*source),
             bodies=bodies,
+            confidence=confidence,
         )
         size = file.size
     seconds = time.perf_counter() - started
@@ -137,6 +139,12 @@ def run(arguments: argparse.Namespace) -> int:
         f"{describe_fit(*source)}; {count / seconds:.1f} frames/s",
         file=sys.stderr if to_pipe else sys.stdout,
     )
+    if doubtful := sum(trust < 0.25 for trust in confidence):
+        print(
+            f"{doubtful} of {count} frames show no person whose body can be followed, and stand "
+            "still or move with their neighbours; look at hvc fit --overlay, or give --body-params",
+            file=sys.stderr,
+        )
     return 0
 
 
