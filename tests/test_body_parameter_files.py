@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from hvc_jax.body import assets, camera, files, lbs, parameter_files, params
+from hvc_jax.body.parameter_cameras import PELVIS, View
 from hvc_jax.ops import rotation
 
 RNG = np.random.default_rng(0)
@@ -48,6 +49,62 @@ def test_estimator_file_projects_as_its_own_camera_does(tmp_path, matrices):
     np.testing.assert_allclose(got[..., 2], order, atol=1e-5)
 
 
+def _estimate(**fields):
+    """Fields of an estimator's file of two upright bodies, with a camera."""
+    orient = np.tile(np.array([[np.pi, 0, 0]], np.float32), (2, 1))
+    return {"global_orient": orient, "body_pose": np.zeros((2, 69), np.float32)} | fields
+
+
+def _pelvis_on_screen(path, view):
+    vectors = parameter_files.read_parameters(path, view=view)
+    return vectors[:, 185:186] * vectors[:, 186:] * [1, -1], vectors[:, 185]
+
+
+@pytest.mark.parametrize(("fit", "side"), [("crop", 240), ("pad", 320)])
+def test_cameras_of_wide_pictures_point_where_their_own_do(tmp_path, fit, side):
+    view, pelvis = View(320, 240, fit), np.array(PELVIS["smpl"])
+    # VIBE's: over the whole picture, sx and sy apart.
+    cam = np.array([[0.6, 0.8, 0.3, 0.1], [0.6, 0.8, -0.2, 0.2]], np.float32)
+    np.savez(tmp_path / "v.npz", **_estimate(orig_cam=cam))
+    u = cam[:, 0] * (pelvis[0] + cam[:, 2])
+    v = cam[:, 1] * (pelvis[1] + cam[:, 3])
+    pixel = np.stack([(u + 1) * 160, (v + 1) * 120], -1)
+    at, scale = _pelvis_on_screen(tmp_path / "v.npz", view)
+    np.testing.assert_allclose(at, (pixel - [160, 120]) * 2 / side, atol=1e-5)
+    np.testing.assert_allclose(scale * side / 2, 0.6 * 160, rtol=1e-5)  # pixels a metre
+    # A perspective one, by its matrix and by its focal length.
+    transl = np.array([[0.3, 0.2, 5.0], [-0.4, 0.1, 6.0]], np.float32)
+    matrix = np.array([[500.0, 0, 150], [0, 500, 110], [0, 0, 1]], np.float32)
+    place = transl + pelvis
+    pixel = 500 * place[:, :2] / place[:, 2:] + [150, 110]
+    lenses = ({"K": matrix}, {"focal_length": np.float32(500), "princpt": np.array([150.0, 110])})
+    for lens in lenses:
+        np.savez(tmp_path / "k.npz", **_estimate(transl=transl, **lens))
+        at, scale = _pelvis_on_screen(tmp_path / "k.npz", view)
+        np.testing.assert_allclose(at, (2 * pixel + 1 - [320, 240]) / side, atol=1e-5)
+        np.testing.assert_allclose(scale, 2 * 500 / place[:, 2] / side, rtol=1e-5)
+
+
+def test_files_of_hvc_fit_come_back_as_they_are(tmp_path):
+    vectors = RNG.normal(size=(3, 188)).astype(np.float32)
+    np.save(tmp_path / "b.npy", vectors)
+    np.savez(tmp_path / "b.npz", bodies=vectors, confidence=np.ones(3))
+    for name in ("b.npy", "b.npz"):
+        np.testing.assert_array_equal(parameter_files.read_parameters(tmp_path / name), vectors)
+    np.save(tmp_path / "nan.npy", vectors * np.nan)
+    with pytest.raises(files.BodyFileError, match="not finite"):
+        parameter_files.read_parameters(tmp_path / "nan.npy")
+
+
+def test_smpl_pose_rows_are_those_of_a_camera(tmp_path):
+    pose = np.zeros((2, 72), np.float32)
+    pose[:, 0], pose[:, 48] = np.pi, 0.7  # upright for a camera; left shoulder
+    np.savez(tmp_path / "p.npz", pose=pose, pred_cam=np.tile([0.8, 0, 0.2], (2, 1)))
+    state = params.unpack(parameter_files.read_parameters(tmp_path / "p.npz"))
+    np.testing.assert_allclose(state.global_orient, 0, atol=1e-5)
+    assert state.body_pose[0, 15, 0] == np.float32(0.7)
+
+
 def test_amass_stands_up(tmp_path):
     pose = np.zeros((3, 156), np.float32)
     pose[:, 0] = np.pi / 2  # upright in a world whose z is up, facing -y
@@ -85,12 +142,15 @@ def test_amass_smplx_layout(tmp_path):
             {"global_orient": np.zeros((4, 3)), "body_pose": np.zeros((4, 63)), "cam": np.zeros(3)},
             "'cam' has shape",
         ),
+        (_estimate(pred_cam_t=np.ones((2, 3))), "focal length"),
+        (_estimate(transl=-np.ones((2, 3)), focal_l=np.ones(2)), "behind the camera"),
+        ({"bodies": np.zeros((4, 100))}, "hvc fit"),
     ],
 )
 def test_wrong_files_name_the_field(tmp_path, fields, message):
     np.savez(tmp_path / "p.npz", **fields)
     with pytest.raises(files.BodyFileError, match=message):
-        parameter_files.read_parameters(tmp_path / "p.npz")
+        parameter_files.read_parameters(tmp_path / "p.npz", view=View(64, 64))
 
 
 def test_pinhole_agrees_with_opencv_pixels():

@@ -86,8 +86,12 @@ CASES = [
     (ENCODE + " --size 250", "use 256"),
     (ENCODE + " --key-qp 64", "0 (finest) to 63"),
     (ENCODE + " --quantiser 0", "use 64"),
-    (ENCODE + " --body IN/numbers.npy", "hvc fit"),
-    (ENCODE + " --body IN/good.mp4", "hvc fit"),
+    (ENCODE + " --body-params IN/numbers.npy", "hvc fit"),
+    (ENCODE + " --body-params IN/good.mp4", "good.mp4"),
+    ("fit IN/good.mp4 OUT/b.npz --body-params IN/numbers.npy", "hvc fit"),
+    ("fit IN/good.mp4 OUT/b.npz --keypoints IN/numbers.npy", "BlazePose-33"),
+    ("fit IN/good.mp4 OUT/b.npz --keypoints IN/none", "none"),
+    ("fit IN/good.mp4 OUT/b.txt", ".npz"),
     ("encode IN/good.mp4 OUT/out.hvc --model IN/none.safetensors", "no such model"),
     ("encode IN/good.mp4 OUT/out.hvc --model IN/implicit.safetensors", "--variant implicit"),
     ("encode IN/good.mp4 OUT/out.hvc --model IN/no_model.safetensors", "no model"),
@@ -147,7 +151,7 @@ def test_full_disk_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(StreamWriter, "write_unit", full)
-    frame = np.zeros((64, 64, 3), np.uint8), np.zeros(188), np.zeros(1)
+    frame = np.zeros((64, 64, 3), np.uint8), np.zeros(188), np.zeros(1), 1.0, True
     monkeypatch.setattr("hvc_jax.codec.Codec._analysed", lambda *a: iter([frame]))
     monkeypatch.setattr("hvc_jax.codec.Codec._write_key", full)
     argv = ENCODE.replace("IN", str(inputs)).replace("OUT", str(tmp_path)).split()

@@ -7,10 +7,10 @@ Sources and what is done to them (our space: y up, x to the person's left, viewe
 | AMASS SMPL-H | `poses` [T, 156] | z up, world | root turned by -90 degrees about x |
 | AMASS SMPL-X | `root_orient`, `pose_body` | z up, world | the same |
 | estimators | `global_orient`, `body_pose` | OpenCV camera: y down, z forward | root turned by 180 degrees about x |
+| estimators | `pose` [T, 72] (VIBE, CLIFF, ROMP) | the same | the same |
+| `hvc fit` | `bodies` [T, 188], or a .npy of that shape | ours | none |
 
-Estimators' weak-perspective cameras (s, tx, ty) act on vertices that are not centred: with J the
-rest pelvis of the model, scale = s, x = tx + J_x, y = -(ty + J_y). Their rotations may be
-axis-angle or matrices. Pose angles carry over to the open body, since its joints have the rest
+Their cameras: `parameter_cameras`. Rotations may be axis-angle or matrices. Pose angles carry over to the open body, since its joints have the rest
 pose and axes of SMPL-X; shape coefficients do not, and are kept only on request.
 """  # noqa: E501
 
@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.files import BodyFileError, read_raw
-from hvc_jax.body.params import NUM_JOINTS, BodyParams, pack
+from hvc_jax.body.parameter_cameras import PELVIS, View, read_camera
+from hvc_jax.body.params import BODY_VECTOR_SIZE, NUM_JOINTS, BodyParams, pack
 from hvc_jax.ops import rotation
 
 # Fields of estimator files, and the first joint they fill in the 55.
@@ -40,26 +41,34 @@ _AMASS_X = {
     "pose_eye": (23, 2),
     "pose_hand": (25, 30),
 }
-_CAMERAS = ("pred_cam", "camera", "cam", "orig_cam")
 
 
 def read_parameters(
-    path: str | os.PathLike, *, keep_shape: bool = False, pelvis: np.ndarray | None = None
+    path: str | os.PathLike,
+    *,
+    keep_shape: bool = False,
+    pelvis: np.ndarray | None = None,
+    view: View | None = None,
 ) -> np.ndarray:
-    """Returns body vectors [T, 188] of a parameter file (.npz, or .pkl of plain arrays).
+    """Returns body vectors [T, 188] of a parameter file (.npz, .npy, or .pkl of plain arrays).
 
     Args:
       path: the file.
       keep_shape: take betas and expression as they are; only right for the model they belong to.
       pelvis: [3] or [T, 3] rest pelvis of that model (`Body.J_template[0]`), for cameras that act
-        on uncentred vertices; zero by default.
+        on uncentred vertices; by default that of the mean SMPL or SMPL-X body, as the joints tell.
+      view: of the picture that the parameters were estimated in; None for a square one.
 
     Raises:
       BodyFileError: the file is of no known kind, or a field has a wrong shape.
     """
-    raw = read_raw(path)
+    raw = {"bodies": _load_npy(path)} if str(path).endswith(".npy") else read_raw(path)
+    if "bodies" in raw:
+        return _own(raw["bodies"], path)
     if "poses" in raw:
         pose, turn = _amass_h(raw, path), -0.5 * np.pi
+    elif "pose" in raw:
+        pose, turn = _amass_h({"poses": raw["pose"]}, path), np.pi
     elif "root_orient" in raw and "pose_body" in raw:
         frames = len(raw["root_orient"])
         pose, turn = _collect(raw, "root_orient", _AMASS_X, frames, path), -0.5 * np.pi
@@ -68,8 +77,8 @@ def read_parameters(
         pose, turn = _collect(raw, "global_orient", _FIELDS, frames, path), np.pi
     else:
         raise BodyFileError(
-            f"{path}: none of 'poses', 'root_orient' and 'global_orient' is present; give an AMASS "
-            "or SMPL-X parameter file"
+            f"{path}: none of 'poses', 'pose', 'root_orient' and 'global_orient' is present; give "
+            "a file of hvc fit, or AMASS or SMPL-X parameters"
         )
     root = rotation.axis_angle_to_matrix(jnp.asarray(pose[:, 0]))
     upright = rotation.axis_angle_to_matrix(jnp.array([turn, 0.0, 0.0])) @ root
@@ -84,13 +93,19 @@ def read_parameters(
             out[:, : values.shape[1]] = values
         return out
 
+    if pelvis is None:
+        hands = any(name in raw for name in ("left_hand_pose", "jaw_pose", "pose_hand"))
+        pelvis = np.array(PELVIS["smplx" if hands else "smpl"])
+    camera = read_camera(raw, frames, pelvis, view, path)
+    if camera is None:
+        camera = np.tile(np.array([0.9, 0.0, 0.0], np.float32), (frames, 1))
     vector = pack(
         BodyParams(
             betas=shape(("betas",)),
             expression=shape(("expression", "exp")),
             global_orient=pose[:, 0],
             body_pose=pose[:, 1:],
-            camera=_camera(raw, frames, pelvis, path),
+            camera=camera,
         )
     )
     return np.asarray(vector, np.float32)
@@ -138,20 +153,21 @@ def _collect(
     return pose
 
 
-def _camera(
-    raw: Mapping[str, Any], frames: int, pelvis: np.ndarray | None, path: Any
-) -> np.ndarray:
-    out = np.tile(np.array([0.9, 0.0, 0.0], np.float32), (frames, 1))
-    name = next((n for n in _CAMERAS if n in raw), None)
-    if name is None:
-        return out
-    camera = np.atleast_2d(np.asarray(raw[name], np.float32))
-    if camera.shape != (frames, 3):
+def _load_npy(path: Any) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise BodyFileError(f"{path}: is no .npy file; write one with hvc fit") from error
+
+
+def _own(bodies: Any, path: Any) -> np.ndarray:
+    """Returns the body vectors of a file of our own, checked."""
+    bodies = np.asarray(bodies)
+    if bodies.ndim != 2 or bodies.shape[1] != BODY_VECTOR_SIZE or bodies.dtype.kind != "f":
         raise BodyFileError(
-            f"{path}: field {name!r} has shape {camera.shape}, not ({frames}, 3): s, tx, ty"
+            f"{path}: holds {bodies.dtype} {list(bodies.shape)} and no body vectors [T, 188]; "
+            "write it with hvc fit"
         )
-    rest = np.zeros(3) if pelvis is None else np.asarray(pelvis)
-    out[:, 0] = camera[:, 0]
-    out[:, 1] = camera[:, 1] + rest[..., 0]
-    out[:, 2] = -(camera[:, 2] + rest[..., 1])
-    return out
+    if not np.isfinite(bodies).all():
+        raise BodyFileError(f"{path}: holds numbers that are not finite; write it with hvc fit")
+    return bodies.astype(np.float32)

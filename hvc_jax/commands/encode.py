@@ -15,6 +15,7 @@ _EXAMPLE = """\
 examples:
   hvc encode in.mp4 out.hvc
   hvc encode in.mp4 out.hvc --variant implicit --key-qp 37 --size 384 --fit pad
+  hvc encode in.mp4 out.hvc --body-params smplx.npz
   hvc encode long.mkv out.hvc --key-every 250 --start 100 --frames 1000
   ffmpeg -i in.mp4 -f matroska -c copy - | hvc encode - - | ssh far "cat > out.hvc"
 """
@@ -42,7 +43,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--frames", type=int, help="most frames to code (default: all)")
     parser.add_argument(
-        "--body", type=Path, help="body vectors [T, 188] (.npy) of the coded frames"
+        "--body-params",
+        type=Path,
+        metavar="FILE",
+        help="bodies of the coded frames, instead of estimating them: a file of hvc fit, or SMPL, "
+        "SMPL-H or SMPL-X parameters (.npz, .pkl) as estimators and AMASS write them; their "
+        "cameras are those of the whole picture. Look at them first: hvc fit --body-params",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
@@ -108,7 +114,13 @@ def run(arguments: argparse.Namespace) -> int:
     clip, frames = open_clip(
         arguments.input, arguments.size, arguments.fit, arguments.start, arguments.frames
     )
-    bodies = _read_bodies(arguments.body) if arguments.body else None
+    bodies = None
+    if arguments.body_params:
+        from hvc_jax.body.parameter_cameras import View
+        from hvc_jax.body.parameter_files import read_parameters
+
+        view = View(clip.width, clip.height, arguments.fit)
+        bodies = read_parameters(arguments.body_params, view=view)
 
     # Only now, so that a wrong path is reported before seconds of loading.
     from tqdm import tqdm
@@ -203,20 +215,3 @@ def describe_fit(fit: str, width: int, height: int) -> str:
     if fit == "crop":
         return f"centre cropped from {width}x{height} (--fit pad keeps all of it)"
     return f"padded with black from {width}x{height}"
-
-
-def _read_bodies(path: Path) -> object:
-    """Body vectors [T, 188] of a file written by `hvc fit`.
-
-    Raises:
-        ValueError: It holds something else.
-    """
-    import numpy as np
-
-    try:
-        bodies = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: is no .npy file; write one with hvc fit") from error
-    if not isinstance(bodies, np.ndarray) or bodies.ndim != 2 or bodies.shape[1] != 188:
-        raise ValueError(f"{path}: holds no body vectors [T, 188]; write it with hvc fit")
-    return bodies.astype(np.float32)

@@ -2,14 +2,31 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hvc_jax.body.parameter_cameras import View
+    from hvc_jax.models.body_estimator import Estimate
 
 _EXAMPLE = """\
 examples:
   hvc fit clip.mp4 bodies.npy --overlay overlay.mp4 --sheet overlay.png
   hvc encode clip.mp4 clip.hvc --body-params bodies.npy
 
+  hvc fit clip.mp4 bodies.npz --keypoints openpose_json/
+  hvc fit clip.mp4 bodies.npz --body-params smplx.npz --overlay overlay.mp4
+
 bodies.npy holds the body vectors [frames, 188]. With the ending .npz the file also holds the
-confidence of every frame. Look at the overlay: where the mesh leaves the person, the code will too.
+confidence of every frame [frames] and joint [frames, 22].
+
+--keypoints takes COCO-17 results (.json), OpenPose-25 (a folder with one .json a frame) and
+BlazePose-33 (.json: 33 objects with x, y, visibility a frame; .csv: x, y, z, visibility of 33
+points a row), or any of them as .npy, or .npz with `keypoints`, [frames, points, numbers]. They are
+those of the whole picture of the clip, from its first frame on.
+--body-params takes SMPL, SMPL-H or SMPL-X parameters as estimators and AMASS write them; they are
+converted, not fitted, so that the overlay shows whether their camera was understood.
 """
 
 
@@ -34,6 +51,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--overlay", type=Path, help="also write a video with the mesh drawn on it")
     parser.add_argument("--sheet", type=Path, help="also write a picture of twelve overlaid frames")
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument("--keypoints", type=Path, help="2D keypoints to fit to, see below")
+    known.add_argument("--body-params", type=Path, help="parameters to take as they are")
     parser.set_defaults(run=run)
 
 
@@ -41,9 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Fits, writes what was asked for and prints one line; exit status 0."""
     import numpy as np
 
+    from hvc_jax.body.parameter_cameras import View
     from hvc_jax.commands.output import check_output
-    from hvc_jax.data.clips import atomic_path, read_clip, write_png, write_video
-    from hvc_jax.models.body_estimator import estimate_bodies
+    from hvc_jax.data.clips import atomic_path, probe, read_clip, write_png, write_video
     from hvc_jax.models.body_overlay import overlay
     from hvc_jax.ops.compile import keep_compiled_programs
 
@@ -54,11 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
             check_output(path, inputs=(arguments.input,))
     keep_compiled_programs()
     clip = read_clip(arguments.input, arguments.size, arguments.fit, frames=arguments.frames)
-    bodies, confidence = estimate_bodies(clip.frames, arguments.effort)
+    size = probe(arguments.input)
+    found = _bodies(arguments, clip.frames, View(size.width, size.height, arguments.fit))
+    bodies, confidence = found.bodies, found.confidence
 
     with atomic_path(arguments.output) as temporary, open(temporary, "wb") as file:
         if arguments.output.suffix == ".npz":
-            np.savez(file, bodies=bodies, confidence=confidence)
+            np.savez(file, **found._asdict())
         else:
             np.save(file, bodies)
     if arguments.overlay is not None:
@@ -69,7 +91,34 @@ def run(arguments: argparse.Namespace) -> int:
         side = drawn.shape[1]
         grid = drawn.reshape(3, 4, side, side, 3).swapaxes(1, 2).reshape(3 * side, 4 * side, 3)
         write_png(arguments.sheet, grid)
-    low = int((confidence < 0.3).sum())
+    low = int((confidence < 0.25).sum())
     note = f"; {low} frames are doubtful: look at an --overlay" if low else ""
+    if low == len(bodies):
+        note = "; no person is seen whose body can be followed: the bodies stand still"
     print(f"{arguments.output}: {len(bodies)} frames, confidence {confidence.mean():.2f}{note}")
     return 0
+
+
+def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", view: "View") -> "Estimate":
+    """The bodies of the frames: from a file, or estimated with or without given keypoints."""
+    import numpy as np
+
+    from hvc_jax.models.body_estimator import Estimate, estimate
+
+    count = len(frames)
+    if arguments.body_params is not None:
+        from hvc_jax.body.parameter_files import read_parameters
+
+        bodies = read_parameters(arguments.body_params, view=view)
+        if len(bodies) < count:
+            raise ValueError(
+                f"{arguments.body_params} has bodies of {len(bodies)} frames, the clip has "
+                f"{count}; add --frames {len(bodies)}"
+            )
+        return Estimate(bodies[:count], np.ones(count), np.ones((count, 22)))
+    keypoints = None
+    if arguments.keypoints is not None:
+        from hvc_jax.body.keypoint_files import read_keypoints
+
+        keypoints = read_keypoints(arguments.keypoints, view, count)
+    return estimate(frames, arguments.effort, keypoints=keypoints)

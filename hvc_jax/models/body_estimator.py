@@ -244,22 +244,66 @@ def bridge_doubtful(bodies: np.ndarray, confidence: np.ndarray, least: float = 0
     return bodies[first] * (1 - share) + bodies[last] * share
 
 
+class Estimate(NamedTuple):
+    """Bodies of a clip and how far to trust them.
+
+    Attributes:
+      bodies: [T, 188] float32 body vectors.
+      confidence: [T] in [0, 1]; below 0.25 the body is not the frame's own but bridged from its
+        neighbours.
+      joint_confidence: [T, 22] in [0, 1] of the body's joints: what was seen, where it lands.
+    """
+
+    bodies: np.ndarray
+    confidence: np.ndarray
+    joint_confidence: np.ndarray
+
+
+# The keypoints that tell of each of the 22 joints; the trunk is known by shoulders and hips.
+_TOLD_BY = (
+    (11, 12), (11,), (12,), (5, 6, 11, 12), (13,), (14,), (5, 6, 11, 12), (15,), (16,),
+    (5, 6), (15,), (16,), (0, 5, 6), (5,), (6,), (0, 1, 2, 3, 4), (5,), (6,), (7,), (8,), (9,),
+    (10,),
+)  # fmt: skip
+
+
+def joint_confidence(confidence: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Returns [T, 22] in [0, 1]: how far each joint was seen and the body lands on what was seen.
+
+    Args:
+      confidence: [T, 17] of the keypoints.
+      error: [T, 17] distance of the fitted keypoints from the measured, metres.
+    """
+    each = confidence * np.exp(-((error / 0.12) ** 2))
+    return np.stack([each[:, list(points)].mean(1) for points in _TOLD_BY], 1).astype(np.float32)
+
+
 def estimate_bodies(
     frames: np.ndarray,
     effort: int = 1,
     export: RegressorExport | None = None,
     reference: Reference | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns body vectors [T, 188] float32 and a confidence [T] in [0, 1] of a clip of a person.
+    """Returns bodies [T, 188] and confidence [T] of `estimate`, with its arguments and errors."""
+    found = estimate(frames, effort, export, reference)
+    return found.bodies, found.confidence
 
-    Where the confidence is below 0.25 the body is not the frame's own but bridged from its
-    neighbours.
+
+def estimate(
+    frames: np.ndarray,
+    effort: int = 1,
+    export: RegressorExport | None = None,
+    reference: Reference | None = None,
+    keypoints: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Estimate:
+    """Returns the bodies of a clip of a person.
 
     Args:
       frames: [T, H, W, 3] uint8 RGB, square, one person.
       effort: 0 the networks alone; 1 to 3 fit the clip to keypoints and pixels longer and longer.
       export: the regressor; None for the shipped one.
       reference: an earlier frame of the same scene, to go on from.
+      keypoints: [T, 17, 2] (u, v) and confidence [T, 17], where they are known better.
 
     Raises:
       ValueError: the frames are not [T, H, W, 3] uint8 with H = W, or effort is unknown.
@@ -273,10 +317,17 @@ def estimate_bodies(
     if effort not in _STEPS:
         raise ValueError(f"effort must be 0, 1, 2 or 3, got {effort}")
     export = export or load_regressor()
+    points, confidence = keypoints or _look_twice(frames, export)
+    bodies, error = bodies_from_keypoints(points, confidence, export, effort, frames, reference)
+    trust = frame_confidence(confidence, error)
+    joints = joint_confidence(confidence, error)
+    return Estimate(bridge_doubtful(bodies, trust), trust, joints)
+
+
+def _look_twice(frames: np.ndarray, export: RegressorExport) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints and confidence, the second time through the window that holds the person."""
     points, confidence = find_keypoints(frames, export)
     box = clip_box(points, confidence)
     if box[2] < 0.85:
         points, confidence = find_keypoints(frames, export, box)
-    bodies, error = bodies_from_keypoints(points, confidence, export, effort, frames, reference)
-    trust = frame_confidence(confidence, error)
-    return bridge_doubtful(bodies, trust), trust
+    return points, confidence
