@@ -13,6 +13,7 @@ from hvc_jax.models.body_estimator import (
     estimate_bodies,
     find_keypoints,
     frame_confidence,
+    joint_confidence,
     load_regressor,
     regressor_path,
     save_regressor,
@@ -167,3 +168,34 @@ def test_shipped_regressor_lands_on_a_rendered_person():
     bodies, error = bodies_from_keypoints(points, confidence, load_regressor(), effort=0)
     assert shoulders > 0.3
     assert bodies.shape == (4, 188) and np.isfinite(error).all()
+
+
+@pytest.mark.skipif(not regressor_path().is_file(), reason="no regressor is shipped")
+@pytest.mark.parametrize("kind", ["black", "stripes", "noise", "face", "covered"])
+def test_where_no_body_can_be_followed_nothing_is_believed_and_nothing_moves(kind):
+    from hvc_jax.data.synthetic import render_clip
+
+    rng = np.random.default_rng(0)
+    frames = np.zeros((8, 128, 128, 3), np.uint8)
+    if kind == "stripes":
+        frames[:] = (np.arange(128) * 2)[:, None]
+    elif kind == "noise":
+        coarse = rng.integers(0, 256, (8, 8, 8, 3))
+        frames = coarse.repeat(16, 1).repeat(16, 2).astype(np.uint8)
+    elif kind in ("face", "covered"):
+        clip = render_clip(3, 8, size=256, framing="hips").frames
+        frames = clip[:, 20:100, 88:168][:, :64, :64].repeat(2, 1).repeat(2, 2)
+        if kind == "covered":
+            frames = clip[:, ::2, ::2].copy()
+            frames[:, :80] = 128  # head, shoulders and most of the trunk
+    bodies, confidence = estimate_bodies(frames, effort=0)
+    assert confidence.mean() < 0.15 and confidence.max() < 0.25
+    assert np.ptp(bodies, axis=0).max() == 0
+
+
+def test_joints_are_trusted_where_seen_and_met():
+    confidence, error = np.ones((1, 17)), np.zeros((1, 17))
+    confidence[0, 9], error[0, 8] = 0.1, 0.5
+    found = joint_confidence(confidence, error)[0]
+    assert found.shape == (22,) and found[20] == pytest.approx(0.1)  # left wrist
+    assert found[19] < 1e-3 and found[18] == 1 and found[0] == 1  # elbows, pelvis

@@ -24,7 +24,9 @@ from hvc_jax.body.appearance import (
     appearance_of,
     pose_surface,
 )
+from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import Landmarks, pose_landmarks
+from hvc_jax.body.outline import Outline, outline_cost, shrunk_masks
 from hvc_jax.body.params import BODY_VECTOR_SIZE, JOINT_INDEX, NUM_BODY_JOINTS, POSE
 from hvc_jax.ops import rotation
 
@@ -54,6 +56,7 @@ class FitWeights(NamedTuple):
     camera_velocity: float = 0.02
     shape: float = 2e-3
     appearance: float = 100.0
+    outline: float = 10.0
 
 
 class Measured(NamedTuple):
@@ -65,6 +68,7 @@ class Measured(NamedTuple):
       absent: [T, 12] in [0, 1], the limbs' keypoints that no one has seen for a while.
       valid: [T] 1 for frames of the clip, 0 for padding.
       appearance: what the pixels say, or None.
+      outline: what masks say, or None.
     """
 
     points: jax.Array
@@ -72,6 +76,7 @@ class Measured(NamedTuple):
     absent: jax.Array
     valid: jax.Array
     appearance: Appearance | None = None
+    outline: Outline | None = None
 
 
 class FitState(NamedTuple):
@@ -160,7 +165,7 @@ def objective(
       prior: over poses.
       weights: of the terms.
     """
-    points, confidence, absent, valid, appearance = measured
+    points, confidence, absent, valid, appearance, outline = measured
     screen, _ = reproject(landmarks, state)
     # In metres at the person: invariant to how large they are in the picture.
     metres = (screen - points) / jnp.exp(jax.lax.stop_gradient(start.log_scale))[:, None, None]
@@ -177,6 +182,9 @@ def objective(
     if appearance is not None:
         skin = project_surface(appearance.surface, landmarks, state)
         data = data + weights.appearance * appearance_cost(skin, appearance)
+
+    if outline is not None:
+        data = data + weights.outline * outline_cost(to_vectors(state), outline)
 
     flat = state.pose[:, 1:].reshape(state.pose.shape[0], -1)
     unusual = jnp.sum(((flat - prior.mean) @ prior.whiten.T) ** 2, -1)
@@ -296,6 +304,7 @@ def fit_clip(
     steps: int = 250,
     frames: np.ndarray | None = None,
     reference: Reference | None = None,
+    masks: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns body vectors [T, 188] of a clip and the reprojection error [T, 17] in metres.
 
@@ -312,12 +321,17 @@ def fit_clip(
       frames: [T, H, H, 3] uint8; where given, two more rounds of descent make the skin look the
         same in all of them.
       reference: a frame before the clip whose looks and shape it keeps; None for its own first.
+      masks: [T, H, H] uint8 or bool where the person is; a round of descent fits the silhouette.
 
     Raises:
       ValueError: there are no frames, or their numbers differ.
     """
     count = len(points)
-    if not count or any(len(a) != count for a in (confidence, rotations, betas, camera)):
+    if (
+        not count
+        or any(len(a) != count for a in (confidence, rotations, betas, camera))
+        or (masks is not None and len(masks) != count)
+    ):
         raise ValueError("a clip needs at least one frame, and the same number in every input")
     seen = confidence.mean(1)
     pose = np.asarray(_to_axis_angle(jnp.asarray(rotations)))
@@ -349,6 +363,11 @@ def fit_clip(
     rest = (landmarks, prior, weights)
     if steps > 0:
         best, _ = _descend(best, measured, *rest, steps, _PACE, free)
+    if steps > 0 and masks is not None:
+        outline = Outline(load_body(), pad(shrunk_masks(masks)))
+        measured = measured._replace(outline=outline)
+        best, _ = _descend(best, measured, *rest, steps // 4, _FINE_PACE, free)
+        measured = measured._replace(outline=None)
     if steps > 0 and frames is not None:
         for coarse in (True, False):
             vectors = np.asarray(_to_vectors(best))[:count]

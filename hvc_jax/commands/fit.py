@@ -54,6 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     known = parser.add_mutually_exclusive_group()
     known.add_argument("--keypoints", type=Path, help="2D keypoints to fit to, see below")
     known.add_argument("--body-params", type=Path, help="parameters to take as they are")
+    parser.add_argument(
+        "--masks", type=Path, help="video of the clip's size, white where the person is, to fit to"
+    )
     parser.set_defaults(run=run)
 
 
@@ -121,4 +124,15 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", view: "View") -
         from hvc_jax.body.keypoint_files import read_keypoints
 
         keypoints = read_keypoints(arguments.keypoints, view, count)
-    return estimate(frames, arguments.effort, keypoints=keypoints)
+    masks = None
+    if arguments.masks is not None:
+        from hvc_jax.data.clips import read_clip
+
+        masks = read_clip(arguments.masks, arguments.size, arguments.fit, frames=count).frames
+        masks = masks.mean(-1).astype(np.uint8)
+        if len(masks) != count:
+            raise ValueError(
+                f"{arguments.masks} has {len(masks)} frames, the clip has {count}; "
+                f"add --frames {len(masks)}"
+            )
+    return estimate(frames, arguments.effort, keypoints=keypoints, masks=masks)

@@ -172,6 +172,7 @@ def bodies_from_keypoints(
     effort: int = 1,
     frames: np.ndarray | None = None,
     reference: Reference | None = None,
+    masks: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns body vectors [T, 188] and the fit's error [T, 17] in metres from COCO keypoints.
 
@@ -182,6 +183,7 @@ def bodies_from_keypoints(
       effort: 0 lifts only; 1 to 3 fit longer and longer.
       frames: [T, H, H, 3] uint8 of the same clip, for `fit_clip`.
       reference: for `fit_clip`.
+      masks: for `fit_clip`.
     """
     landmarks = _landmarks()
     # Blunders jump; a little averaging, confident frames first, before anything is lifted.
@@ -201,6 +203,7 @@ def bodies_from_keypoints(
         steps=_STEPS[effort],
         frames=frames,
         reference=reference,
+        masks=masks,
     )
 
 
@@ -295,6 +298,7 @@ def estimate(
     export: RegressorExport | None = None,
     reference: Reference | None = None,
     keypoints: tuple[np.ndarray, np.ndarray] | None = None,
+    masks: np.ndarray | None = None,
 ) -> Estimate:
     """Returns the bodies of a clip of a person.
 
@@ -304,6 +308,7 @@ def estimate(
       export: the regressor; None for the shipped one.
       reference: an earlier frame of the same scene, to go on from.
       keypoints: [T, 17, 2] (u, v) and confidence [T, 17], where they are known better.
+      masks: [T, H, H] uint8 or bool, 255 or True where the person is; H a multiple of 64.
 
     Raises:
       ValueError: the frames are not [T, H, W, 3] uint8 with H = W, or effort is unknown.
@@ -318,7 +323,9 @@ def estimate(
         raise ValueError(f"effort must be 0, 1, 2 or 3, got {effort}")
     export = export or load_regressor()
     points, confidence = keypoints or _look_twice(frames, export)
-    bodies, error = bodies_from_keypoints(points, confidence, export, effort, frames, reference)
+    bodies, error = bodies_from_keypoints(
+        points, confidence, export, effort, frames, reference, masks
+    )
     trust = frame_confidence(confidence, error)
     joints = joint_confidence(confidence, error)
     return Estimate(bridge_doubtful(bodies, trust), trust, joints)
