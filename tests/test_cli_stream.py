@@ -87,6 +87,15 @@ def test_evaluate_measures_decoded_files_and_goes_on(
         track = file.streams.video[0]
         assert (track.frames, track.width, track.average_rate) == (COUNT, SIDE, FPS)
 
+    # Anchors and hold alone, to which models can be added.
+    alone = ["evaluate", "--clips", str(clips), "--out", str(tmp_path / "alone"), "--model"]
+    alone += ["--size", str(SIDE), "--scores", "psnr", "--clip-count", "1", "--quiet"]
+    alone += ["--anchors", "hevc", "--anchor-qp", "hevc=30,36,42", "--anchor-effort", "fast"]
+    assert main(alone) == 0
+    rows = read_rows(tmp_path / "alone" / "results.csv")
+    assert [row["kind"] for row in rows] == [*["hold"] * 2, "ceiling", *["anchor"] * 3]
+    assert (tmp_path / "alone" / "bd_rate.csv").exists()
+
 
 def test_demo_codes_edits_and_shows(
     models: Path,

@@ -94,7 +94,7 @@ def evaluate(clips: Sequence[Path], settings: Settings, jobs: int = 1, quiet: bo
         if missing:
             work.append(Work(clip, tuple(missing)))
     (settings.out / "streams").mkdir(exist_ok=True)
-    most = max(1, _BLOCK_STREAMS // (len(settings.models) * len(settings.key_qps)))
+    most = max(1, _BLOCK_STREAMS // max(len(settings.models) * len(settings.key_qps), 1))
     most = min(most, -(-len(work) // jobs)) or 1
     blocks = [work[start : start + most] for start in range(0, len(work), most)]
     total = sum(len(item.points) for item in work)
@@ -289,8 +289,8 @@ def _measure(
             held = anchors.hold(clip.frames, point.qp)
             add(point, held.frames, held.bytes, key_bytes=held.bytes)
     middle = sorted(settings.key_qps)[len(settings.key_qps) // 2]
-    target = sizes.get(Point("model", settings.models[0][0], middle))
-    for name, tried in coded.items() if target else ():
+    first = [sizes[p] for p in sizes if p.kind == "model" and p.qp == middle][:1]
+    for name, tried, target in ((*item, size) for item in coded.items() for size in first):
         qp = anchors.qp_for_size(tried, codec_and_scale(name)[0], target)
         if qp is not None:
             anchor = _anchor(clip, name, qp, settings)

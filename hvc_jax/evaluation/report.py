@@ -48,7 +48,7 @@ class ReportError(ValueError):
 def write_report(folder: Path, plots: Sequence[str] | None = None) -> str:
     """Writes what follows from FOLDER/results.csv beside it; returns the table of means as text.
 
-    means.csv; and where a model has several rate points bd_rate.csv, bd_rate_clips.csv,
+    means.csv; and where a codec has several rate points bd_rate.csv, bd_rate_clips.csv,
     plots/rd_SCORE.svg and .png; sheets/CLIP.png where there are strips; fvd.csv where there are
     features of I3D; report.md.
 
@@ -105,9 +105,9 @@ def video_distances(features: Path, averages: Sequence[Row]) -> list[dict[str, A
 
 
 def has_curves(averages: Sequence[Row]) -> bool:
-    """Returns whether any model has more than one rate point."""
-    models = [row["codec"] for row in averages if row["kind"] == "model"]
-    return len(set(models)) < len(models)
+    """Returns whether any model or anchor has more than one rate point."""
+    codecs = [row["codec"] for row in averages if row["kind"] in ("model", "anchor")]
+    return len(set(codecs)) < len(codecs)
 
 
 def _columns(averages: Sequence[Row]) -> list[str]:
