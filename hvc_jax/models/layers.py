@@ -3,8 +3,22 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 
+from hvc_jax.ops.convolution import convolve
 from hvc_jax.ops.warp import repeat_upsample, space_to_depth
+
+
+class _Convolution(nn.Conv):
+    """nn.Conv with stride 1 and `SAME` padding, by ops/convolution.py."""
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Convolve `inputs` [B, H, W, C]."""
+        shape = (*self.kernel_size, inputs.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        return convolve(*promote_dtype(inputs, kernel, bias, dtype=self.dtype))
 
 
 class Conv(nn.Module):
@@ -24,7 +38,8 @@ class Conv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve `x` [B, H, W, C]."""
         init = nn.initializers.zeros_init() if self.zero else nn.initializers.lecun_normal()
-        return nn.Conv(self.features, (self.kernel, self.kernel), kernel_init=init)(x)
+        size = (self.kernel, self.kernel)
+        return _Convolution(self.features, size, kernel_init=init, name="Conv_0")(x)
 
 
 class ResBlock(nn.Module):
