@@ -84,22 +84,28 @@ def test_posenet_maps_are_read_as_published():
     """The nose in cell (row 2, column 5) of nine, moved by (dy, dx) = (4, -8) pixels of 257."""
 
     class Network:
-        input_shape = (1, 257, 257, 3)
+        side = 257
 
-        def __call__(self, array):
-            assert array.shape == self.input_shape and 0 <= array.min() <= array.max() <= 1
-            heat, offsets = np.full((1, 9, 9, 17), -4.0), np.zeros((1, 9, 9, 34))
-            heat[0, 2, 5, [0, *range(2, 17)]] = 3.0
-            heat[0, 4:6, 3, 1] = 0.0  # two cells that say the same
-            offsets[0, 4, 3, 1], offsets[0, 5, 3, 1] = 16, -16
-            offsets[0, 2, 5, :17], offsets[0, 2, 5, 17:] = 4, -8
-            return [np.zeros((1, 9, 9, 32)), heat, offsets]
+        def __call__(self, picture):
+            assert picture.shape == (257, 257, 3) and -1 <= picture.min() < 0 < picture.max() <= 1
+            heat, offsets = np.full((9, 9, 17), -4.0), np.zeros((9, 9, 34))
+            heat[2, 5] = 3.0
+            heat[2, 5, 1], heat[4, 3, 1] = -4.0, 0.0
+            offsets[2, 5, :17], offsets[2, 5, 17:] = 4, -8
+            return heat, offsets
 
-    points, confidence = keypoints.posenet_keypoints(Network(), _clip(1)[0])
+    points, confidence = keypoints.personlab_keypoints(Network(), _clip(1)[0])
     x, y = (points[0] + 1) / 2 * 256
     assert (x, y) == pytest.approx((5 * 32 - 8, 2 * 32 + 4), abs=1e-3)
-    assert (points[1] + 1) / 2 * 256 == pytest.approx((3 * 32, 4 * 32 + 16), abs=1e-3)
-    assert confidence[0] == pytest.approx(1 / (1 + np.exp(-3)))
+    assert (points[1] + 1) / 2 * 256 == pytest.approx((3 * 32, 4 * 32), abs=1e-3)
+    assert confidence[:2] == pytest.approx([1 / (1 + np.exp(-3)), 0.5])
+
+
+def test_other_networks_are_refused_as_pose_networks(tmp_path):
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "net.onnx").write_bytes(b"no network")
+    with pytest.raises(metrics.MetricError, match="can be read"):
+        keypoints.PoseNet(tmp_path / "net.onnx")
 
 
 def test_a_row_has_whole_frame_body_face_and_pose_scores(monkeypatch):

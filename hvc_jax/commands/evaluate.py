@@ -80,7 +80,9 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dists-weights", type=Path, help="alpha and beta of DISTS (weights.pt)")
     group.add_argument("--mask-net", type=Path, help=".tflite that masks persons, for body scores")
     group.add_argument(
-        "--pose-net", type=Path, help=".tflite of MoveNet or PoseNet, for AKD, MKR and face scores"
+        "--pose-net",
+        type=Path,
+        help="MoveNet (.tflite), or PoseNet or BodyPix (.onnx), for AKD, MKR and face scores",
     )
     group.add_argument("--i3d", type=Path, help="I3D's weights (rgb_imagenet.pt), for FVD")
 

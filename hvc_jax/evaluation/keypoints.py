@@ -35,23 +35,64 @@ def lite_network(path: str | PathLike) -> LiteNetwork:
         raise MetricError(f"{path} is no .tflite network that can be read; check it.") from error
 
 
+class PersonLab:
+    """The keypoint heads of a PoseNet or BodyPix network in an .onnx file.
+
+    Args:
+        path: .onnx with the outputs heatmaps [1, h, w, 17] and short_offsets [1, h, w, 34], as
+            Google's PoseNet and BodyPix have them; input [1, S, S, 3] in [-1, 1].
+
+    Raises:
+        MetricError: the file or the package onnxruntime is missing, or it is no such network.
+    """
+
+    side = 257
+    """Of the pictures it looks at: a multiple of every stride and one more."""
+
+    def __init__(self, path: str | PathLike) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise MetricError(
+                "Networks in .onnx files need the package onnxruntime, which is not installed; "
+                "run: pip install 'hvc_jax[pseudo-labels]'."
+            ) from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options)
+        except Exception as error:  # its classes have no public base
+            raise MetricError(f"{path} is no .onnx network that can be read; check it.") from error
+        self._outputs = ["heatmaps", "short_offsets"]
+        if not {*self._outputs} <= {output.name for output in self._session.get_outputs()}:
+            raise MetricError(f"{path} has no heads of PoseNet or BodyPix; give another file.")
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the heat maps [h, w, 17] and offsets [h, w, 34] of a picture [S, S, 3]."""
+        heat, offsets = self._session.run(self._outputs, {self._input: picture[None]})
+        return heat[0], offsets[0]
+
+
 class PoseNet:
     """A pose network with the 17 COCO keypoints as a function of square frames.
 
-    Two layouts are known by their shapes: MoveNet (one person, [1, 1, 17, 3]; looked through five
-    windows around the person) and PoseNet (heat maps [1, h, w, 17] with offsets [1, h, w, 34]).
+    Two kinds are known: MoveNet (.tflite; one person, [1, 1, 17, 3]; looked through five windows
+    around the person) and the heads of PoseNet and BodyPix (.onnx; the whole picture at once).
 
     Args:
-        path: a .tflite file.
+        path: a .tflite or .onnx file.
 
     Raises:
         MetricError: the file cannot be used.
     """
 
     def __init__(self, path: str | PathLike) -> None:
-        self.name = Path(path).name
-        self._network = lite_network(path)
-        self._is_movenet = self._network.input_shape[1:3] == (192, 192)
+        self._is_movenet = Path(path).suffix != ".onnx"
+        self._network = lite_network(path) if self._is_movenet else PersonLab(path)
+        if self._is_movenet and self._network.input_shape[1:3] != (192, 192):
+            raise MetricError(f"{path} is not MoveNet; give its file, or a PoseNet as .onnx.")
 
     def __call__(
         self, frame: np.ndarray, box: np.ndarray | None = None
@@ -65,35 +106,31 @@ class PoseNet:
         if self._is_movenet:
             points, confidence, box = movenet_keypoints(self._network, frame, box)
         else:
-            points, confidence = posenet_keypoints(self._network, frame)
+            points, confidence = personlab_keypoints(self._network, frame)
         return (points + 1) / 2 * frame.shape[0], confidence, box
 
 
-def posenet_keypoints(network: LiteNetwork, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def personlab_keypoints(network: PersonLab, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns keypoints [17, 2] in [-1, 1] and confidence [17] of the most prominent person.
 
     Papandreou et al., "PersonLab", 2018: each keypoint is the best cell of its heat map plus the
-    offset there, in pixels of the network's input. The heat of the quantised network, the one of
-    257 pixels that takes [0, 1], ends at 0: of cells that reach it together the mean counts.
+    offset there, in pixels of the network's input.
 
-    Raises:
-        MetricError: the network has no such outputs.
+    Args:
+        network: its heads.
+        frame: [S, S, 3] uint8.
     """
-    side = network.input_shape[1]
+    side = network.side
     fitted = Image.fromarray(frame).resize((side, side), Image.Resampling.BILINEAR)
-    outputs = network(np.asarray(fitted, np.float32)[None] / 255)
-    maps = {output.shape[-1]: output[0] for output in outputs}
-    if 17 not in maps or 34 not in maps:
-        raise MetricError("The pose network is neither MoveNet nor PoseNet; give another file.")
-    heat, offsets = maps[17], maps[34]
-    best = heat.max((0, 1))
-    weight = (heat == best).astype(np.float64)
+    heat, offsets = network(np.asarray(fitted, np.float32) / 127.5 - 1)
+    cells, numbers = heat.reshape(-1, 17).argmax(0), np.arange(17)
+    rows, columns = np.unravel_index(cells, heat.shape[:2])
     stride = (side - 1) / (heat.shape[0] - 1)
-    rows, columns = np.indices(heat.shape[:2])[..., None] * stride
-    places = columns + offsets[..., 17:], rows + offsets[..., :17]
-    points = np.stack([(place * weight).sum((0, 1)) / weight.sum((0, 1)) for place in places], -1)
-    points = points / (side - 1) * 2 - 1
-    return points.astype(np.float32), (1 / (1 + np.exp(-best))).astype(np.float32)
+    x = columns * stride + offsets[rows, columns, 17 + numbers]
+    y = rows * stride + offsets[rows, columns, numbers]
+    points = np.stack([x, y], -1) / (side - 1) * 2 - 1
+    confidence = 1 / (1 + np.exp(-heat[rows, columns, numbers]))
+    return points.astype(np.float32), confidence.astype(np.float32)
 
 
 def distance_and_missing(

@@ -68,7 +68,8 @@ class ScoreOptions:
             middle of the first n so that the key frame does not count more than its share.
         dists_weights: file with the authors' alpha and beta.
         mask_net: .tflite file that segments persons; body scores need it.
-        pose_net: .tflite file with MoveNet or PoseNet; face scores, AKD and MKR need it.
+        pose_net: .tflite file with MoveNet or .onnx with PoseNet or BodyPix; face scores, AKD and
+            MKR need it.
     """
 
     scores: tuple[str, ...] = COLUMNS
@@ -109,15 +110,15 @@ def unavailable(options: ScoreOptions, side: int) -> dict[str, str]:
         "dists": lambda: check_dists(options.dists_weights),
         "dists_256": lambda: check_dists(options.dists_weights),
         "vmaf": check_vmaf,
-        "akd": lambda: _check_net(options.pose_net, "--pose-net"),
-        "mkr": lambda: _check_net(options.pose_net, "--pose-net"),
+        "akd": lambda: _check_net(options.pose_net, "--pose-net", PoseNet),
+        "mkr": lambda: _check_net(options.pose_net, "--pose-net", PoseNet),
     }
     anywhere = {name for region in ("", *REGIONS) for name in options.of_region(region)}
     wanted = {name: check for name, check in checks.items() if name in anywhere}
     if options.of_region("body"):
         wanted["body scores"] = lambda: _check_net(options.mask_net, "--mask-net")
     if options.of_region("face"):
-        wanted["face scores"] = lambda: _check_net(options.pose_net, "--pose-net")
+        wanted["face scores"] = lambda: _check_net(options.pose_net, "--pose-net", PoseNet)
     reasons = {}
     for name, check in wanted.items():
         try:
@@ -229,8 +230,8 @@ class Original:
         return akd, mkr
 
 
-def _check_net(path: str | PathLike | None, option: str) -> None:
+def _check_net(path: str | PathLike | None, option: str, load: Callable = lite_network) -> None:
     """Raises MetricError unless there is a network."""
     if path is None:
         raise MetricError(f"No network is given; name one with {option}.")
-    lite_network(path)
+    load(path)
