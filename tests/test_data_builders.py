@@ -83,12 +83,17 @@ def test_metadata_cuts_chunks_out_of_videos(tmp_path, capsys):
         "abc,2,6,32-0-64-32,25,64,64,train\n"
         "abc,0,4,0-16-32-48,25,64,64,test\n"
         "gone,0,9,0-0-32-32,25,64,64,train\n"
+        "bad,0,4,0-0-32-32,25,64,64,train\n"
+        "bad,4,9,0-0-32-32,25,64,64,train\n"
     )
+    (tmp_path / "videos" / "bad.mp4").write_bytes(b"this is no video" * 100)
     builder = TaichiHd(
         source=tmp_path / "videos", metadata=table, data_dir=tmp_path / "out", size=32
     )
     builder.download_and_prepare()
-    assert "gone" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "gone" in said
+    assert said.count("skipped") == 1 and len(builder.skipped) == 1  # one file, two chunks
     train = FrameDataset(tmp_path / "out")
     assert train.clips[0].name == "abc#000002#000006" and train.clips[0].frames == 4
     red, green, _ = train.frame(0, 0).mean((0, 1))

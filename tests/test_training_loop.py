@@ -224,7 +224,7 @@ def test_pictures_and_run_files_are_written(tmp_path: Path) -> None:
     assert environment["packages"]["jax"] == jax.__version__
     assert json.loads((tmp_path / "config.json").read_text())["total_steps"] == 2
     events = b"".join(p.read_bytes() for p in (tmp_path / "tensorboard").iterdir())
-    assert b"key_target_prediction" in events
+    assert b"key_target_motion_prediction" in events
 
 
 def test_parameters_of_a_run_start_another(uninterrupted: tuple[Path, Any]) -> None:

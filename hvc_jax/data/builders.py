@@ -154,13 +154,13 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for clip in clips:
             try:
                 frames, fps, body = self.read(clip)
+                if len(frames) < 2:
+                    raise ClipError("it has fewer than two frames")
             except (ClipError, OSError) as error:
-                print(f"skipped {clip.path}: {error}")
-                self.skipped.append(str(clip.path))
-                continue
-            if len(frames) < 2:
-                print(f"skipped {clip.path}: it has fewer than two frames")
-                self.skipped.append(str(clip.path))
+                # Of a file that many chunks come from, the first that fails says it.
+                if str(clip.path) not in self.skipped:
+                    print(f"skipped {clip.path}: {error}")
+                    self.skipped.append(str(clip.path))
                 continue
             if body is not None:
                 write_body(Path(self.data_dir), clip.name, body)

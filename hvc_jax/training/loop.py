@@ -18,17 +18,16 @@ from jax.experimental import multihost_utils
 from ml_collections import FrozenConfigDict
 from tqdm import tqdm
 
-from hvc_jax.ops.compile import fast_jit
 from hvc_jax.training.checkpoint import Checkpoints
 from hvc_jax.training.init import load_params, merge, with_keypoints
-from hvc_jax.training.log import Log, image_grid, write_run_files
+from hvc_jax.training.log import Log, write_run_files
 from hvc_jax.training.parallel import Parallel
+from hvc_jax.training.pictures import make_predict
 from hvc_jax.training.replicas import Replicas
 from hvc_jax.training.state import TrainState, create_state
-from hvc_jax.training.step import make_step, unit_range
+from hvc_jax.training.step import make_step
 
 HostBatch = dict[str, np.ndarray]
-_GRID_ROWS = 4
 
 
 class NonFiniteError(FloatingPointError):
@@ -155,7 +154,7 @@ def train(
 
     # ------------------------------------------------------------------ compile
     run_step = parallel.compile(step_functions, state, parallel.place_batch(example))
-    predict = _make_predict(model)
+    predict = make_predict(model)
 
     # ------------------------------------------------------------------ steps
     log = Log(workdir, start)
@@ -202,7 +201,9 @@ def train(
                     if jax.process_count() > 1:  # each draws the examples that it has itself
                         whole = multihost_utils.process_allgather(whole, tiled=True)
                     for ending, ema in parallel.members(whole):
-                        log.picture(step, "key_target_prediction" + ending, predict(ema, batch))
+                        log.picture(
+                            step, "key_target_motion_prediction" + ending, predict(ema, batch)
+                        )
                 if save:
                     checkpoints.save(step, state, score)
                 bar.update()
@@ -244,22 +245,3 @@ def load_extractor(loss: Any) -> Any:
     from hvc_jax.models.perceptual import load_perceptual
 
     return load_perceptual(loss.perceptual_weights)
-
-
-def _make_predict(model: Any) -> Callable[[Any, HostBatch], np.ndarray]:
-    """A function of (parameters, host batch) that gives a picture grid of a few examples."""
-
-    @fast_jit
-    def apply(params: Any, batch: HostBatch) -> list[jax.Array]:
-        batch = unit_range(batch)
-        outputs = model.apply({"params": params}, batch, train=False)
-        columns = [batch["key"], batch["target"], outputs["frame"]]
-        if "warped" in outputs.get("aux", {}):
-            columns.append(outputs["aux"]["warped"])
-        return columns
-
-    def predict(params: Any, batch: HostBatch) -> np.ndarray:
-        few = {name: array[:_GRID_ROWS] for name, array in batch.items()}
-        return image_grid([np.asarray(column) for column in apply(params, few)])
-
-    return predict
