@@ -7,7 +7,7 @@ import pytest
 from body_files import random_model
 from test_ops_rotation import rodrigues
 
-from hvc_jax.body import assets, camera, lbs, params
+from hvc_jax.body import assets, camera, lbs, params, skinning, surface
 from hvc_jax.ops import rotation
 
 
@@ -18,7 +18,7 @@ def slow_forward(body, betas, expression, pose, transl):
     v = v + np.einsum("s,svc->vc", expression, get(body.exprdirs))
     joints = get(body.J_regressor) @ v
     local = np.stack([rodrigues(p) for p in pose])
-    if body.posedirs is not None:
+    if len(body.posedirs):
         v = v + np.einsum("p,pvc->vc", (local[1:] - np.eye(3)).ravel(), get(body.posedirs))
     world = []
     for j, parent in enumerate(body.parents):
@@ -112,13 +112,62 @@ def test_batch_dimensions_vmap_and_grad(body, posed):
     assert np.isfinite(gradient).all()
 
 
+@pytest.fixture
+def small(tmp_path):
+    """A random SMPL body with pose correctives, 60 vertices."""
+    np.savez(tmp_path / "m.npz", **random_model("smpl", vertices=60))
+    yield assets.load_body(str(tmp_path / "m.npz"))
+    assets.load_body.cache_clear()
+
+
+def test_groups_of_a_large_batch_equal_the_whole_in_both_derivatives(small, monkeypatch):
+    rng = np.random.default_rng(6)
+    real = lambda *shape: jnp.asarray(rng.normal(0, 0.3, shape), jnp.float32)  # noqa: E731
+    betas, pose, push, pull = real(10), real(7, 24, 3), real(7, 24, 3), real(60, 3)
+
+    def loss(pose):
+        matrices = rotation.axis_angle_to_matrix(pose)
+        vertices = lbs.forward(small, betas, jnp.zeros((1, 0)), matrices)[0]
+        return jnp.einsum("bvc,vc->", vertices, pull)
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(pose)
+    monkeypatch.setattr(skinning, "_CPU_VERTICES", 4 * 60)  # four frames, then three
+    again = jax.jit(lambda p: jax.value_and_grad(loss)(p))(pose)
+    np.testing.assert_allclose(again[0], value, rtol=1e-5)
+    np.testing.assert_allclose(again[1], gradient, atol=1e-5)
+    slope = jax.jit(lambda p, d: jax.jvp(loss, (p,), (d,))[1])(pose, push)
+    np.testing.assert_allclose(slope, jnp.sum(gradient * push), rtol=1e-4)
+
+
+def test_leading_dimensions_broadcast(small):
+    rng = np.random.default_rng(7)
+    real = lambda *shape: jnp.asarray(rng.normal(0, 0.3, shape), jnp.float32)  # noqa: E731
+    betas, expression, pose = real(2, 1, 10), real(3, 0), real(1, 1, 3, 24, 3)
+    matrices, transl = rotation.axis_angle_to_matrix(pose), real(3)
+    run = jax.jit(lbs.forward)
+    together = run(small, betas, expression, matrices, transl)
+    assert together[0].shape == (1, 2, 3, 60, 3) and together[1].shape == (1, 2, 3, 24, 3)
+    one = run(small, betas[1, 0], expression[2], matrices[0, 0, 2], transl)
+    for all_, single in zip(together, one, strict=True):
+        np.testing.assert_allclose(all_[0, 1, 2], single, atol=1e-6)
+
+
+def test_rotations_in_six_numbers_pose_the_same_body(small):
+    rng = np.random.default_rng(8)
+    matrices = rotation.axis_angle_to_matrix(jnp.asarray(rng.normal(0, 0.5, (24, 3)), jnp.float32))
+    again = rotation.six_d_to_matrix(rotation.matrix_to_six_d(matrices))
+    pose = jax.jit(lambda r: lbs.forward(small, jnp.zeros(10), jnp.zeros(0), r)[0])
+    np.testing.assert_allclose(pose(matrices), pose(again), atol=1e-6)
+
+
 def test_bfloat16_error_is_below_two_centimetres(body):
     low = jax.tree.map(lambda x: x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x, body)
     rng = np.random.default_rng(4)
     pose = rotation.axis_angle_to_matrix(jnp.asarray(rng.normal(0, 0.3, (55, 3)), jnp.float32))
     zeros = jnp.zeros(10)
-    exact = lbs.forward(body, zeros, zeros, pose)[0]
-    rough = lbs.forward(
+    run = jax.jit(lbs.forward)
+    exact = run(body, zeros, zeros, pose)[0]
+    rough = run(
         low, zeros.astype(jnp.bfloat16), zeros.astype(jnp.bfloat16), pose.astype(jnp.bfloat16)
     )[0]
     assert rough.dtype == jnp.bfloat16
@@ -141,6 +190,28 @@ def test_smpl_files_take_body_vectors(tmp_path):
     rotations = rotation.axis_angle_to_matrix(jnp.concatenate([pose[:22], pose[25:]]))
     expected, pelvis = lbs.forward(body, vector[:10], jnp.zeros(0), rotations)
     np.testing.assert_allclose(vertices, expected - pelvis[0], atol=1e-6)
+
+
+def test_the_face_contour_slides_as_the_head_turns(tmp_path):
+    np.savez(tmp_path / "m.npz", **random_model("smplx", vertices=80))
+    body = assets.load_body(str(tmp_path / "m.npz"))
+    vertices = body.v_template[None].repeat(3, 0)
+    pose = np.zeros((3, 55, 3), np.float32)
+    pose[:, 12, 1] = np.deg2rad([0, -7.2, 60])
+    matrices = rotation.axis_angle_to_matrix(jnp.asarray(pose))
+    points = jax.jit(surface.landmarks)(body, vertices, matrices)
+    assert points.shape == (3, 51 + 17, 3)
+    faces, weights = np.asarray(body.contour_faces), np.asarray(body.contour_barycentric)
+    # smplx turns the angle's sign: a neck turned by +7 degrees reads row 39 + 7.
+    for k, row in enumerate((0, 7, 39 + 39)):
+        corners = np.asarray(body.v_template)[np.asarray(body.faces)[faces[row]]]
+        np.testing.assert_allclose(
+            points[k, 51:], (corners * weights[row][..., None]).sum(1), atol=1e-6
+        )
+    open_body = assets.load_body()
+    with pytest.raises(ValueError, match="open_body defines no landmarks"):
+        surface.landmarks(open_body, open_body.v_template)
+    np.testing.assert_array_equal(surface.vertex_joints(vertices, (5, 2))[1], vertices[1, [5, 2]])
 
 
 def test_projection_follows_the_documented_frame():

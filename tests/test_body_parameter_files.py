@@ -177,3 +177,23 @@ def test_weak_camera_agrees_with_a_pinhole_at_the_pelvis():
         camera.project(step, weak)[0, :2],
         atol=1e-6,
     )
+
+
+def test_estimators_pinhole_equals_its_own_projection():
+    # Their camera: z forward, y down, vertices of the smplx package in front of it.
+    pose = RNG.normal(0, 0.3, (1, 55, 3)).astype(np.float32)
+    pose[:, 0] += [np.pi, 0, 0]
+    transl, rest = np.array([0.2, -0.3, 4.0]), np.asarray(assets.load_body().J_template[0])
+    matrix = np.array([[500.0, 0, 127.5], [0, 500.0, 127.5], [0, 0, 1]])
+    points = uncentred(pose)[0] + transl
+    expected = (points / points[:, 2:]) @ matrix.T
+    upright = np.diag([1.0, -1, -1]) @ np.asarray(rotation.axis_angle_to_matrix(pose[0, 0]))
+    pose[0, 0] = rotation.matrix_to_axis_angle(jnp.asarray(upright, jnp.float32))
+    vertices = uncentred(pose)[0]
+    got = camera.project_pinhole(
+        jnp.asarray(vertices - rest),
+        camera.intrinsics_from_pixels(jnp.asarray(matrix), 256, 256),
+        camera.transl_from_opencv(jnp.asarray(transl), jnp.asarray(rest)),
+    )
+    np.testing.assert_allclose((got[:, :2] + 1) * 128 - 0.5, expected[:, :2], atol=2e-3)
+    np.testing.assert_allclose(got[:, 2], points[:, 2], atol=1e-5)

@@ -8,6 +8,11 @@ import pytest
 from hvc_jax.body import assets, camera, coverage, lbs, params, raster
 
 
+@jax.jit
+def posed(body, vectors):
+    return lbs.posed_vertices(body, params.unpack(vectors))[0]
+
+
 def reference(screen, faces, height, width, perspective=False, near=0.0):
     """Slow float64 rasteriser: ids [H, W], depth [H, W], smallest edge margin [H, W]."""
     xs = (screen[:, 0] + 1) * width / 2 - 0.5
@@ -165,7 +170,7 @@ def test_gradients_match_finite_differences():
 def test_motion_field_of_a_shift_is_the_shift():
     body = assets.load_body()
     vector = params.identity_vector()
-    vertices, _ = lbs.posed_vertices(body, params.unpack(jnp.asarray(vector)[None]))
+    vertices = posed(body, jnp.asarray(vector)[None])
     key = camera.project(vertices, jnp.array([[0.9, 0.0, 0.0]]))
     target = camera.project(vertices, jnp.array([[0.9, 0.1, 0.0]]))
     field = raster.motion_field(key, target, body.faces, 48, 48)
@@ -178,12 +183,118 @@ def test_motion_field_of_a_shift_is_the_shift():
     assert (np.asarray(field.visible[0])[~mask] == 0).all()
 
 
+def two_boxes(rng, turn):
+    """Two closed boxes [16, 3], the second behind the first or beside it, turned about y."""
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    faces = np.array([t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))])
+    boxes = [corners * [0.3, 0.5, 0.2], corners * 0.25 + [0.1, 0.05, -0.9]]
+    points = np.concatenate(boxes) + rng.normal(0, 0.03, (16, 3))
+    cos, sin = np.cos(turn), np.sin(turn)
+    points = points @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
+    screen = points * [0.9, -0.9, -1]
+    return screen.astype(np.float32), np.concatenate([faces, faces + 8])
+
+
+def front_facing(screen, faces):
+    a, b, c = (screen[faces[:, k], :2] for k in range(3))
+    return np.cross(b - a, c - a) < 0
+
+
+def test_correspondence_and_occlusion_equal_a_slow_reference():
+    rng = np.random.default_rng(6)
+    key, faces = two_boxes(rng, 0.2)
+    target, _ = two_boxes(rng, 0.9)
+    if front_facing(key, faces).mean() > 0.5:  # counter-clockwise from outside
+        faces = faces[:, ::-1]
+    key, target = key.astype(np.float64), target.astype(np.float64)
+    size = 40
+    got = raster.motion_field(
+        *(jnp.asarray(x[None], jnp.float32) for x in (key, target)),
+        jnp.asarray(faces, jnp.int32), size, size, bias=0.15,
+    )  # fmt: skip
+    visible = faces[front_facing(target, faces)]
+    ids, _, margin = reference(target, visible, size, size)
+    sure = margin > 1e-4
+    assert ((np.asarray(got.mask[0]) > 0) == (ids >= 0))[sure].all()
+    pixel = (np.arange(size) + 0.5) * 2 / size - 1
+    agree = []
+    for row, column in np.argwhere((ids >= 0) & sure):
+        face = visible[ids[row, column]]
+        here = np.linalg.solve(
+            np.vstack([target[face, :2].T, np.ones(3)]), [pixel[column], pixel[row], 1]
+        )
+        there = here @ key[face]
+        np.testing.assert_allclose(got.grid[0, row, column], there[:2], atol=2e-5)
+        # The nearest surface of the key boxes at exactly that point.
+        weights = [
+            np.linalg.solve(np.vstack([key[f, :2].T, np.ones(3)]), [*there[:2], 1]) for f in faces
+        ]
+        front = min(w @ key[f, 2] for w, f in zip(weights, faces, strict=True) if w.min() >= -1e-9)
+        facing = front_facing(key, face[None])[0]
+        agree.append((facing and there[2] - front < 0.15, float(got.visible[0, row, column])))
+    truth, shown = np.array(agree, float).T
+    assert 0.2 < truth.mean() < 0.9, "the case should hide a part"
+    certain = (shown < 0.01) | (shown > 0.99)
+    assert certain.mean() > 0.6, "soft only near contours and steep sides"
+    assert (truth == (shown > 0.5))[certain].mean() > 0.98
+    assert (truth == (shown > 0.5)).mean() > 0.9
+
+
+def test_motion_field_has_the_gradient_of_its_barycentrics():
+    rng = np.random.default_rng(7)
+    key, faces = two_boxes(rng, 0.2)
+    target, _ = two_boxes(rng, 0.4)
+    faces = jnp.asarray(faces[:, ::-1], jnp.int32)
+    weight = jnp.asarray(rng.normal(size=(2, 24, 24, 2)), jnp.float32)
+    screens = [jnp.asarray(np.stack([x, x]), jnp.float32) for x in (key, target)]
+
+    @jax.jit
+    def loss(k, t):
+        field = raster.motion_field(k, t, faces, 24, 24)
+        return jnp.sum(field.grid * weight * field.mask[..., None])
+
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))(*screens)
+    assert float(jnp.abs(gradient[0]).max()) > 0.1
+    for which, at in ((0, (1, 5, 0)), (0, (0, 2, 1)), (1, (0, 7, 0)), (1, (1, 3, 1))):
+        step = jnp.zeros_like(screens[which]).at[at].set(2e-4)
+        sides = [
+            loss(*(x + sign * step if k == which else x for k, x in enumerate(screens)))
+            for sign in (1, -1)
+        ]
+        numeric = float(sides[0] - sides[1]) / 4e-4
+        np.testing.assert_allclose(gradient[which][at], numeric, rtol=0.05, atol=0.05)
+
+
+def test_normal_map_of_a_ball_is_the_direction_from_its_centre():
+    rows, columns = 24, 48
+    up, round_ = np.meshgrid(
+        np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, columns, endpoint=False),
+        indexing="ij",
+    )  # fmt: skip
+    ball = np.stack([np.sin(up) * np.sin(round_), np.cos(up), np.sin(up) * np.cos(round_)], -1)
+    index = np.arange(rows * columns).reshape(rows, columns)
+    a, b = index[:-1], np.roll(index, -1, 1)[:-1]
+    c, d = index[1:], np.roll(index, -1, 1)[1:]
+    faces = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, c, b), (b, c, d))])
+    vertices = jnp.asarray(ball.reshape(1, -1, 3), jnp.float32)
+    faces = jnp.asarray(faces, jnp.int32)
+    screen = camera.project(vertices, jnp.array([[0.9, 0.0, 0.0]]))
+    fragments = raster.rasterize(screen, faces, 48, 48)
+    normals = raster.interpolate(fragments, faces, raster.vertex_normals(vertices, faces))[0]
+    uv = np.asarray(raster.pixel_grid(48, 48)) / 0.9
+    inside = (uv**2).sum(-1) < 0.9
+    expected = np.stack([uv[..., 0], -uv[..., 1], np.sqrt(np.clip(1 - (uv**2).sum(-1), 0, 1))], -1)
+    np.testing.assert_allclose(np.asarray(normals)[inside], expected[inside], atol=0.03)
+    assert (np.asarray(normals)[(uv**2).sum(-1) > 1.01] == 0).all()
+
+
 def test_the_back_is_not_visible_in_a_front_view():
     body = assets.load_body()
     vectors = np.stack([params.identity_vector()] * 2)
     vectors[1, params.VECTOR_INDEX["pelvis_y"]] = np.pi
     state = params.unpack(jnp.asarray(vectors))
-    screen = camera.project(lbs.posed_vertices(body, state)[0], state.camera)
+    screen = camera.project(posed(body, jnp.asarray(vectors)), state.camera)
     field = raster.motion_field(screen[:1], screen[1:], body.faces, 48, 48)
     mask = np.asarray(field.mask[0]) > 0
     assert np.asarray(field.visible[0])[mask].mean() < 0.08

@@ -33,6 +33,16 @@ def test_gradient_at_zero_is_the_generators():
         np.testing.assert_allclose(jacobian[..., k], expected, atol=1e-7)
 
 
+@pytest.mark.parametrize("angle", [0.0, 1e-8, 9.9e-3, 1.01e-2, 1.0, np.pi - 1e-4, np.pi, 6.2])
+def test_gradient_equals_differences_of_rodrigues_at_every_angle(angle):
+    vector = np.array([0.6, -0.64, 0.48]) * angle
+    jacobian = jax.jacobian(rotation.axis_angle_to_matrix)(jnp.asarray(vector, jnp.float32))
+    for k in range(3):
+        step = 1e-5 * np.eye(3)[k]
+        numeric = (rodrigues(vector + step) - rodrigues(vector - step)) / 2e-5
+        np.testing.assert_allclose(jacobian[..., k], numeric, atol=2e-6)
+
+
 @pytest.mark.parametrize("angle", [1e-6, 1e-3, 0.3, 3.0, np.pi - 1e-3])
 def test_there_and_back_in_value_and_gradient(angle):
     axis = np.array([-0.48, 0.6, 0.64])

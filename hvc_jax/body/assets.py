@@ -21,9 +21,9 @@ class Body:
 
     Attributes:
       v_template: [V, 3] rest vertices (T-pose), metres.
-      shapedirs: [S, V, 3] metres per unit of each shape coefficient.
-      exprdirs: [E, V, 3] metres per unit of each expression coefficient; E may be 0.
-      posedirs: [9 * (J - 1), V, 3] pose correctives, or None.
+      directions: [S + E + P, V, 3] metres per unit of each shape coefficient, expression
+        coefficient and pose corrective: one array, so that one product applies them. P is
+        9 (J - 1), or 0 for a body without correctives; E may be 0.
       J_regressor: [J, V] joint centres as weighted vertices.
       J_template: [J, 3] J_regressor applied to v_template.
       J_shapedirs: [S + E, J, 3] J_regressor applied to the directions.
@@ -41,12 +41,15 @@ class Body:
       hands_mean: [2, 45] mean hand poses, axis-angle, or None.
       landmark_faces: [L] int32 triangles that carry face landmarks, or None.
       landmark_barycentric: [L, 3] their weights, or None.
+      contour_faces: [79, 17] triangles that carry the face contour at each turn of the head, or
+        None.
+      contour_barycentric: [79, 17, 3] their weights, or None.
+      num_betas: S.
+      num_expression: E.
     """
 
     v_template: jax.Array
-    shapedirs: jax.Array
-    exprdirs: jax.Array
-    posedirs: jax.Array | None
+    directions: jax.Array
     J_regressor: jax.Array
     J_template: jax.Array
     J_shapedirs: jax.Array
@@ -58,6 +61,8 @@ class Body:
     parents: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     part_names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
     name: str = dataclasses.field(metadata={"static": True})
+    num_betas: int = dataclasses.field(metadata={"static": True})
+    num_expression: int = dataclasses.field(metadata={"static": True})
     pose_index: tuple[int, ...] = dataclasses.field(
         default=tuple(range(body_params.NUM_JOINTS)), metadata={"static": True}
     )
@@ -65,11 +70,28 @@ class Body:
     hands_mean: jax.Array | None = None
     landmark_faces: jax.Array | None = None
     landmark_barycentric: jax.Array | None = None
+    contour_faces: jax.Array | None = None
+    contour_barycentric: jax.Array | None = None
 
     @property
     def num_vertices(self) -> int:
         """Number of vertices V."""
         return self.v_template.shape[0]
+
+    @property
+    def shapedirs(self) -> jax.Array:
+        """Shape directions [S, V, 3], metres per unit."""
+        return self.directions[: self.num_betas]
+
+    @property
+    def exprdirs(self) -> jax.Array:
+        """Expression directions [E, V, 3], metres per unit."""
+        return self.directions[self.num_betas : self.num_betas + self.num_expression]
+
+    @property
+    def posedirs(self) -> jax.Array:
+        """Pose correctives [P, V, 3], metres; P is 0 for a body without."""
+        return self.directions[self.num_betas + self.num_expression :]
 
     @property
     def num_joints(self) -> int:
@@ -150,6 +172,8 @@ def make_body(
     hands_mean: np.ndarray | None = None,
     landmark_faces: np.ndarray | None = None,
     landmark_barycentric: np.ndarray | None = None,
+    contour_faces: np.ndarray | None = None,
+    contour_barycentric: np.ndarray | None = None,
 ) -> Body:
     """Returns a `Body` with the joint tables computed in float64; shapes as in `Body`."""
     regressor = np.asarray(J_regressor, np.float64)
@@ -159,9 +183,7 @@ def make_body(
     whole = functools.partial(jnp.asarray, dtype=jnp.int32)
     return Body(
         v_template=real(v_template),
-        shapedirs=real(shapedirs),
-        exprdirs=real(exprdirs),
-        posedirs=None if posedirs is None else real(posedirs),
+        directions=real(directions if posedirs is None else np.concatenate([directions, posedirs])),
         J_regressor=real(regressor),
         J_template=real(regressor @ np.asarray(v_template, np.float64)),
         J_shapedirs=real(joint_directions),
@@ -173,11 +195,15 @@ def make_body(
         parents=tuple(int(p) for p in parents),
         part_names=tuple(part_names),
         name=name,
+        num_betas=len(shapedirs),
+        num_expression=len(exprdirs),
         pose_index=pose_index,
         hands_components=None if hands_components is None else real(hands_components),
         hands_mean=None if hands_mean is None else real(hands_mean),
         landmark_faces=None if landmark_faces is None else whole(landmark_faces),
         landmark_barycentric=None if landmark_barycentric is None else real(landmark_barycentric),
+        contour_faces=None if contour_faces is None else whole(contour_faces),
+        contour_barycentric=None if contour_barycentric is None else real(contour_barycentric),
     )
 
 
@@ -203,6 +229,7 @@ def _from_smpl(model: dict, path: str, num_betas: int, num_expression: int) -> B
         return None if any(side is None for side in sides) else np.stack(sides)
 
     barycentric = model.get("lmk_bary_coords")
+    contour = model.get("dynamic_lmk_bary_coords")
     return make_body(
         v_template=model["v_template"],
         shapedirs=shape,
@@ -222,6 +249,8 @@ def _from_smpl(model: dict, path: str, num_betas: int, num_expression: int) -> B
         hands_mean=both("mean"),
         landmark_faces=None if barycentric is None else model.get("lmk_faces_idx"),
         landmark_barycentric=barycentric,
+        contour_faces=None if contour is None else model.get("dynamic_lmk_faces_idx"),
+        contour_barycentric=contour,
     )
 
 

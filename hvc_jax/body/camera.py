@@ -3,6 +3,18 @@
 Picture space: u to the right and v down, both in [-1, 1] over the picture, (-1, -1) the outer
 corner of the top left pixel; the centre of pixel column j is u = (j + 0.5) / width * 2 - 1. Smaller
 depth is nearer.
+
+What each source writes, and what makes it ours:
+
+| source | camera | here |
+|---|---|---|
+| HMR and descendants (`pred_cam`: s, tx, ty) | weak perspective of the crop | `read_parameters` |
+| estimators with `transl` or `cam_t` and focal length | OpenCV pinhole | `transl_from_opencv` |
+| calibrated cameras (3x3 intrinsics, pixels) | OpenCV | `intrinsics_from_pixels` |
+| AMASS .npz | none; world with z up | `read_parameters` turns the root |
+| BVH | none; world with y up, as here | `hvc_jax.data.bvh` retargets the bones |
+
+`read_parameters` is in `hvc_jax.body.parameter_files`, which says what it does to the rotations.
 """
 
 import jax
@@ -59,6 +71,20 @@ def intrinsics_from_pixels(matrix: jax.Array, height: int, width: int) -> jax.Ar
         ],
         axis=-1,
     )
+
+
+def transl_from_opencv(transl: jax.Array, pelvis: jax.Array) -> jax.Array:
+    """Returns the translation [*, 3] for `project_pinhole` of an estimator's OpenCV camera.
+
+    Estimators place the vertices of the smplx package, R (v - J) + J + transl with J the rest
+    pelvis, in front of a camera that looks along +z with y down. Here the body is turned upright
+    (`read_parameters` does that) and its pelvis is the origin.
+
+    Args:
+      transl: [*, 3] metres, x right, y down, z forward.
+      pelvis: [*, 3] rest pelvis of their model, metres (`Body.J_template[0]` of the same file).
+    """
+    return (transl + pelvis) * jnp.array([1.0, -1.0, -1.0])
 
 
 def weak_from_pinhole(intrinsics: jax.Array, transl: jax.Array) -> jax.Array:

@@ -7,8 +7,10 @@ triangles of the whole batch are laid end to end and worked off in chunks of fix
     candidates per triangle ─ cumsum ─► chunk of candidates ─► edge tests, depth ─► scatter-min
 
 Work is proportional to the summed areas of the bounding boxes, so a mesh of many small triangles
-costs what it covers, a triangle that fills the screen is no special case, and a batch costs the
-sum of its frames (a vmapped scatter does not scale like that on a CPU).
+costs what it covers, and a triangle that fills the screen is no special case. A CPU draws the
+frames of a batch one after the other, so that a batch costs the sum of its frames (a vmapped
+scatter does not scale like that, and arrays of all frames fall out of the caches); a GPU takes them
+at once.
 
 Coverage follows the 2D homogeneous formulation (Olano and Greer, 1997): with P_i = w_i (x_i, y_i,
 1) the edge functions E_i(p) = (P_j x P_k) . (p, 1) are, after division by their sum, the
@@ -17,6 +19,8 @@ plane w = 0 as well. No clipping is needed.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +38,23 @@ def pixel_coordinates(screen: jax.Array, height: int, width: int) -> tuple[jax.A
 def pick(values: jax.Array, index: jax.Array) -> jax.Array:
     """Returns `values[index]` for indices known to be in range (no bounds masks)."""
     return values.at[index].get(mode="promise_in_bounds")
+
+
+def frame_by_frame(function: Callable, *arrays: Any) -> Any:
+    """Returns function(*arrays), called for each frame of the batch in turn on a CPU.
+
+    Args:
+      function: takes and returns arrays, or trees of them, with the batch in front.
+      *arrays: [B, ...] each.
+    """
+    if len(jax.tree.leaves(arrays)[0]) == 1 or jax.default_backend() != "cpu":
+        return function(*arrays)
+
+    def single(frame):
+        out = function(*jax.tree.map(lambda x: x[None], frame))
+        return jax.tree.map(lambda x: x[0], out)
+
+    return jax.lax.map(single, arrays)
 
 
 def _bounds(x, y, depth, faces, height, width, perspective, near, cull):
@@ -103,7 +124,15 @@ def nearest_triangle(
       chunk: candidates per pass and frame; default by picture size. The sum of the bounding boxes
         of a batch must stay below 2^31 pixels.
     """
-    screen = jax.lax.stop_gradient(screen)
+    draw = functools.partial(
+        _draw, faces=faces, height=height, width=width, perspective=perspective, near=near,
+        cull=cull, chunk=chunk,
+    )  # fmt: skip
+    return frame_by_frame(draw, jax.lax.stop_gradient(screen))
+
+
+def _draw(screen, faces, height, width, perspective, near, cull, chunk):
+    """Returns what `nearest_triangle` does, for all frames at once."""
     batch, count, vertices = screen.shape[0], faces.shape[0], screen.shape[1]
     x, y = pixel_coordinates(screen, height, width)
     depth = screen[..., 2]

@@ -26,6 +26,8 @@ _OPTIONAL = (
     "hands_meanr",
     "lmk_faces_idx",
     "lmk_bary_coords",
+    "dynamic_lmk_faces_idx",
+    "dynamic_lmk_bary_coords",
     "vt",
     "ft",
 )
@@ -159,7 +161,8 @@ def read_model(path: str | os.PathLike) -> dict[str, Any]:
 
     v_template [V, 3], shapedirs [V, 3, S], posedirs [V, 3, 9 (J - 1)], J_regressor [J, V],
     weights [V, J], f [F, 3], kintree_table [2, J], and those present of hands_components{l,r},
-    hands_mean{l,r}, lmk_faces_idx, lmk_bary_coords, vt, ft.
+    hands_mean{l,r}, lmk_faces_idx, lmk_bary_coords, dynamic_lmk_faces_idx,
+    dynamic_lmk_bary_coords, vt, ft.
 
     Raises:
       BodyFileError: a field is missing, has a wrong shape, or holds NaN; the message names it.

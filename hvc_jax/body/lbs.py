@@ -4,7 +4,8 @@
     pose ──► rotations ──► world transforms ◄──┘──► skinned vertices
 
 The tree is walked level by level (9 levels in SMPL-X), not joint by joint, which keeps the compiled
-program short and its chain of dependent steps small.
+program short and its chain of dependent steps small. Matrix products dominate; see
+`hvc_jax.body.skinning` for what is done about the rest.
 """
 
 import functools
@@ -15,6 +16,7 @@ import numpy as np
 
 from hvc_jax.body.assets import Body
 from hvc_jax.body.params import BodyParams
+from hvc_jax.body.skinning import combine, skin_vertices
 from hvc_jax.ops import rotation
 
 _EXACT = jax.lax.Precision.HIGHEST
@@ -40,16 +42,21 @@ def world_transforms(
       joints: [*, J, 3] rest positions, metres.
       parents: parent of each joint.
     """
-    offsets = joints[..., 1:, :] - joints[..., np.array(parents[1:]), :]
-    world, position = rotations, joints
-    for level in tree_levels(parents):
-        above = np.array(parents)[level]
-        parent_world = world[..., above, :, :]
-        turned = _product(parent_world, rotations[..., level, :, :])
-        step = jnp.sum(parent_world * offsets[..., level - 1, None, :], axis=-1)
-        world = world.at[..., level, :, :].set(turned)
-        position = position.at[..., level, :].set(position[..., above, :] + step)
-    return world, position
+    table = np.array(parents)
+    levels = (np.array([0]), *tree_levels(parents))
+    worlds, positions = [rotations[..., :1, :, :]], [joints[..., :1, :]]
+    # Levels are put together at the end: scatters into the whole tree have slow gradients.
+    for above, level in zip(levels[:-1], levels[1:], strict=True):
+        rows = np.searchsorted(above, table[level])
+        turn = worlds[-1][..., rows, :, :]
+        offset = joints[..., level, :] - joints[..., table[level], :]
+        worlds.append(_product(turn, rotations[..., level, :, :]))
+        positions.append(positions[-1][..., rows, :] + jnp.sum(turn * offset[..., None, :], -1))
+    order = np.argsort(np.concatenate(levels))
+    return (
+        jnp.concatenate(worlds, axis=-3)[..., order, :, :],
+        jnp.concatenate(positions, axis=-2)[..., order, :],
+    )
 
 
 def shaped(body: Body, betas: jax.Array, expression: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -57,54 +64,26 @@ def shaped(body: Body, betas: jax.Array, expression: jax.Array) -> tuple[jax.Arr
 
     Fewer coefficients than the body has directions are taken as the first ones.
     """
-    count_s, count_e = betas.shape[-1], expression.shape[-1]
-    if count_s > body.shapedirs.shape[0] or count_e > body.exprdirs.shape[0]:
+    coefficients = _coefficients(body, betas, expression)
+    count = coefficients.shape[-1]
+    vertices = body.v_template + combine(coefficients, body.directions[:count])
+    return vertices, body.J_template + combine(coefficients, body.J_shapedirs)
+
+
+def _coefficients(body: Body, betas: jax.Array, expression: jax.Array) -> jax.Array:
+    """Returns [*, S + E], with zeros for the coefficients that are not given."""
+    missing = body.num_betas - betas.shape[-1], body.num_expression - expression.shape[-1]
+    if min(missing) < 0:
         raise ValueError(
-            f"{body.name} has {body.shapedirs.shape[0]} shape and {body.exprdirs.shape[0]} "
-            f"expression directions, got {count_s} and {count_e} coefficients"
+            f"{body.name} has {body.num_betas} shape and {body.num_expression} "
+            f"expression directions, got {betas.shape[-1]} and {expression.shape[-1]} coefficients"
         )
-    coefficients = jnp.concatenate([betas, expression], axis=-1)
-    total = body.shapedirs.shape[0]
-    directions = jnp.concatenate([body.shapedirs[:count_s], body.exprdirs[:count_e]])
-    joint_directions = jnp.concatenate(
-        [body.J_shapedirs[:count_s], body.J_shapedirs[total : total + count_e]]
-    )
-    vertices = body.v_template + _combine(coefficients, directions)
-    joints = body.J_template + _combine(coefficients, joint_directions)
-    return vertices, joints
-
-
-def skin(
-    body: Body, vertices: jax.Array, joints: jax.Array, rotations: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Returns posed vertices [*, V, 3] and joints [*, J, 3]: rest shape turned joint by joint.
-
-    Args:
-      body: the model.
-      vertices: [*, V, 3] rest vertices, metres.
-      joints: [*, J, 3] rest joints, metres.
-      rotations: [*, J, 3, 3] of each joint relative to its parent.
-    """
-    if body.posedirs is not None:
-        feature = rotations[..., 1:, :, :] - jnp.eye(3, dtype=rotations.dtype)
-        feature = feature.reshape(*feature.shape[:-3], -1)
-        vertices = vertices + _combine(feature, body.posedirs)
-    world, position = world_transforms(rotations, joints, body.parents)
-    shift = position - jnp.sum(world * joints[..., None, :], axis=-1)
-    lead = world.shape[:-3]
-    flat = jnp.concatenate([world, shift[..., None]], axis=-1)
-    flat = jnp.moveaxis(flat.reshape(*lead, -1, 12), -2, -1)
-    # One product for the whole batch: [B 12, J] x [J, V].
-    blended = jnp.matmul(
-        flat.reshape(-1, flat.shape[-1]), body.lbs_weights.T, precision=_EXACT
-    ).reshape(*lead, 3, 4, -1)
-    x, y, z = vertices[..., 0], vertices[..., 1], vertices[..., 2]
-    rows = [
-        blended[..., i, 0, :] * x + blended[..., i, 1, :] * y + blended[..., i, 2, :] * z
-        + blended[..., i, 3, :]
-        for i in range(3)
-    ]  # fmt: skip
-    return jnp.stack(rows, axis=-1), position
+    lead = jnp.broadcast_shapes(betas.shape[:-1], expression.shape[:-1])
+    parts = [
+        jnp.broadcast_to(jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, k)]), (*lead, x.shape[-1] + k))
+        for x, k in zip((betas, expression), missing, strict=True)
+    ]
+    return jnp.concatenate(parts, axis=-1)
 
 
 def posed_vertices(body: Body, params: BodyParams) -> tuple[jax.Array, jax.Array]:
@@ -115,7 +94,7 @@ def posed_vertices(body: Body, params: BodyParams) -> tuple[jax.Array, jax.Array
     expression directions ignores the expression.
     """
     pose = jnp.concatenate([params.global_orient[..., None, :], params.body_pose], axis=-2)
-    expression = params.expression[..., : body.exprdirs.shape[0]]
+    expression = params.expression[..., : body.num_expression]
     if body.pose_index != tuple(range(pose.shape[-2])):
         index = np.array(body.pose_index)
         pose = jnp.where((index >= 0)[:, None], pose[..., np.maximum(index, 0), :], 0.0)
@@ -144,16 +123,24 @@ def forward(
         for axis-angle and 6D input; the first is the global orientation.
       transl: [*, 3] added to everything, metres.
     """
-    lead = jnp.broadcast_shapes(betas.shape[:-1], expression.shape[:-1], rotations.shape[:-3])
-    betas = jnp.broadcast_to(betas, (*lead, betas.shape[-1]))
-    expression = jnp.broadcast_to(expression, (*lead, expression.shape[-1]))
-    vertices, joints = shaped(body, betas, expression)
-    vertices, joints = skin(
-        body, vertices, joints, jnp.broadcast_to(rotations, (*lead, *rotations.shape[-3:]))
-    )
+    coefficients = _coefficients(body, betas, expression)
+    joints = body.J_template + combine(coefficients, body.J_shapedirs)
+    lead = jnp.broadcast_shapes(coefficients.shape[:-1], rotations.shape[:-3])
+    if len(body.directions) > coefficients.shape[-1]:
+        feature = rotations[..., 1:, :, :] - jnp.eye(3, dtype=rotations.dtype)
+        parts = coefficients, feature.reshape(*feature.shape[:-3], -1)
+        parts = [jnp.broadcast_to(x, (*lead, x.shape[-1])) for x in parts]
+        coefficients = jnp.concatenate(parts, axis=-1)
+    offsets = combine(coefficients, body.directions)
+    joints = jnp.broadcast_to(joints, (*lead, *joints.shape[-2:]))
+    rotations = jnp.broadcast_to(rotations, (*lead, *rotations.shape[-3:]))
+    world, position = world_transforms(rotations, joints, body.parents)
+    shift = position - jnp.sum(world * joints[..., None, :], axis=-1)
+    transforms = jnp.concatenate([world, shift[..., None]], axis=-1)
+    vertices = skin_vertices(body.v_template, offsets, transforms, body.lbs_weights)
     if transl is not None:
-        vertices, joints = vertices + transl[..., None, :], joints + transl[..., None, :]
-    return vertices, joints
+        vertices, position = vertices + transl[..., None, :], position + transl[..., None, :]
+    return vertices, position
 
 
 def hand_pose(body: Body, coefficients: jax.Array, side: str, *, flat: bool = False) -> jax.Array:
@@ -174,14 +161,6 @@ def hand_pose(body: Body, coefficients: jax.Array, side: str, *, flat: bool = Fa
     return pose.reshape(*pose.shape[:-1], 15, 3)
 
 
-def landmarks(body: Body, vertices: jax.Array) -> jax.Array:
-    """Returns the face landmarks [*, L, 3] that the model file defines on its triangles."""
-    if body.landmark_faces is None or body.landmark_barycentric is None:
-        raise ValueError(f"{body.name} defines no landmarks; use an SMPL-X file")
-    corners = vertices[..., body.faces[body.landmark_faces], :]
-    return jnp.sum(corners * body.landmark_barycentric[..., None], axis=-2)
-
-
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
     """Returns the matrix products of [*, 3, 3] and [*, 3, 3].
 
@@ -189,10 +168,3 @@ def _product(a: jax.Array, b: jax.Array) -> jax.Array:
     ("hlo verifier ... shape"), and small dots do not fuse with what surrounds them.
     """
     return sum(a[..., :, k, None] * b[..., None, k, :] for k in range(3))
-
-
-def _combine(coefficients: jax.Array, directions: jax.Array) -> jax.Array:
-    """Returns sum_k coefficients[*, k] directions[k, N, 3] as [*, N, 3]."""
-    flat = directions.reshape(directions.shape[0], -1)
-    out = jnp.matmul(coefficients, flat, precision=_EXACT)
-    return out.reshape(*coefficients.shape[:-1], *directions.shape[1:])

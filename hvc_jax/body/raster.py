@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hvc_jax.body.coverage import nearest_triangle, pick, pixel_coordinates
+from hvc_jax.body.coverage import frame_by_frame, nearest_triangle, pick, pixel_coordinates
 
 
 class Fragments(NamedTuple):
@@ -78,6 +78,14 @@ def rasterize(
       near: nearest visible depth, with `perspective`.
       cull: leave out triangles that show their back.
     """
+    draw = functools.partial(
+        _fragments, faces=faces, height=height, width=width, perspective=perspective, near=near,
+        cull=cull,
+    )  # fmt: skip
+    return frame_by_frame(draw, screen)
+
+
+def _fragments(screen, faces, height, width, perspective, near, cull):
     triangle = nearest_triangle(
         screen, faces, height, width, perspective=perspective, near=near, cull=cull
     )
@@ -175,6 +183,13 @@ def motion_field(
       bias: metres; less than the thickness of a forearm, more than the depth of one pixel.
       key_fragments: fragments of the key mesh at this size, when already known.
     """
+    field = functools.partial(_field, faces=faces, height=height, width=width, bias=bias)
+    if key_fragments is None:
+        return frame_by_frame(field, key_screen, target_screen)
+    return frame_by_frame(field, key_screen, target_screen, key_fragments)
+
+
+def _field(key_screen, target_screen, key_fragments=None, *, faces, height, width, bias):
     if key_fragments is None:
         key_fragments = rasterize(key_screen, faces, height, width, cull=True)
     target = rasterize(target_screen, faces, height, width, cull=True)

@@ -68,11 +68,11 @@ def describe(path: Path | None) -> list[str]:
     lines = [
         f"{body.name}: {body.num_vertices} vertices, {len(body.faces)} triangles, "
         f"{body.num_joints} joints",
-        f"shape directions {len(body.shapedirs)}, expression directions {len(body.exprdirs)}, "
-        f"pose correctives {0 if body.posedirs is None else len(body.posedirs)}",
+        f"shape directions {body.num_betas}, expression directions {body.num_expression}, "
+        f"pose correctives {len(body.posedirs)}",
         f"template {height:.3f} m high, {np.ptp(np.asarray(body.v_template)[:, 0]):.3f} m wide",
     ]
-    for k in range(min(3, len(body.shapedirs))):
+    for k in range(min(3, body.num_betas)):
         reach = np.linalg.norm(np.asarray(body.shapedirs[k]), axis=-1)
         lines.append(f"  betas_{k}: moves vertices by up to {100 * reach.max():.1f} cm per unit")
     hands = "none" if body.hands_components is None else f"{body.hands_components.shape[1]} a hand"

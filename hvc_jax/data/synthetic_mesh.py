@@ -127,13 +127,12 @@ def dressed_body() -> DressedBody:
     added = np.concatenate([vertices for vertices, _ in sheets]).astype(np.float32)
     weights = np.concatenate([w for _, w in sheets]).astype(np.float32)
     # A sheet follows the body's shape as the joints it hangs on do.
-    joint_directions = np.asarray(body.J_shapedirs)[: body.shapedirs.shape[0]]
-    shape = np.einsum("nj,sjc->snc", weights, joint_directions)
+    shape = np.einsum("nj,sjc->snc", weights, np.asarray(body.J_shapedirs)[: body.num_betas])
+    shape = np.pad(shape, ((0, len(body.directions) - body.num_betas), (0, 0), (0, 0)))
     whole = dataclasses.replace(
         body,
         v_template=np.concatenate([rest, added]),
-        shapedirs=np.concatenate([np.asarray(body.shapedirs), shape], axis=1),
-        exprdirs=np.pad(np.asarray(body.exprdirs), ((0, 0), (0, len(added)), (0, 0))),
+        directions=np.concatenate([np.asarray(body.directions), shape], axis=1),
         J_regressor=np.zeros((len(body.parents), 1), np.float32),  # the joint tables are kept
         lbs_weights=np.concatenate([np.asarray(body.lbs_weights), weights]),
     )
