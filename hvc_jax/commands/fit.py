@@ -135,4 +135,4 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", view: "View") -
                 f"{arguments.masks} has {len(masks)} frames, the clip has {count}; "
                 f"add --frames {len(masks)}"
             )
-    return estimate(frames, arguments.effort, keypoints=keypoints, masks=masks)
+    return estimate(frames, arguments.effort, keypoints=keypoints, masks=masks, expression=True)

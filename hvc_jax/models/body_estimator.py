@@ -16,8 +16,10 @@ from safetensors.numpy import save_file
 
 from hvc_jax.body.appearance import Reference
 from hvc_jax.body.assets import load_body
+from hvc_jax.body.face import fit_expression
 from hvc_jax.body.fit import PosePrior, fit_clip, smooth_over_time
 from hvc_jax.body.landmarks import COCO_MIRROR, Landmarks, landmarks_of
+from hvc_jax.body.params import EXPRESSION
 from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import fast_jit
@@ -299,6 +301,7 @@ def estimate(
     reference: Reference | None = None,
     keypoints: tuple[np.ndarray, np.ndarray] | None = None,
     masks: np.ndarray | None = None,
+    expression: bool = False,
 ) -> Estimate:
     """Returns the bodies of a clip of a person.
 
@@ -309,6 +312,8 @@ def estimate(
       reference: an earlier frame of the same scene, to go on from.
       keypoints: [T, 17, 2] (u, v) and confidence [T, 17], where they are known better.
       masks: [T, H, H] uint8 or bool, 255 or True where the person is; H a multiple of 64.
+      expression: from effort 1 on, also find the expressions of faces that are large enough. For
+        encoders they are not worth their bits (experiments/040_fit).
 
     Raises:
       ValueError: the frames are not [T, H, W, 3] uint8 with H = W, or effort is unknown.
@@ -328,7 +333,11 @@ def estimate(
     )
     trust = frame_confidence(confidence, error)
     joints = joint_confidence(confidence, error)
-    return Estimate(bridge_doubtful(bodies, trust), trust, joints)
+    bodies = np.array(bridge_doubtful(bodies, trust))
+    if expression and effort and (trust >= 0.25).any():
+        faces = fit_expression(frames, bodies, reference) * (trust >= 0.25)[:, None]
+        bodies[:, EXPRESSION] = smooth_over_time(faces, trust[:, None], 0.7)
+    return Estimate(bodies, trust, joints)
 
 
 def _look_twice(frames: np.ndarray, export: RegressorExport) -> tuple[np.ndarray, np.ndarray]:
