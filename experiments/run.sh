@@ -18,7 +18,7 @@ hvc sweep "$folder" --workdir "$runs"
 mkdir -p "$work"
 # The size at which these are trained; one intra, key QPs and hold as in experiments/README.md.
 hvc evaluate --model "$runs"/*/model.safetensors --clips "$clips" --out "$results" \
-    --size 96 --frames 32 --every 16 --key-qp 22,32,42,52 \
+    --clip-count 12 --size 96 --frames 32 --every 16 --key-qp 22,32,42,52 \
     --anchors vvc,vvc-ld --anchor-effort good --anchor-qp vvc=32,37,42,47 vvc-ld=32,37,42,47 "$@"
 cp "$results/results.csv" "$results/run.json" "$folder/"
 case $name in 020_*) python "$folder/verdict.py" "$folder/results.csv" ;; esac

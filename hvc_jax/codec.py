@@ -59,11 +59,13 @@ class Codec:
       export: The model, its coding tables and its id.
       encode_key: Codes a key picture, (picture, qp, codec) -> KeyPicture; replace it to share
         coded key pictures between codecs.
+      body_finder: effort -> what finds the bodies of one clip's chunks; replace it to share them.
     """
 
     def __init__(self, export: Export) -> None:
         self.export = export
         self.encode_key: Callable[..., keyframes.KeyPicture] = keyframes.encode
+        self.body_finder: Callable[[int], Callable] = BodyFinder
         model = CodecModel(export.config.model)
         as_float = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
         variables = {"params": jax.tree.map(as_float, export.params)}
@@ -263,7 +265,7 @@ class Codec:
         effort: int,
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, float, bool]]:
         """Yields (frame, body vector [188], latent [D], trust in the body, person in sight)."""
-        bodies, find = None if bodies is None else iter(bodies), BodyFinder(effort)
+        bodies, find = None if bodies is None else iter(bodies), self.body_finder(effort)
         for chunk in _chunks(frames, _CHUNK):
             if any(frame.shape != shape for frame in chunk):
                 raise CodecError("the frames of the clip differ in size; scale them to one size")

@@ -1,11 +1,9 @@
 """The work of `hvc evaluate`: clips are coded, decoded by one fresh process, and measured."""
 
 import functools
-import io
 import multiprocessing
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from fractions import Fraction
@@ -15,10 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from hvc_jax import keyframes
 from hvc_jax.bitstream.container import StreamReader
-from hvc_jax.codec import Codec, EncodeOptions, Source
-from hvc_jax.commands.encode import source_of
+from hvc_jax.commands.evaluation_coder import Coder, read
 from hvc_jax.commands.evaluation_settings import Settings
 from hvc_jax.commands.rates import bytes_by_unit, kbps
 from hvc_jax.commands.roundtrip import (
@@ -27,7 +23,7 @@ from hvc_jax.commands.roundtrip import (
     decode_in_fresh_process,
     read_pictures,
 )
-from hvc_jax.data.clips import Clip, atomic_path, probe, read_clip
+from hvc_jax.data.clips import Clip, atomic_path
 from hvc_jax.evaluation import anchors
 from hvc_jax.evaluation.anchor_codecs import codec_and_scale
 from hvc_jax.evaluation.fvd import i3d_features, load_i3d
@@ -160,7 +156,7 @@ def _block(block: Sequence[Work], settings: Settings, step: Step) -> Iterator[li
                 name = f"{work.clip.stem}.{point.codec}.qp{point.qp}.hvc"
                 streams[work.clip, point] = settings.out / "streams" / name
                 seconds[streams[work.clip, point]] = coder.code(
-                    work.clip, point, streams[work.clip, point]
+                    work.clip, point.codec, point.qp, streams[work.clip, point]
                 )
     folder = Path(tempfile.mkdtemp(prefix="decoded.", dir=settings.out))
     try:
@@ -175,49 +171,8 @@ def _block(block: Sequence[Work], settings: Settings, step: Step) -> Iterator[li
 
 
 @functools.cache
-def _coder(settings: Settings) -> "_Coder":
-    return _Coder(settings)
-
-
-class _Coder:
-    """Codes clips; models share key pictures and the clip that was read last."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._codecs: dict[str, Codec] = {}
-        self._clip: tuple[Path, Clip] | None = None
-        self._keys: dict[tuple, keyframes.KeyPicture] = {}
-
-    def code(self, path: Path, point: Point, stream: Path) -> float:
-        """Writes the stream of a clip; returns the seconds it took, compiling left out."""
-        if self._clip is None or self._clip[0] != path:
-            self._clip = (path, _read(path, self._settings))
-            self._keys.clear()
-        clip, info = self._clip[1], probe(path)
-        source = Source(*source_of(info.width, info.height, self._settings.fit))
-        options = EncodeOptions(key_qp=point.qp, effort=self._settings.effort)
-
-        def write(file: Any) -> None:
-            self._codecs[point.codec].encode(
-                iter(clip.frames), file, fps=clip.fps, options=options, source=source,
-                frame_count=len(clip.frames),
-            )  # fmt: skip
-
-        if point.codec not in self._codecs:
-            codec = self._codecs[point.codec] = Codec(self._settings.export(point.codec))
-            codec.encode_key = self._encode_key
-            write(io.BytesIO())
-        started = time.perf_counter()
-        with atomic_path(stream) as temporary, temporary.open("wb") as file:
-            write(file)
-        return time.perf_counter() - started
-
-    def _encode_key(self, picture: np.ndarray, qp: int, codec: str) -> keyframes.KeyPicture:
-        """The coded key picture of the clip, which every model wants at every QP."""
-        wanted = (picture.tobytes(), qp, codec)
-        if wanted not in self._keys:
-            self._keys[wanted] = keyframes.encode(picture, qp, codec)
-        return self._keys[wanted]
+def _coder(settings: Settings) -> Coder:
+    return Coder(settings)
 
 
 def _decoded(streams: list[Path], folder: Path, settings: Settings) -> dict[Path, Decoded | None]:
@@ -240,10 +195,6 @@ def _decoded(streams: list[Path], folder: Path, settings: Settings) -> dict[Path
     return decoded
 
 
-def _read(path: Path, settings: Settings) -> Clip:
-    return read_clip(path, settings.size, settings.fit, frames=settings.frames)
-
-
 def _measure(
     work: Work,
     streams: dict[Point, Path],
@@ -252,7 +203,7 @@ def _measure(
     seconds: dict[Path, float],
 ) -> list[dict[str, Any]]:
     """The rows of one clip, and a strip of pictures for each."""
-    clip = _read(work.clip, settings)
+    clip = read(work.clip, settings)
     original = Original(clip.frames, clip.fps, settings.scores)
     strips = settings.out / "strips" / work.clip.stem
     strips.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from hvc_jax.evaluation.table import Row, csv_text, read_rows, text_table
 
 # What separates codecs comes first: per-frame scores of the whole frame hardly see motion.
 _FIRST = ("body_psnr", "psnr", "akd", "mkr")
-_GAINS = ("body_psnr", "psnr", "lpips_vgg", "dists")
+_GAINS = ("body_psnr", "psnr", "akd", "lpips_vgg", "dists")
 _REST = ("ssim", "ms_ssim", "lpips_vgg", "dists", "vmaf", "flicker", "body_lpips_vgg", "face_psnr")
 
 _ABOUT = """\
