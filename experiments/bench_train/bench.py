@@ -4,17 +4,21 @@
 
 Writes steps.csv (a step and its parts by variant and size), data.csv (training pairs a second) and,
 with a Python that has torch, torch.csv: the encoder and the generator alone, which are plain
-stacks of layers, trained by turns in JAX and in torch. Medians over rounds.
+stacks of layers, trained by turns in JAX, in JAX with the compiler's own gradients of convolutions
+(what it was before ops/convolution.py) and in torch. Medians over rounds.
 """
 
 import argparse
 import csv
+import functools
+import os
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -28,7 +32,7 @@ from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.count import multiply_accumulates
 from hvc_jax.models.generator import Generator
 from hvc_jax.models.reference_encoder import ReferenceEncoder
-from hvc_jax.ops.compile import fast_jit
+from hvc_jax.ops.compile import compiler_options, fast_jit
 from hvc_jax.training.config import load_config
 from hvc_jax.training.losses import rate_distortion
 from hvc_jax.training.parallel import Parallel
@@ -87,12 +91,11 @@ def step_row(arguments: argparse.Namespace, variant: str, size: str) -> dict[str
         return rate + config.loss.lmbda * distortion
 
     forward, update = fast_jit(loss), fast_jit(step.update)
-    both = fast_jit(lambda state, batch: step.gradients(state, batch, 0))
-    grads, terms = both(state, placed)
+    shapes = jax.eval_shape(lambda state, batch: step.gradients(state, batch, 0), state, placed)
+    grads, terms = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), shapes)
     macs = sum(multiply_accumulates(jax.grad(loss), state.params, batch).values())
     count = sum(x.size for x in jax.tree.leaves(state.params))
     ahead = seconds(lambda: forward(state.params, placed), arguments)
-    there_and_back = seconds(lambda: both(state, placed), arguments)
     updating = seconds(lambda: update(state, grads, terms), arguments)
     run = parallel.compile(step, state, placed)
     carried = state
@@ -113,7 +116,7 @@ def step_row(arguments: argparse.Namespace, variant: str, size: str) -> dict[str
         "parameters_m": count / 1e6,
         "gmac": macs / 1e9,
         "forward_ms": 1e3 * ahead,
-        "backward_ms": 1e3 * (there_and_back - ahead),
+        "backward_ms": 1e3 * (total - ahead - updating),
         "update_ms": 1e3 * updating,
         "step_ms": 1e3 * total,
         "steps_per_s": 1 / total,
@@ -133,23 +136,40 @@ def step_rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def data_rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Training pairs a second by the number of reading threads and processes."""
+    """Training pairs a second by the number of reading threads and processes.
+
+    Raises:
+        SystemExit: Two of them do not read the same batches.
+    """
+    clock = {"wall": time.perf_counter, "cpu": family_seconds}[arguments.clock]
+    first: list[dict[str, np.ndarray]] = []
     for threads, workers in ((1, 0), (2, 0), (1, 1), (1, 2)):
         config = dict(path=str(arguments.data), size=arguments.side, crop=0.85, jitter=0.2)
         source = batches(config | dict(threads=threads, workers=workers), arguments.batch)
-        for _ in range(4):
-            next(source)
-        begin, count = time.perf_counter(), 0
-        while time.perf_counter() - begin < arguments.data_seconds:
+        begun = [next(source) for _ in range(4)]
+        first = first or begun
+        for one, other in zip(first, begun, strict=True):
+            if not all(np.array_equal(one[name], other[name]) for name in one):
+                raise SystemExit(f"{threads} threads, {workers} workers: other batches")
+        begin, end, count = clock(), time.perf_counter() + arguments.data_seconds, 0
+        while time.perf_counter() < end:
             next(source)
             count += arguments.batch
-        rate = count / (time.perf_counter() - begin)
         yield {
             "threads": threads,
             "workers": workers,
             "side": arguments.side,
-            "pairs_per_s": rate,
+            "clock": arguments.clock,
+            "pairs_per_s": count / (clock() - begin),
         }
+
+
+def family_seconds() -> float:
+    """Processor time of this process and of its children that live, seconds (Linux)."""
+    pids = " ".join(p.read_text() for p in Path("/proc/self/task").glob("*/children")).split()
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    ticks = sum(int(stat[11]) + int(stat[12]) for stat in fields)
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Stack(nn.Module):
@@ -165,6 +185,26 @@ class Stack(nn.Module):
         return Generator(self.widths, self.blocks)(pyramid)[0]
 
 
+def plain_convolve(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """ops/convolution.py's `convolve` with the gradients that the compiler makes of it."""
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout) + bias
+
+
+def compiled_stack(stack: Stack, adam: Any, params: Any, picture: np.ndarray) -> Any:
+    """A step (parameters, optimiser state, picture) -> the next parameters and state."""
+
+    def train(params: Any, state: Any, picture: jax.Array) -> tuple[Any, Any]:
+        def loss(params: Any) -> jax.Array:
+            return jnp.abs(stack.apply(params, picture) - picture).mean()
+
+        changes, state = adam.update(jax.grad(loss)(params), state)
+        return optax.apply_updates(params, changes), state
+
+    lowered = jax.jit(train, donate_argnums=(0, 1)).lower(params, adam.init(params), picture)
+    return lowered.compile(compiler_options=compiler_options())
+
+
 def torch_rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The stack by turns in JAX and in torch, in one run."""
     for size in arguments.sizes:
@@ -172,19 +212,13 @@ def torch_rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         stack = Stack(tuple(config.widths), config.blocks)
         rng = np.random.default_rng(0)
         picture = rng.random((arguments.batch, arguments.side, arguments.side, 3), np.float32)
-        params = jax.jit(stack.init)(jax.random.key(0), picture)
+        shapes = jax.eval_shape(stack.init, jax.random.key(0), picture)
+        draw = functools.partial(rng.normal, 0, 0.05)
+        params = jax.tree.map(lambda x, draw=draw: draw(x.shape).astype(np.float32), shapes)
         adam = optax.adam(1e-4)
-
-        def train(
-            params: Any, state: Any, picture: jax.Array, stack: Any = stack, adam: Any = adam
-        ) -> tuple[Any, Any]:
-            def loss(params: Any) -> jax.Array:
-                return jnp.abs(stack.apply(params, picture) - picture).mean()
-
-            changes, state = adam.update(jax.grad(loss)(params), state)
-            return optax.apply_updates(params, changes), state
-
-        run = fast_jit(train, donate_argnums=(0, 1))
+        with mock.patch("hvc_jax.models.layers.convolve", plain_convolve):
+            programs = {"before": compiled_stack(stack, adam, params, picture)}
+        programs["jax"] = compiled_stack(stack, adam, params, picture)
         count = sum(x.size for x in jax.tree.leaves(params))
         words = [str(arguments.torch_python), str(HERE / "torch_stack.py")]
         words += [*map(str, config.widths), str(config.blocks)]
@@ -193,28 +227,31 @@ def torch_rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         twin_count = int(twin.stdout.readline())
         if twin_count != count:
             raise SystemExit(f"torch has {twin_count} parameters, JAX {count}: not the same layers")
-        carried = (params, adam.init(params))
-        times: dict[str, list[float]] = {"jax": [], "torch": []}
+        placed = jax.device_put((params, adam.init(params)))
+        carried = {name: jax.tree.map(jnp.copy, placed) for name in programs}
+        times: dict[str, list[float]] = {"before": [], "jax": [], "torch": []}
         clock = CLOCKS[arguments.clock]
         for turn in range(arguments.rounds + 1):
-            begin = clock()
-            carried = jax.block_until_ready(run(*carried, picture))
-            ours = clock() - begin
+            for name, run in programs.items():
+                begin = clock()
+                carried[name] = jax.block_until_ready(run(*carried[name], picture))
+                if turn:
+                    times[name].append(clock() - begin)
             twin.stdin.write("go\n")
             twin.stdin.flush()
             theirs = float(twin.stdout.readline())
             if turn:
-                times["jax"].append(ours)
                 times["torch"].append(theirs)
         twin.stdin.close()
         twin.wait()
-        ours, theirs = statistics.median(times["jax"]), statistics.median(times["torch"])
+        before, ours, theirs = (statistics.median(values) for values in times.values())
         yield {
             "size": size,
             "side": arguments.side,
             "batch": arguments.batch,
             "clock": arguments.clock,
             "parameters_m": count / 1e6,
+            "before_ms": 1e3 * before,
             "jax_ms": 1e3 * ours,
             "torch_ms": 1e3 * theirs,
             "torch_over_jax": theirs / ours,
