@@ -17,7 +17,7 @@ SWEEPS = sorted(path.parent for path in EXPERIMENTS.glob("*/sweep.py"))
 @pytest.mark.parametrize("folder", SWEEPS, ids=lambda p: p.name)
 def test_every_run_is_a_configuration(folder, tmp_path):
     runs = load_runs(folder, tmp_path)
-    assert len(runs) >= 4
+    assert len(runs) >= 2
     for run in runs:
         config, *overrides = run.arguments[1:]
         assert load_config(config, overrides).total_steps > 0
