@@ -24,6 +24,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 EMPTY = jnp.iinfo(jnp.int32).max
 
@@ -54,7 +55,10 @@ def frame_by_frame(function: Callable, *arrays: Any) -> Any:
         out = function(*jax.tree.map(lambda x: x[None], frame))
         return jax.tree.map(lambda x: x[0], out)
 
-    return jax.lax.map(single, arrays)
+    # A gradient keeps the triangle ids of a frame and computes the rest again, which is cheaper
+    # than writing a batch of it and reading it back.
+    policy = jax.checkpoint_policies.save_only_these_names("triangle")
+    return jax.lax.map(jax.checkpoint(single, prevent_cse=False, policy=policy), arrays)
 
 
 def _bounds(x, y, depth, faces, height, width, perspective, near, cull):
@@ -128,7 +132,7 @@ def nearest_triangle(
         _draw, faces=faces, height=height, width=width, perspective=perspective, near=near,
         cull=cull, chunk=chunk,
     )  # fmt: skip
-    return frame_by_frame(draw, jax.lax.stop_gradient(screen))
+    return checkpoint_name(frame_by_frame(draw, jax.lax.stop_gradient(screen)), "triangle")
 
 
 def _draw(screen, faces, height, width, perspective, near, cull, chunk):
