@@ -2,8 +2,9 @@
 
     python experiments/031_stream_faults/fuzz.py CORPUS [libFuzzer options, as -runs=100000]
 
-Needs `atheris`. The first byte of an input says how the rest is read: as a stream, or as units
-whose checksums are put right first, so that mutations reach what lies behind them.
+Needs `atheris`. The first byte of an input says who reads it, the second how the rest is a stream:
+as it stands, or as changes to the units of a small intact stream or as units altogether, whose
+checksums are put right, so that mutations reach what lies behind them.
 """
 
 import io
@@ -20,68 +21,80 @@ with atheris.instrument_imports(include=["hvc_jax"]):
     from hvc_jax.bitstream.container import StreamReader, key_unit, meta_record
     from hvc_jax.bitstream.edit import edit, read_tracks, stream_tables
     from hvc_jax.bitstream.errors import BitstreamError
-    from hvc_jax.bitstream.framing import UnitType, motion_group, unit_bytes
+    from hvc_jax.bitstream.framing import Chain, UnitType, motion_group
     from hvc_jax.bitstream.index import key_offsets
     from hvc_jax.bitstream.operations import Operation
     from hvc_jax.bitstream.streams import VectorDecoder
+    from hvc_jax.entropy.tables import CodingTables
 
-GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
-STREAMS = [path.read_bytes() for path in sorted(GOLDEN.glob("*.hvc"))]
+sys.path.append(str(Path(__file__).parents[2] / "tests"))
+from stream_cases import stream  # noqa: E402
+
+STREAMS = (
+    stream("token3", 5, group_frames=3, count_known=False),
+    stream("token3", 6, keys=(0, 4), group_frames=1, resync_groups=3),
+    stream("upper31", 3, group_frames=1, meta={"a": 1}),
+)
+"""Small, for what counts is how many inputs there are."""
+UNITS = [
+    [(u.type, u.frame, u.payload) for u in StreamReader(io.BytesIO(s)).units()] for s in STREAMS
+]
+HEADERS = [s[: StreamReader(io.BytesIO(s)).header_size] for s in STREAMS]
 SLOWEST = 1.0
 """CPU seconds that an input may take."""
 
 
-def stream_of(data: bytes) -> bytes:
+def stream_of(kind: int, data: bytes) -> bytes:
     """Returns the stream that an input stands for."""
-    if not data or data[0] >= 2 * len(STREAMS):
-        return data[1:]
-    base = STREAMS[data[0] % len(STREAMS)]
-    reader = StreamReader(io.BytesIO(base))
-    out = [base[: reader.header_size]]
-    if data[0] < len(STREAMS):  # the units of a real stream, some replaced
-        units = [(u.type, u.frame, u.payload) for u in reader.units()]
-        rest = data[1:]
-        while len(rest) >= 4:
-            place, frame, length = rest[0], rest[1], rest[2]
-            part = rest[4 : 4 + length]
-            if rest[3] < 128:
+    base = kind % len(STREAMS)
+    if kind >= 3 * len(STREAMS):
+        return data
+    units = list(UNITS[base])
+    if kind < len(STREAMS):  # some units replaced or put in between
+        while len(data) >= 4:
+            place, frame, length = data[0], data[1], data[2]
+            part = data[4 : 4 + length]
+            if data[3] < 128:
                 type_, old, payload = units[place % len(units)]
                 units[place % len(units)] = (type_, (old + frame) % 2**31, payload[:3] + part)
+            elif data[3] < 192:
+                units.insert(place % (len(units) + 1), (data[3] % 8, frame, part))
             else:
-                units.insert(place % (len(units) + 1), (rest[3] % 8, frame, part))
-            rest = rest[4 + length :]
-        out += [unit_bytes(*unit) for unit in units]
-        return b"".join(out)
-    rest = data[1:]
-    while len(rest) >= 3:
-        type_, frame, length = rest[0] % 8, rest[1], rest[2]
-        out.append(unit_bytes(type_, frame, rest[3 : 3 + length]))
-        rest = rest[3 + length :]
-    return b"".join(out)
+                units[place % len(units)] = units[frame % len(units)]
+            data = data[4 + length :]
+    elif kind < 2 * len(STREAMS):  # bytes behind a real header, key and static
+        head = b"".join(Chain().write(*unit) for unit in units[:2])
+        return HEADERS[base] + head + data
+    else:  # units altogether
+        units = []
+        while len(data) >= 3:
+            units.append((data[0] % 8, data[1], data[3 : 3 + data[2]]))
+            data = data[3 + data[2] :]
+    chain = Chain()
+    return HEADERS[base] + b"".join(chain.write(*unit) for unit in units)
 
 
-def read(data: bytes) -> None:
-    """Reads a stream in every way there is."""
-    reader = StreamReader(io.BytesIO(data))
-    tables = stream_tables(reader.header)
+def look(data: bytes, tables: CodingTables) -> None:
+    """Finds units and keys."""
     for unit in salvage(io.BytesIO(data))[1]:
-        for look in (key_unit, meta_record, motion_group):
+        for part in (key_unit, meta_record, motion_group):
             try:
-                look(unit)
+                part(unit)
             except BitstreamError:
                 pass
-    try:
-        key_offsets(io.BytesIO(data), reader.header_size)
-    except BitstreamError:
-        pass
-    repair(data, tables)
+    key_offsets(io.BytesIO(data), StreamReader(io.BytesIO(data)).header_size)
+
+
+def track(data: bytes, tables: CodingTables) -> None:
+    """Reads all numbers, edits them and reads again."""
     tracks = read_tracks(data, tables)
     assert np.isfinite(tracks.vectors).all()
     if len(tracks.values):
-        edit(data, [Operation("add", ("*",), 0.5)], tables)
+        after = edit(data, [Operation("add", ("*",), 0.5)], tables)
+        assert len(read_tracks(after, tables).values) == len(tracks.values)
 
 
-def repair(data: bytes, tables: object) -> None:
+def repair(data: bytes, tables: CodingTables) -> None:
     """Goes through a damaged stream as `hvc decode --conceal` does."""
     header, found = salvage(io.BytesIO(data))
     units = list(found)
@@ -100,11 +113,19 @@ def repair(data: bytes, tables: object) -> None:
             pass
 
 
+READERS = (track, repair, look)
+
+
 def test_one_input(data: bytes) -> None:
     """Raises unless the input is read or refused, in time."""
+    if len(data) < 2:
+        return
     begin = time.process_time()
     try:
-        read(stream_of(data))
+        whole = stream_of(data[1], data[2:])
+        READERS[data[0] % len(READERS)](
+            whole, stream_tables(StreamReader(io.BytesIO(whole)).header)
+        )
     except BitstreamError as error:
         assert error.reason
     spent = time.process_time() - begin
@@ -112,19 +133,18 @@ def test_one_input(data: bytes) -> None:
 
 
 def main() -> None:
-    """Fuzzes, starting from the golden streams."""
+    """Fuzzes, starting from small intact streams."""
     corpus = Path(sys.argv[1])
     corpus.mkdir(parents=True, exist_ok=True)
-    for number, stream in enumerate(STREAMS):
-        (corpus / f"golden{number}").write_bytes(bytes([255]) + stream)
-        (corpus / f"units{number}").write_bytes(
-            bytes([number, 2, 0, 9, 0]) + b"\x1e" + stream[60:68]
-        )
-        body = bytes([number + len(STREAMS)])
-        for unit in list(StreamReader(io.BytesIO(stream)).units())[:3]:
-            payload = unit.payload[:255]
-            body += bytes([unit.type, unit.frame, len(payload)]) + payload
-        (corpus / f"forged{number}").write_bytes(body)
+    for reader in range(len(READERS)):
+        for base, (whole, units) in enumerate(zip(STREAMS, UNITS, strict=True)):
+            motion = units[2][2]
+            changed = bytes([2, 0, len(motion) - 3, 0]) + motion[3:] if len(motion) > 3 else b""
+            forged = b"".join(bytes([t, f, len(p)]) + p for t, f, p in units[:6] if len(p) < 256)
+            behind = whole[len(HEADERS[base]) + sum(len(Chain().write(*u)) for u in units[:2]) :]
+            for kind, part in enumerate((changed, behind, forged, whole)):
+                name = f"{READERS[reader].__name__}-{base}-{kind}"
+                (corpus / name).write_bytes(bytes([reader, base + 3 * kind]) + part)
     atheris.Setup(sys.argv, test_one_input)
     atheris.Fuzz()
 

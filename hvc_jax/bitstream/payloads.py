@@ -251,7 +251,7 @@ class MotionCoder:
         state, contexts = self.state, self.contexts
         guessed, change, phase = contexts.predict(state)
         fold, sign = folded(phase)
-        scale, shift = contexts.scale(state.means), 0
+        scale, shift = contexts.scale(state.means), None
         if size:
             (shift,) = contexts.shifts(scale, fold, [size])
         row[:] = predicted(state.last, change)
@@ -259,7 +259,7 @@ class MotionCoder:
         contexts.advance(state, row, guessed)
 
     def _residuals(
-        self, decoder: SymbolDecoder, scale: np.ndarray, fold: np.ndarray, shift: int
+        self, decoder: SymbolDecoder, scale: np.ndarray, fold: np.ndarray, shift: int | None
     ) -> np.ndarray:
         """Returns one frame's residuals, mirrored as they were coded."""
         contexts = self.contexts

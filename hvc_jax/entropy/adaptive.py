@@ -208,17 +208,19 @@ class MotionContexts:
         return self.table.take(self.rows(scale, fold, shift), axis=0)
 
     def rows(
-        self, scale: np.ndarray, fold: np.ndarray | int, shift: np.ndarray | int = 0
+        self, scale: np.ndarray, fold: np.ndarray | int, shift: np.ndarray | int | None = None
     ) -> np.ndarray:
         """Returns the number of the table row, scale * PHASES + phase bin, of every slot [*].
 
         Args:
           scale: [*] as `scale` and `around` make it.
           fold: [*] as from `folded`.
-          shift: by how many scales to go up; from `shifts`.
+          shift: by how many scales to go up, as from `shifts`; None is 0.
         """
-        number = self._thresholds.searchsorted(scale) + shift
-        return np.minimum(np.maximum(number, 0), SCALES - 1) * PHASES + fold
+        number = self._thresholds.searchsorted(scale)
+        if shift is not None:
+            number = np.minimum(np.maximum(number + shift, 0), SCALES - 1)
+        return number * PHASES + fold
 
     def shifts(self, scale: np.ndarray, fold: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """Returns by how many tables packets of a single frame go up for their length [n].
