@@ -25,6 +25,7 @@ from hvc_jax.models.body_regressor import (
     decode_heat,
     normalise_points,
 )
+from hvc_jax.models.person_mask import find_masks
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,13 @@ def test_a_mirrored_picture_gives_mirrored_keypoints(export):
     swap = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
     np.testing.assert_allclose(mirrored[:, swap] * [-1, 1], points, atol=2e-2)
     np.testing.assert_allclose(mirrored_confidence[:, swap], confidence, atol=2e-2)
+
+
+def test_masks_are_probabilities_and_mirror_with_the_picture(export):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
+    masks = find_masks(frames, export)
+    assert masks.shape == (3, 64, 64) and masks.min() >= 0 and masks.max() <= 1
+    np.testing.assert_allclose(find_masks(frames[:, :, ::-1], export)[:, :, ::-1], masks, atol=1e-4)
 
 
 @pytest.mark.parametrize(

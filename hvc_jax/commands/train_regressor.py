@@ -31,10 +31,18 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--nets", type=Path, help="folder with pose/*.tflite and seg/*.tflite")
     parser.add_argument("--stills", type=int, default=4000, help="rendered people (default: 4000)")
     parser.add_argument("--steps", type=int, default=4000, help="of the keypoint network")
-    parser.add_argument("--lifter-steps", type=int, default=3000, help="of the lifter")
+    parser.add_argument(
+        "--lifter-steps", type=int, default=3000, help="of the lifter; 0 keeps that of --start"
+    )
     parser.add_argument("--batch-size", type=int, default=16, help="pictures a step")
     parser.add_argument("--learning-rate", type=float, default=1.2e-3, help="peak")
     parser.add_argument("--real-share", type=float, default=0.65, help="real part of a batch")
+    parser.add_argument(
+        "--hold-out",
+        default="",
+        metavar="CLIP,CLIP",
+        help="clips, without ending, that do not teach: what does best on them is kept",
+    )
     parser.add_argument("--start", type=Path, help="regressor to go on from")
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
     parser.set_defaults(run=run)
@@ -62,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
             batch_size=arguments.batch_size,
             learning_rate=arguments.learning_rate,
             real_share=arguments.real_share,
+            hold_out=tuple(name for name in arguments.hold_out.split(",") if name),
             start=arguments.start,
             seed=arguments.seed,
         ),

@@ -159,38 +159,6 @@ def person_mask(network: LiteNetwork, picture: np.ndarray, size: int) -> np.ndar
     return np.asarray(mask.resize((size, size), Image.BILINEAR))
 
 
-def label_frames(
-    frames: np.ndarray, nets: str | Path, size: int = 192, stride: int = 2
-) -> PseudoLabels:
-    """Returns the pseudo-labels of a square clip.
-
-    Args:
-      frames: [T, H, W, 3] uint8, H = W.
-      nets: folder with pose/movenet_lightning_int8_ptq.tflite and
-        seg/mediapipe_selfie_segmentation.tflite.
-      size: side in pixels at which pictures and masks are kept.
-      stride: label every stride-th frame.
-    """
-    pose = LiteNetwork(Path(nets) / "pose" / "movenet_lightning_int8_ptq.tflite")
-    segment = LiteNetwork(Path(nets) / "seg" / "mediapipe_selfie_segmentation.tflite")
-    indexes = np.arange(0, len(frames), stride, dtype=np.int32)
-    pictures, keypoints, confidences, masks = [], [], [], []
-    for index in indexes:
-        frame = frames[index]
-        points, confidence, _ = movenet_keypoints(pose, frame)
-        keypoints.append(points)
-        confidences.append(confidence)
-        masks.append(person_mask(segment, frame, size))
-        pictures.append(np.asarray(Image.fromarray(frame).resize((size, size), Image.LANCZOS)))
-    return PseudoLabels(
-        indexes,
-        np.stack(pictures),
-        np.stack(keypoints),
-        np.stack(confidences),
-        np.stack(masks),
-    )
-
-
 def save_labels(path: str | Path, labels: PseudoLabels) -> None:
     """Writes labels as one compressed .npz, complete or not at all."""
     target = Path(path)

@@ -93,8 +93,17 @@ def _landmarks() -> Landmarks:
 
 
 @functools.partial(fast_jit, static_argnums=(0,))
-def _find(model: BodyRegressor, params: Any, frames: jax.Array, box: jax.Array) -> Keypoints:
-    """Returns the keypoints in windows (u, v, half side) of uint8 frames, in picture units."""
+def look_through(model: BodyRegressor, params: Any, frames: jax.Array, box: jax.Array) -> Keypoints:
+    """Returns what is in one window of every frame, seen both ways; points in picture units.
+
+    Heat and mask stay those of the window.
+
+    Args:
+      model: the network.
+      params: its parameters.
+      frames: [B, H, W, 3] uint8, H = W.
+      box: [3] (u, v, half side) of the window.
+    """
     line = (jnp.arange(INPUT_SIZE) + 0.5) / INPUT_SIZE * 2 - 1
     side = frames.shape[1]
 
@@ -121,7 +130,8 @@ def _find(model: BodyRegressor, params: Any, frames: jax.Array, box: jax.Array) 
     apart = jnp.linalg.norm(found.points[:count] - mirrored, axis=-1)
     confidence = (c0 + c1) / 2 * jnp.exp(-((apart / 0.15) ** 2))
     points = box[:2] + points * box[2]
-    heat, mask = found.heat[:count], found.mask[:count]
+    heat = found.heat[:count]
+    mask = (found.mask[:count] + found.mask[count:, :, ::-1]) / 2
     return Keypoints(points, confidence, heat, found.visibility[:count], mask)
 
 
@@ -148,7 +158,7 @@ def find_keypoints(
     for first in range(0, len(frames), _BATCH):
         chunk = frames[first : first + _BATCH]
         filled = np.concatenate([chunk, np.repeat(chunk[-1:], _BATCH - len(chunk), 0)])
-        found = _find(export.model, export.params, jnp.asarray(filled), window)
+        found = look_through(export.model, export.params, jnp.asarray(filled), window)
         points.append(np.asarray(found.points)[: len(chunk)])
         confidence.append(np.asarray(found.confidence)[: len(chunk)])
     points_all, confidence_all = np.concatenate(points), np.concatenate(confidence)

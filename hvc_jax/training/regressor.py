@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from hvc_jax.data.pseudo_labels import load_labels
+from hvc_jax.data.synthetic_background import random_background
 from hvc_jax.models.body_regressor import (
     HEATMAP_SIZE,
     INPUT_SIZE,
@@ -67,8 +68,8 @@ def pool_of_clips(paths: Sequence[str | Path]) -> Pool:
 def background_bank(pool: Pool, count: int, seed: int = 0) -> np.ndarray:
     """Returns [count, 128, 128, 3] uint8 textures without people.
 
-    Half are magnified windows of the pool's pictures that the masks call empty, half are random
-    blends of gradients, stripes and boxes.
+    Half are magnified windows of the pool's pictures that the masks call empty, a quarter are the
+    scenes of rendered people, a quarter random blends of gradients, stripes and boxes.
     """
     rng = np.random.default_rng(seed)
     side = pool.pictures.shape[1]
@@ -89,6 +90,8 @@ def background_bank(pool: Pool, count: int, seed: int = 0) -> np.ndarray:
                     break
             else:
                 bank[filled] = rng.integers(0, 256, 3)
+        elif filled % 4 == 1:
+            bank[filled] = random_background(rng, INPUT_SIZE)
         else:
             base = rng.uniform(0, 1, 3) + rng.normal(0, 0.2, 3) * u[..., None]
             base = base + rng.normal(0, 0.2, 3) * v[..., None]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from hvc_jax.body.landmarks import COCO_MIRROR
 from hvc_jax.models.body_regressor import INPUT_SIZE
+from hvc_jax.training.regressor_degrade import blur, compress, dress, random_tint, tinted
 
 
 class Labelled(NamedTuple):
@@ -39,61 +40,98 @@ def sample_picture(picture: jax.Array, grid: jax.Array) -> jax.Array:
     return upper * (1 - fy) + lower * fy
 
 
-def _colour(key: jax.Array, picture: jax.Array, strength: float) -> jax.Array:
-    """Returns a picture with random gain per channel, gamma and saturation."""
-    gain, gamma, saturation, flat = jax.random.split(key, 4)
-    grey = picture.mean(-1, keepdims=True)
-    s = 1 + strength * jax.random.uniform(saturation, (), minval=-1.0, maxval=0.6)
-    picture = grey + (picture - grey) * s
-    picture = picture * jnp.exp(strength * 0.4 * jax.random.normal(gain, (3,)))
-    picture = picture + 0.12 * strength * jax.random.normal(flat, ())
-    power = jnp.exp(strength * 0.4 * jax.random.normal(gamma, ()))
-    return jnp.clip(picture, 0.0, 1.0) ** power
+class Camera(NamedTuple):
+    """Where a view looks: view (u, v) @ matrix.T + shift = (u, v) of the stored picture.
+
+    Attributes:
+      matrix: [2, 2].
+      shift: [2].
+      mirror: scalar, -1 where left and right are exchanged, else 1.
+    """
+
+    matrix: jax.Array
+    shift: jax.Array
+    mirror: jax.Array
+
+
+def random_camera(key: jax.Array, points: jax.Array, confidence: jax.Array) -> Camera:
+    """Returns a view that turns, zooms, stretches, mirrors; a third end at the hips or the chest.
+
+    Args:
+      key: random key.
+      points: [17, 2] keypoints in [-1, 1].
+      confidence: [17] in [0, 1].
+    """
+    keys = jax.random.split(key, 10)
+    angle = 0.25 * jax.random.normal(keys[0], ())
+    zoom = jnp.exp(jax.random.uniform(keys[1], (), minval=-0.7, maxval=0.4))
+    weight = confidence[:, None] + 1e-3
+    centre = (points * weight).sum(0) / weight.sum()
+    pull = jax.random.uniform(keys[2], ())
+    shift = centre * pull * (1 - zoom * 0.5) + 0.15 * jax.random.normal(keys[3], (2,))
+
+    # From above the head down to the hips, or part of the way there, as talks are filmed.
+    sure = confidence > 0.3
+    top = jnp.where(sure, points[:, 1], jnp.inf).min()
+    shoulders, hips = points[5:7].mean(0), points[11:13].mean(0)
+    low = shoulders + (hips - shoulders) * jax.random.uniform(keys[4], (), minval=0.3, maxval=1.1)
+    top = jnp.minimum(top, 2 * points[0, 1] - shoulders[1])
+    tall = (low[1] - top) / 2
+    close = sure[jnp.array([0, 5, 6, 11, 12])].all() & (tall > 0.12)
+    close &= jax.random.bernoulli(keys[5], 0.33)
+    margin = jnp.exp(jax.random.uniform(keys[6], (), minval=0.0, maxval=0.35))
+    zoom = jnp.where(close, tall * margin, zoom)
+    at = jnp.stack([shoulders[0], low[1] - tall * margin])
+    at = at + 0.15 * zoom * jax.random.normal(keys[7], (2,)) * jnp.array([1.0, 0.3])
+    shift = jnp.where(close, at, shift)
+
+    mirror = jnp.where(jax.random.bernoulli(keys[8]), -1.0, 1.0)
+    stretch = jnp.exp(0.08 * jax.random.normal(keys[9], ()))
+    turn = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
+    matrix = zoom * turn * jnp.array([mirror * stretch, 1 / stretch])
+    return Camera(matrix, shift, mirror)
 
 
 def _one(
     key: jax.Array, example: Labelled, background: jax.Array, patch: jax.Array, keep: float
 ) -> Labelled:
-    keys = jax.random.split(key, 12)
-    # Where to look: turn, zoom about a keypoint-rich centre, shift, mirror.
-    angle = 0.25 * jax.random.normal(keys[0], ())
-    zoom = jnp.exp(jax.random.uniform(keys[1], (), minval=-0.55, maxval=0.3))
-    weight = example.confidence[:, None] + 1e-3
-    centre = (example.points * weight).sum(0) / weight.sum()
-    pull = jax.random.uniform(keys[2], ())
-    shift = centre * pull * (1 - zoom * 0.5) + 0.15 * jax.random.normal(keys[3], (2,))
-    mirror = jnp.where(jax.random.bernoulli(keys[4]), -1.0, 1.0)
-    turn = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
+    keys = jax.random.split(key, 13)
+    camera = random_camera(keys[0], example.points, example.confidence)
     line = (jnp.arange(INPUT_SIZE) + 0.5) / INPUT_SIZE * 2 - 1
     grid = jnp.stack(jnp.meshgrid(line, line, indexing="xy"), -1)
-    matrix = zoom * turn * jnp.array([mirror, 1.0])  # output (u, v) -> source, before the shift
     stacked = jnp.concatenate([example.pictures, example.mask[..., None]], -1)
-    at = grid @ matrix.T + shift
+    at = grid @ camera.matrix.T + camera.shift
     inside = (jnp.abs(at) <= 1.0).all(-1)
-    view = sample_picture(stacked, at)
+    # Made once: fused into all that follows, it would be sampled again for each.
+    view = jax.lax.optimization_barrier(sample_picture(stacked, at))
     picture, mask = view[..., :3], view[..., 3] * inside
-    points = (example.points - shift) @ jnp.linalg.inv(matrix).T
+    points = (example.points - camera.shift) @ jnp.linalg.inv(camera.matrix).T
     confidence = example.confidence * (jnp.abs(points) <= 1.0).all(-1)
-    points = jnp.where(mirror < 0, points[COCO_MIRROR], points)
-    confidence = jnp.where(mirror < 0, confidence[COCO_MIRROR], confidence)
+    points = jnp.where(camera.mirror < 0, points[COCO_MIRROR], points)
+    confidence = jnp.where(camera.mirror < 0, confidence[COCO_MIRROR], confidence)
 
-    # Clothes, skin and the scene change colour independently; the scene is often swapped.
-    swap = jax.random.bernoulli(keys[5], 1 - keep)
-    person = _colour(keys[6], picture, 0.6)
-    scene = jnp.where(swap, _colour(keys[7], background, 1.0), picture)
+    # Clothes, skin and the scene change colour independently; the scene is often swapped, and now
+    # and then it is empty.
+    swap = jax.random.bernoulli(keys[1], 1 - keep)
+    empty = swap & jax.random.bernoulli(keys[2], 0.06)
+    mask = mask * ~empty
+    confidence = confidence * ~empty
+    person = jax.lax.optimization_barrier(dress(keys[3], picture))
+    scene = jax.lax.optimization_barrier(tinted(background, random_tint(keys[4], 0.8)))
     alpha = jnp.clip(mask * 1.6 - 0.5, 0.0, 1.0)[..., None]
     picture = jnp.where(swap, person * alpha + scene * (1 - alpha), person)
 
     # Something in front of the person, now and then.
-    corner = jax.random.uniform(keys[8], (2,), minval=-1.0, maxval=0.9)
-    extent = jax.random.uniform(keys[9], (2,), minval=0.15, maxval=0.7)
-    cover = ((grid >= corner) & (grid <= corner + extent)).all(-1)
-    cover &= jax.random.bernoulli(keys[10], 0.3)
+    corner = jax.random.uniform(keys[5], (2,), minval=-1.0, maxval=0.9)
+    extent = jax.random.uniform(keys[6], (2,), minval=0.15, maxval=0.7)
+    there = jax.random.bernoulli(keys[7], 0.3)
+    cover = ((grid >= corner) & (grid <= corner + extent)).all(-1) & there
     picture = jnp.where(cover[..., None], patch, picture)
-    hidden = ((points >= corner) & (points <= corner + extent)).all(-1)
-    hidden &= jax.random.bernoulli(keys[10], 0.3)
+    hidden = ((points >= corner) & (points <= corner + extent)).all(-1) & there
     confidence = jnp.where(hidden, confidence * 0.5, confidence)
-    picture = picture + 0.02 * jax.random.normal(keys[11], picture.shape)
+    picture = compress(keys[8], blur(keys[9], picture))
+    noise = jax.random.uniform(keys[10], picture.shape, minval=-1.0, maxval=1.0)
+    picture = picture + 0.04 * jax.random.uniform(keys[11], ()) * noise
     return Labelled(jnp.clip(picture, 0, 1), mask * (1 - cover), points, confidence)
 
 

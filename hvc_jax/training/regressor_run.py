@@ -24,7 +24,8 @@ from hvc_jax.body.landmarks import Landmarks, landmarks_of, pose_landmarks
 from hvc_jax.body.params import NUM_BODY_JOINTS, unpack
 from hvc_jax.data.builders import videos_in
 from hvc_jax.data.clips import read_clip
-from hvc_jax.data.pseudo_labels import label_frames, save_labels
+from hvc_jax.data.label_clip import label_frames
+from hvc_jax.data.pseudo_labels import load_labels, save_labels
 from hvc_jax.data.synthetic import render_stills
 from hvc_jax.models.body_estimator import load_regressor, save_regressor
 from hvc_jax.models.body_regressor import BodyRegressor
@@ -32,6 +33,7 @@ from hvc_jax.ops import rotation
 from hvc_jax.training.lifter import pose_prior, train_lifter
 from hvc_jax.training.pose_sampler import load_poses
 from hvc_jax.training.regressor import Pool, pool_of_clips, train_keypoints
+from hvc_jax.training.regressor_check import HeldScore, held_windows
 
 
 class RegressorRun(NamedTuple):
@@ -44,11 +46,13 @@ class RegressorRun(NamedTuple):
       nets: folder of the labelling networks, or None.
       stills: rendered people.
       size: side in pixels at which labelled pictures are kept.
+      stride: label every stride-th frame of a clip.
       steps: of the keypoint network.
-      lifter_steps: of the lifter.
+      lifter_steps: of the lifter; 0 keeps that of `start`.
       batch_size: pictures a step.
       learning_rate: of the keypoint network, at its peak.
       real_share: part of every batch that is real, where there are real clips.
+      hold_out: names of clips, without ending, that choose among parameters and teach nothing.
       start: an exported regressor to go on from, or None.
       seed: of everything random.
     """
@@ -58,12 +62,14 @@ class RegressorRun(NamedTuple):
     clips: Path | None = None
     nets: Path | None = None
     stills: int = 4000
-    size: int = 192
+    size: int = 224
+    stride: int = 4
     steps: int = 4000
     lifter_steps: int = 3000
     batch_size: int = 16
     learning_rate: float = 1.2e-3
     real_share: float = 0.65
+    hold_out: tuple[str, ...] = ()
     start: Path | None = None
     seed: int = 0
 
@@ -88,7 +94,8 @@ def label_clips(run: RegressorRun) -> list[Path]:
     for video in videos_in(run.clips):
         target = folder / f"{video.stem}.npz"
         if not target.exists():
-            save_labels(target, label_frames(read_clip(video, 384).frames, run.nets, run.size))
+            frames = read_clip(video, 384).frames
+            save_labels(target, label_frames(frames, run.nets, run.size, run.stride))
             print(f"labelled {video.name}", flush=True)
     return sorted(folder.glob("*.npz"))
 
@@ -129,15 +136,39 @@ def pool_of_stills(run: RegressorRun, landmarks: Landmarks) -> Pool:
     return Pool(frames, masks, points, confidence, np.full(count, 1 / count))
 
 
-def _reporter(name: str, path: Path) -> Callable[[int, dict[str, float], Any], None]:
-    begin = time.monotonic()
+def _reporter(
+    name: str, path: Path, score: Callable[[Any], dict[str, float]] | None = None
+) -> Callable[[int, dict[str, float], Any], None]:
+    """Returns what prints losses and keeps the newest parameters, or those of the best score."""
+    begin, best = time.monotonic(), [-1.0]
 
     def report(step: int, losses: dict[str, float], params: Any) -> None:
-        text = "  ".join(f"{key} {value:.4f}" for key, value in losses.items())
+        found = score(params) if score is not None else {}
+        text = "  ".join(f"{key} {value:.4f}" for key, value in {**losses, **found}.items())
         print(f"{name} step {step}  {text}  {time.monotonic() - begin:.0f} s", flush=True)
-        save_params(path, params)
+        total = sum(found.values())
+        if score is None or total > best[0]:
+            best[0] = total
+            save_params(path, params)
 
     return report
+
+
+def split_labels(run: RegressorRun) -> tuple[list[Path], list[Path]]:
+    """Returns the label files that teach, and those that are held out.
+
+    Raises:
+      ValueError: a clip that is to be held out is not there, or none is left to teach.
+    """
+    labels = label_clips(run)
+    missing = set(run.hold_out) - {path.stem for path in labels}
+    if missing:
+        raise ValueError(f"--hold-out: {run.clips} holds no clip named {sorted(missing)[0]}")
+    held = [path for path in labels if path.stem in run.hold_out]
+    teaching = [path for path in labels if path.stem not in run.hold_out]
+    if not teaching:
+        raise ValueError("--hold-out names every clip; leave some to train on")
+    return teaching, held
 
 
 def train_regressor(run: RegressorRun, output: Path) -> None:
@@ -160,7 +191,10 @@ def train_regressor(run: RegressorRun, output: Path) -> None:
         np.save(poses_path, load_poses(files, np.asarray(body.J_template)))
     poses = np.load(poses_path)
     model = BodyRegressor()
+    start = None if run.start is None else load_regressor(str(run.start)).params["params"]
     lifter_path, keypoint_path = run.workdir / "lifter.npz", run.workdir / "keypoints.npz"
+    if run.lifter_steps == 0 and start is not None:
+        save_params(lifter_path, {"params": {"lifter": start["lifter"]}})
     if not lifter_path.exists():
         report = _reporter("lifter", lifter_path)
         lifter = train_lifter(
@@ -168,15 +202,16 @@ def train_regressor(run: RegressorRun, output: Path) -> None:
         )
         save_params(lifter_path, lifter)
 
-    pools, shares = [pool_of_stills(run, landmarks)], [1.0]
+    pools, shares, score = [pool_of_stills(run, landmarks)], [1.0], None
     if run.clips is not None:
-        pools = [pool_of_clips(label_clips(run)), *pools]
+        teaching, held = split_labels(run)
+        pools = [pool_of_clips(teaching), *pools]
         shares = [run.real_share, 1 - run.real_share]
-    start = None
-    if run.start is not None:
-        start = {
-            "params": {"keypoints": load_regressor(str(run.start)).params["params"]["keypoints"]}
-        }
+        if held:
+            score = HeldScore(model, held_windows([load_labels(path) for path in held]))
+    first = None if start is None else {"params": {"keypoints": start["keypoints"]}}
+    if score is not None and first is not None:
+        print(f"start: {score(first)}", flush=True)
     keypoints = train_keypoints(
         pools,
         shares,
@@ -184,12 +219,14 @@ def train_regressor(run: RegressorRun, output: Path) -> None:
         batch_size=run.batch_size,
         learning_rate=run.learning_rate,
         seed=run.seed,
-        params=start,
+        params=first,
         model=model,
-        report=_reporter("keypoints", keypoint_path),
+        report=_reporter("keypoints", keypoint_path, score),
     )
-    save_params(keypoint_path, keypoints)
-    both = {"params": {**keypoints["params"], **load_params(lifter_path)["params"]}}
+    if score is None or not keypoint_path.exists():
+        save_params(keypoint_path, keypoints)
+    chosen = load_params(keypoint_path)
+    both = {"params": {**chosen["params"], **load_params(lifter_path)["params"]}}
     prior = pose_prior(poses, seed=run.seed)
     save_regressor(output, model, both, PosePrior(prior["mean"], prior["whiten"]))
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB", flush=True)

@@ -1,0 +1,59 @@
+"""Keypoints and masks of a regressor on judged frames alone: a quick check of parameters.
+
+python experiments/041_body_regressor/quick.py CLIPS JUDGED REGRESSOR...
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hvc_jax.body.pose_error import correct_keypoints, mask_iou, torso_size
+from hvc_jax.data.clips import read_clip
+from hvc_jax.models.body_estimator import clip_box, find_keypoints, load_regressor
+from hvc_jax.models.person_mask import find_masks
+from hvc_jax.ops.compile import keep_compiled_programs
+
+SURE = 0.5
+"""Least score of a keypoint of the judge that counts."""
+
+
+def main() -> None:
+    """Prints means over clips."""
+    keep_compiled_programs()
+    clips, judged, *files = sys.argv[1:]
+    rows = {file: [] for file in [*files, "MoveNet"]}
+    for path in sorted(Path(judged).glob("*.npz")):
+        judge = np.load(path)
+        frames = read_clip(Path(clips) / f"{path.stem}.mp4", 256).frames[judge["frame"]]
+        counted = judge["score"] > SURE
+        torso = torso_size(judge["points"], judge["score"], SURE)
+        if not np.isfinite(torso[0]) or not counted.any():
+            continue
+        truth = np.stack([np.asarray(Image.fromarray(m).resize((64, 64))) for m in judge["mask"]])
+        for file in rows:
+            if file == "MoveNet":
+                points, overlap = judge["movenet"], np.nan
+            else:
+                export = load_regressor(file)
+                points, confidence = find_keypoints(frames, export)
+                box, overlap = clip_box(points, confidence), np.nan
+                if box[2] < 0.85:
+                    points, confidence = find_keypoints(frames, export, box)
+                masks = find_masks(frames, export, box if box[2] < 0.85 else None)
+                overlap = mask_iou(masks > 0.5, truth > 127).mean()
+            right = [
+                correct_keypoints(points, judge["points"], torso, f)[counted].mean()
+                for f in (0.1, 0.2)
+            ]
+            rows[file].append((*right, overlap, path.stem))
+    for file, found in rows.items():
+        mean = np.mean([row[:3] for row in found], axis=0)
+        print(f"{file}: PCK@0.1 {mean[0]:.3f} @0.2 {mean[1]:.3f} IoU {mean[2]:.3f} {len(found)}")
+    for a, b, m in zip(rows[files[0]], rows[files[-1]], rows["MoveNet"], strict=True):
+        print(f"{a[3]}: {a[1]:.2f} > {b[1]:.2f}, MoveNet {m[1]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
