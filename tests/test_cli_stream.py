@@ -1,6 +1,9 @@
 """The commands on real files: a clip in, a stream, an edit, frames back from a fresh process."""
 
+import io
 import json
+import os
+import threading
 from pathlib import Path
 
 import av
@@ -8,6 +11,8 @@ import numpy as np
 import pytest
 from tiny_export import FPS, SIDE, make_bodies, make_export, make_frames
 
+from hvc_jax.bitstream.container import StreamReader
+from hvc_jax.bitstream.framing import UnitType
 from hvc_jax.cli import main
 from hvc_jax.commands.decode import Clock
 from hvc_jax.data.clips import write_video
@@ -95,6 +100,46 @@ def test_evaluate_measures_decoded_files_and_goes_on(
     rows = read_rows(tmp_path / "alone" / "results.csv")
     assert [row["kind"] for row in rows] == [*["hold"] * 2, "ceiling", *["anchor"] * 3]
     assert (tmp_path / "alone" / "bd_rate.csv").exists()
+
+
+def test_encode_reads_and_writes_pipes(
+    models: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture
+) -> None:
+    """Standard input is a real pipe that cannot be sought; what comes out is the file's stream."""
+    write_video(tmp_path / "clip.mkv", make_frames(COUNT), FPS)
+    options = ["--variant", "semantic", "--model", str(models / "semantic.safetensors"), "--quiet"]
+    options += ["--size", str(SIDE), "--no-hold", "--group-frames", "4"]
+    options += ["--body-params", str(tmp_path / "body.npy")]
+    np.save(tmp_path / "body.npy", make_bodies(COUNT))
+    file = tmp_path / "file.hvc"
+    assert main(["encode", str(tmp_path / "clip.mkv"), str(file), *options]) == 0
+    capfdbinary.readouterr()
+
+    end, begin = os.pipe()
+    saved = os.dup(0)
+    os.dup2(end, 0)
+    os.close(end)
+
+    def feed() -> None:
+        with os.fdopen(begin, "wb") as pipe:
+            pipe.write((tmp_path / "clip.mkv").read_bytes())
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        assert main(["encode", "-", "-", *options]) == 0
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+        feeder.join()
+    said = capfdbinary.readouterr()
+    assert b"11 frames" in said.err
+
+    def units(data: bytes) -> list[tuple[int, int, bytes]]:
+        found = StreamReader(io.BytesIO(data)).units()
+        return [(u.type, u.frame, bytes(u.payload)) for u in found if u.type != UnitType.INDEX]
+
+    assert units(said.out) == units(file.read_bytes())
 
 
 def test_demo_codes_edits_and_shows(

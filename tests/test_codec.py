@@ -1,6 +1,7 @@
 """Codec: what is decoded from the bytes alone, streaming, and streams that do not fit."""
 
 import io
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hvc_jax.bitstream.edit import edit
 from hvc_jax.bitstream.errors import BitstreamError
 from hvc_jax.bitstream.framing import UnitType
 from hvc_jax.bitstream.operations import parse_assignment
-from hvc_jax.codec import BATCH, Codec, CodecError, EncodeOptions, Source, check_side
+from hvc_jax.codec import _CHUNK, BATCH, Codec, CodecError, EncodeOptions, Source, check_side
 
 COUNT = 19  # two full batches and a short one
 
@@ -55,6 +56,30 @@ def decode(codec: Codec, data: bytes) -> np.ndarray:
 
 def units_of(data: bytes, type_: int) -> list:
     return [unit for unit in StreamReader(io.BytesIO(data)).units() if unit.type == type_]
+
+
+def test_encoding_holds_a_bounded_part_of_the_clip(semantic: Codec) -> None:
+    count, alive, most, written = 420, 0, 0, []
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def frames() -> Iterator[np.ndarray]:
+        nonlocal alive, most
+        for i in range(count):
+            frame = np.full((SIDE, SIDE, 3), i % 7, np.uint8)
+            weakref.finalize(frame, gone)
+            alive += 1
+            most = max(most, alive)
+            written.append(out.tell())
+            yield frame
+
+    out = io.BytesIO()
+    options = EncodeOptions(key_codec="av1", hold=False, group_frames=16, cuts=False)
+    semantic.encode(frames(), out, fps=FPS, options=options, bodies=make_bodies(count))
+    assert most <= 2 * _CHUNK + 2
+    assert written[2 * _CHUNK + 2] > written[1]  # units leave before the clip has ended
 
 
 def test_stream_decodes_to_the_clip_and_its_header(semantic: Codec) -> None:
