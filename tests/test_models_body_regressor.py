@@ -123,7 +123,7 @@ def test_masks_are_probabilities_and_mirror_with_the_picture(export):
     frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
     masks = find_masks(frames, export)
     assert masks.shape == (3, 64, 64) and masks.min() >= 0 and masks.max() <= 1
-    np.testing.assert_allclose(find_masks(frames[:, :, ::-1], export)[:, :, ::-1], masks, atol=1e-4)
+    np.testing.assert_allclose(find_masks(frames[:, :, ::-1], export)[:, :, ::-1], masks, atol=5e-3)
 
 
 @pytest.mark.parametrize(
