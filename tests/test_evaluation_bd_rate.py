@@ -62,6 +62,13 @@ def test_what_cannot_be_compared_is_refused(rates, scores, words):
         bd_rate(RATES, SCORES, rates, scores)
 
 
+def test_an_interpolation_that_runs_away_is_refused():
+    """Three equal qualities but for their last digits, as a held key picture may have."""
+    flat = [28.0, 28.0 + 1e-9, 28.0 + 2e-9, 33.4]
+    with pytest.raises(BdRateError, match="leaves what was measured"):
+        bd_rate(RATES, SCORES, [5.0, 9.0, 300.0, 301.0], flat, method="akima")
+
+
 def test_too_little_overlap_can_be_refused():
     shifted = [s + 5 for s in SCORES]
     assert bd_rate(RATES, SCORES, RATES, shifted).overlap < 0.1

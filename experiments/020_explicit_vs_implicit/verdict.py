@@ -4,7 +4,8 @@
 
 Codecs are named VARIANT_seedN. On every clip the gains over hold at equal bytes are averaged over
 rate points and seeds; the verdict is on the difference between the variants, paired by clip, with
-its 95 % bootstrap interval over clips. Splits: all clips; content and amount of motion.
+its 95 % bootstrap interval over clips, from six clips on. Splits: all clips; content and amount of
+motion.
 """
 
 import sys
@@ -20,6 +21,7 @@ from hvc_jax.evaluation.table import Row, csv_text, read_rows
 
 HERE = Path(__file__).parent
 EXPLICIT, IMPLICIT = "semantic", "implicit"
+LEAST = 6  # clips; the bootstrap of fewer says nothing
 
 
 def splits(rows: Sequence[Row]) -> Iterator[tuple[str, set[str]]]:
@@ -84,7 +86,11 @@ def verdicts(rows: Sequence[Row]) -> list[dict]:
                 "difference": difference.mean,
                 "low": difference.low,
                 "high": difference.high,
-                "verdict": f"{better} is better" if better else "undecided",
+                "verdict": "too few clips"
+                if len(both) < LEAST
+                else f"{better} is better"
+                if better
+                else "undecided",
             })  # fmt: skip
     return table
 

@@ -10,6 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
+_MOST = 3.0
+"""Logarithm of the ratio of two rates that no two video codecs have."""
+
 
 class BdRateError(ValueError):
     """Two curves cannot be compared; one sentence with the reason."""
@@ -77,7 +80,13 @@ def bd_rate(
     difference = interpolate(*tested).integrate(low, high) - interpolate(*anchor).integrate(
         low, high
     )
-    percent = (10 ** float(difference / (high - low)) - 1) * 100
+    logarithm = float(difference / (high - low))
+    if abs(logarithm) > _MOST:
+        raise BdRateError(
+            f"The curves would differ in rate by 10^{logarithm:.3g}: qualities lie so close "
+            "together that the interpolation leaves what was measured; leave such points out."
+        )
+    percent = (10**logarithm - 1) * 100
     first, last = sorted((sign * low, sign * high))
     return BdRate(percent, first, last, overlap)
 
