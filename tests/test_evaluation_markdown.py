@@ -80,5 +80,7 @@ def test_bd_rates_of_the_repository_are_not_stale(path):
     plain = ("clip", "kind", "codec", "qp", "bytes", "kbps", "psnr")
     averages, values = bd_rates([{name: row[name] for name in plain} for row in rows])
     for name, made in ((path.name, averages), ("bd_rate_clips.csv", values)):
+        if name != path.name and not path.with_name(name).exists():
+            continue  # not kept in the repository
         kept = [row for row in read_rows(path.with_name(name)) if row["metric"] == "psnr"]
         assert csv_text(kept) == csv_text(made), f"run: hvc report {path.parent}"
