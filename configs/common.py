@@ -140,6 +140,7 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.optim = optim = ConfigDict()
     optim.lr = 4e-4
     optim.discriminator_lr = 2e-4
+    optim.step_lr_factor = 10.0  # of the logarithms of the quantisation steps, relative to lr
     optim.schedule = "cosine"  # or "constant"; both after a linear warm-up
     optim.warmup = 200  # steps
     optim.final_lr = 0.02  # of lr, at the end of "cosine"

@@ -9,13 +9,13 @@ import os
 SIZE, RESOLUTION = "tiny", 96
 LMBDAS = (0.1, 0.6, 4, 25)
 RECIPE = {
-    "total_steps": 600,
+    "total_steps": 1500,
     "batch_size": 4,
-    "optim.lr": 2e-3,  # log steps move by at most this much a step: they must get somewhere
+    "optim.lr": 2e-3,
     "optim.warmup": 50,
     "data.synthetic_clips": 24,
     "data.synthetic_frames": 25,
-    "checkpoint.every": 300,
+    "checkpoint.every": 500,
     "log.images_every": 0,
 }
 

@@ -49,16 +49,29 @@ def learning_rate(optim: Any, peak: float, total_steps: int) -> optax.Schedule:
     raise ValueError(f"optim.schedule={optim.schedule!r}; use 'cosine' or 'constant'")
 
 
+def _quantisation_steps(params: Params) -> Any:
+    """Marks the logarithms of the quantisation steps in a tree of parameters."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: getattr(path[-1], "key", None) == "log_step", params
+    )
+
+
 def optimizers(
     config: Any,
 ) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
-    """Clipped Adam for the model and for the discriminator."""
+    """Clipped Adam for the model and for the discriminator.
+
+    Adam moves every number by about the learning rate, whatever its gradient. Weights are small;
+    the logarithm of a quantisation step has to go as far as lambda asks, and gets
+    `optim.step_lr_factor` times that rate.
+    """
 
     def build(peak: float) -> optax.GradientTransformation:
         schedule = learning_rate(config.optim, peak, config.total_steps)
         return optax.chain(
             optax.clip_by_global_norm(config.optim.clip),
             optax.adam(schedule, b1=config.optim.b1, b2=config.optim.b2),
+            optax.masked(optax.scale(config.optim.step_lr_factor), _quantisation_steps),
         )
 
     return build(config.optim.lr), build(config.optim.discriminator_lr)
