@@ -34,6 +34,11 @@ from hvc_jax.bitstream.schema import Schema, builtin_schema
 from hvc_jax.bitstream.streams import Group, VectorDecoder, VectorEncoder
 from hvc_jax.entropy.tables import CodingTables, default_tables
 
+MOST_NUMBERS = 3 << 20
+"""Frames times dynamic slots that are held at once: an hour of 31 numbers at 25 frames a second.
+
+A frame that holds still takes no byte, so that a few kilobytes can ask for any amount of memory."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
@@ -44,7 +49,7 @@ class Interval:
       groups: its motion, as coded.
       choices: which predictors each group chose, or None (see `MotionCoder.encode`).
       units: position of each group's unit among the stream's units.
-      levels: [frames, dynamic slots] int64.
+      levels: [frames, dynamic slots] int32.
     """
 
     key: np.ndarray
@@ -63,7 +68,6 @@ class Tracks:
       schema: what the columns are.
       units: all units in order.
       values: [frames, dynamic slots] float64 values, in the units of the schema.
-      keys: [frames, dynamic slots] values of the key picture each frame is drawn from.
       intervals: one for every key frame.
       steps: [dynamic slots] float64 steps in force.
     """
@@ -72,9 +76,16 @@ class Tracks:
     schema: Schema
     units: list[Unit]
     values: np.ndarray
-    keys: np.ndarray
     intervals: list[Interval]
     steps: np.ndarray
+
+    @property
+    def keys(self) -> np.ndarray:
+        """[frames, dynamic slots] float64 values of the key picture each frame is drawn from."""
+        count = len(self.steps)
+        first = [interval.key[:count] * self.steps for interval in self.intervals]
+        frames = [len(interval.levels) for interval in self.intervals]
+        return np.repeat(np.reshape(first, (-1, count)), frames, axis=0)
 
     @property
     def vectors(self) -> np.ndarray:
@@ -121,7 +132,8 @@ def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
       tables: of the model that the header names, or `default_tables(builtin_schema(...))`.
 
     Raises:
-      BitstreamError: when the stream is damaged, or frames are missing.
+      BitstreamError: when the stream is damaged, frames are missing, or it has more than
+        MOST_NUMBERS.
     """
     reader = StreamReader(io.BytesIO(data))
     header = reader.header
@@ -129,7 +141,7 @@ def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
     decoder = VectorDecoder(schema, tables, header.quantiser)
     steps = np.array([slot.step for slot in schema.dynamic]) * header.quantiser / QUANTISER_ONE
     count = len(schema.dynamic)
-    units, intervals, keys = [], [], []
+    units, intervals, frames = [], [], 0
     for unit in reader.units():
         units.append(unit)
         try:
@@ -137,23 +149,27 @@ def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
                 intervals.append((decoder.key_levels(unit.payload), [], [], [], []))
             elif unit.type == UnitType.MOTION:
                 group = motion_group(unit)
+                frames += group.count
+                if frames * count > MOST_NUMBERS:
+                    raise BitstreamError(
+                        f"more than {MOST_NUMBERS // count:,} frames of {count} numbers are too "
+                        "many to be held at once"
+                    )
                 levels = decoder.motion_levels(group)
-                key, groups, choices, places, parts = intervals[-1]
+                _, groups, choices, places, parts = intervals[-1]
                 groups.append(group)
                 choices.append(decoder.choice if group.resync else None)
                 places.append(len(units) - 1)
-                parts.append(levels)
-                keys.append(np.broadcast_to(key[:count] * steps, (group.count, count)))
+                parts.append(levels.astype(np.int32))
         except BitstreamError as error:
             raise BitstreamError(error.reason, unit.offset) from error
-    empty = np.zeros((0, count), np.int64)
+    empty = np.zeros((0, count), np.int32)
     whole = [Interval(*rest, np.concatenate([empty, *parts])) for *rest, parts in intervals]
     return Tracks(
         header=header,
         schema=schema,
         units=units,
-        values=np.concatenate([empty, *(interval.levels * steps for interval in whole)]),
-        keys=np.concatenate([empty, *keys]),
+        values=np.concatenate([empty, *(interval.levels for interval in whole)]) * steps,
         intervals=whole,
         steps=steps,
     )
@@ -172,9 +188,9 @@ def edit(data: bytes, operations: Sequence[Operation], tables: CodingTables) -> 
       ValueError: when an operation names an unknown parameter or frames outside the clip.
     """
     tracks = read_tracks(data, tables)
-    values = tracks.values
+    values, keys = tracks.values, tracks.keys
     for operation in operations:
-        values = apply(operation, tracks.schema, values, tracks.keys)
+        values = apply(operation, tracks.schema, values, keys)
     return write_values(data, tracks, values, tables, [op.describe() for op in operations])
 
 
@@ -196,25 +212,32 @@ def write_values(
     """
     if values.shape != tracks.values.shape or not np.isfinite(values).all():
         raise ValueError(f"edited values must be finite and of shape {tracks.values.shape}")
-    old = [interval.levels for interval in tracks.intervals]
     payloads: dict[int, bytes] = {}
     start = 0
-    for interval, before in zip(tracks.intervals, old, strict=True):
-        rows = slice(start, start + len(before))
-        start += len(before)
-        rounded = np.rint(np.clip(values[rows] / tracks.steps, -(2**31) + 1, 2**31 - 1))
-        after = np.where(values[rows] == tracks.values[rows], before, rounded.astype(np.int64))
-        if (after != before).any():
-            payloads |= _recode(tracks, tables, interval, after)
+    for interval in tracks.intervals:
+        rows = slice(start, start + len(interval.levels))
+        start = rows.stop
+        other = values[rows] != tracks.values[rows]
+        if other.any():
+            payloads |= _recode(tracks, tables, interval, values[rows], other)
     if not payloads:
         return data
     return _rewrite(data, tracks, payloads, notes)
 
 
 def _recode(
-    tracks: Tracks, tables: CodingTables, interval: Interval, levels: np.ndarray
+    tracks: Tracks,
+    tables: CodingTables,
+    interval: Interval,
+    values: np.ndarray,
+    other: np.ndarray,
 ) -> dict[int, bytes]:
-    """Returns the new payload of every MOTION unit of the interval that has to change."""
+    """Returns the new payload of every MOTION unit of the interval that has to change.
+
+    Args:
+      values: [frames, dynamic slots] float64 of the interval.
+      other: of the same shape, where they are not what they were.
+    """
     encoder = VectorEncoder(tracks.schema, tables, tracks.header.quantiser)
     encoder.resume(interval.key)
     start, changed, payloads = 0, False, {}
@@ -222,9 +245,12 @@ def _recode(
     for group, choice, place in pieces:
         rows = slice(start, start + group.count)
         start += group.count
-        coded = encoder.group(group.frame, levels[rows], group.resync, choice)
+        before = interval.levels[rows].astype(np.int64)
+        rounded = np.rint(np.clip(values[rows] / tracks.steps, -(2**31) + 1, 2**31 - 1))
+        levels = np.where(other[rows], rounded.astype(np.int64), before)
+        coded = encoder.group(group.frame, levels, group.resync, choice)
         # Until something differs, what was there is kept, whoever encoded it.
-        changed |= bool((levels[rows] != interval.levels[rows]).any())
+        changed |= bool((levels != before).any())
         if changed:
             payloads[place] = motion_payload(coded)
     return payloads

@@ -161,7 +161,10 @@ def apply(operation: Operation, schema: Schema, values: np.ndarray, keys: np.nda
     weight = _weight(last - first, operation.ease, first > 0, last < len(values))[:, None]
     out = values.copy()
     # At full strength exactly the edited value, so that unchanged numbers stay unchanged.
-    out[first:last, columns] = np.where(weight == 1, edited, part + weight * (edited - part))
+    out[first:last, columns] = edited
+    soft = np.flatnonzero(weight < 1)
+    blend = part[soft] + weight[soft] * (edited[soft] - part[soft])
+    out[np.ix_(first + soft, columns)] = blend
     return out
 
 
