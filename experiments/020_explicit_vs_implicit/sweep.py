@@ -8,16 +8,16 @@ size: SIZE = "base", RESOLUTION = 384, no total_steps, three seeds; then set WID
 import os
 
 SIZE, RESOLUTION = "tiny", 96
-SEEDS = (0,)  # of each variant
+SEEDS = (0, 1)  # of each variant
 WIDTH = 58  # channels of the implicit motion features, by which its decoder costs as much
 RECIPE = {
-    "total_steps": 600,
+    "total_steps": 2000,
     "batch_size": 4,
     "optim.lr": 2e-3,
     "optim.warmup": 50,
     "data.synthetic_clips": 24,
     "data.synthetic_frames": 25,
-    "checkpoint.every": 300,
+    "checkpoint.every": 500,
     "log.images_every": 0,
 }
 
