@@ -22,6 +22,7 @@ class RepairingDecoder:
     Attributes:
       frame_count: frames that there should be, as far as known.
       held: numbers of the frames that were held so far.
+      lost_keys: numbers of the key frames whose pictures are known to be lost.
     """
 
     def __init__(self, codec: Codec, file: BinaryIO) -> None:
@@ -44,6 +45,8 @@ class RepairingDecoder:
         self._picture = np.full((self._header.height, self._header.width, 3), 128, np.uint8)
         self._features = self._key_latent = None
         self.held: list[int] = []
+        shown = {unit.frame for unit in self._units if unit.type == UnitType.KEY}
+        self.lost_keys = [frame for frame in keys if frame not in shown]
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields all frames [H, W, 3] uint8 RGB; once."""

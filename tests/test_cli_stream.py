@@ -1,14 +1,17 @@
 """The commands on real files: a clip in, a stream, an edit, frames back from a fresh process."""
 
+import contextlib
 import io
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_export import FPS, SIDE, make_bodies, make_export, make_frames
 
 from hvc_jax.bitstream.container import StreamReader
@@ -102,7 +105,29 @@ def test_evaluate_measures_decoded_files_and_goes_on(
     assert (tmp_path / "alone" / "bd_rate.csv").exists()
 
 
-def test_encode_reads_and_writes_pipes(
+@contextlib.contextmanager
+def piped(data: bytes) -> Iterator[None]:
+    """Makes standard input a real pipe that gives `data`."""
+    end, begin = os.pipe()
+    saved = os.dup(0)
+    os.dup2(end, 0)
+    os.close(end)
+
+    def feed() -> None:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(begin, "wb") as pipe:
+            pipe.write(data)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        yield
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+        feeder.join()
+
+
+def test_streams_go_through_pipes(
     models: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture
 ) -> None:
     """Standard input is a real pipe that cannot be sought; what comes out is the file's stream."""
@@ -115,23 +140,8 @@ def test_encode_reads_and_writes_pipes(
     assert main(["encode", str(tmp_path / "clip.mkv"), str(file), *options]) == 0
     capfdbinary.readouterr()
 
-    end, begin = os.pipe()
-    saved = os.dup(0)
-    os.dup2(end, 0)
-    os.close(end)
-
-    def feed() -> None:
-        with os.fdopen(begin, "wb") as pipe:
-            pipe.write((tmp_path / "clip.mkv").read_bytes())
-
-    feeder = threading.Thread(target=feed)
-    feeder.start()
-    try:
+    with piped((tmp_path / "clip.mkv").read_bytes()):
         assert main(["encode", "-", "-", *options]) == 0
-    finally:
-        os.dup2(saved, 0)
-        os.close(saved)
-        feeder.join()
     said = capfdbinary.readouterr()
     assert b"11 frames" in said.err
 
@@ -140,6 +150,21 @@ def test_encode_reads_and_writes_pipes(
         return [(u.type, u.frame, bytes(u.payload)) for u in found if u.type != UnitType.INDEX]
 
     assert units(said.out) == units(file.read_bytes())
+
+    # And on into the decoder; pictures are numbered as the clip's frames are.
+    model = ["--quiet", "--model", str(models / "semantic.safetensors")]
+    assert main(["decode", str(file), str(tmp_path / "all"), *model]) == 0
+    with piped(said.out):
+        part = str(tmp_path / "part")
+        assert main(["decode", "-", part, "--frames", "5:8", *model]) == 0
+    names = sorted(path.name for path in (tmp_path / "part").iterdir())
+    assert names == ["000005.png", "000006.png", "000007.png"]
+    for name in names:
+        one, other = (Image.open(tmp_path / folder / name) for folder in ("part", "all"))
+        np.testing.assert_array_equal(one, other)
+    with piped(said.out):
+        assert main(["decode", "-", part, "--conceal", *model]) == 2
+    assert b"write it to a file" in capfdbinary.readouterr().err
 
 
 def test_demo_codes_edits_and_shows(

@@ -71,7 +71,7 @@ def test_lost_motion_holds_until_the_next_resync(
 ) -> None:
     repair = RepairingDecoder(codec, io.BytesIO(data))
     np.testing.assert_array_equal(np.stack(list(repair.frames())), whole)
-    assert not repair.held
+    assert not repair.held and not repair.lost_keys
     lost = [unit for unit in units(data, UnitType.MOTION) if unit.frame in (3, 12)]
     repair = RepairingDecoder(codec, damaged(data, lost))
     frames = np.stack(list(repair.frames()))
@@ -88,6 +88,8 @@ def test_anything_may_be_lost(codec: Codec, data: bytes) -> None:
         repair = RepairingDecoder(codec, damaged(data, lost))
         frames = list(repair.frames())
         assert len(frames) in (0, COUNT)
+        keys = [unit.frame for unit in lost if unit.type == UnitType.KEY]
+        assert set(repair.lost_keys) <= set(keys)
         assert all(frame.shape == (SIDE, SIDE, 3) for frame in frames)
 
 

@@ -234,9 +234,7 @@ def _recode(
 ) -> dict[int, bytes]:
     """Returns the new payload of every MOTION unit of the interval that has to change.
 
-    Args:
-      values: [frames, dynamic slots] float64 of the interval.
-      other: of the same shape, where they are not what they were.
+    Its new values [frames, dynamic slots] count where they are other than before.
     """
     encoder = VectorEncoder(tracks.schema, tables, tracks.header.quantiser)
     encoder.resume(interval.key)

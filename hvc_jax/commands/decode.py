@@ -5,9 +5,13 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hvc_jax.bitstream.index import key_offsets
 from hvc_jax.bitstream.operations import parse_frames
+
+if TYPE_CHECKING:
+    from hvc_jax.repair import RepairingDecoder
 
 _EXAMPLE = """\
 examples:
@@ -16,6 +20,7 @@ examples:
   hvc decode a.hvc b.hvc decoded/         decoded/a/000000.png, ..., loading the model once
   hvc decode long.hvc part.mp4 --frames 300:420    from the nearest key frame on
   hvc decode damaged.hvc out.mp4 --conceal         what is lost is held
+  hvc encode - - < in.mkv | hvc decode - out.mp4   frames are decoded as they come
 """
 
 
@@ -27,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("input", type=Path, nargs="+", help="streams")
+    parser.add_argument("input", type=Path, nargs="+", help="streams; - is standard input")
     parser.add_argument(
         "output", type=Path, help="video file (.mp4, .mkv), or a folder for PNG pictures"
     )
@@ -48,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Decodes every stream and prints what was written."""
-    from hvc_jax.commands.model_files import open_stream
+    from hvc_jax.commands.model_files import is_pipe, open_stream
     from hvc_jax.commands.output import check_output
 
     inputs, output = arguments.input, arguments.output
@@ -65,7 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--frames {arguments.frames} selects nothing; write it like 30:90")
     if arguments.conceal and (first or last is not None):
         raise ValueError("--conceal decodes a whole stream; leave --frames out")
-    for path in inputs:
+    if any(map(is_pipe, inputs)) and (each or arguments.conceal):
+        raise ValueError("-: only one whole stream comes through a pipe; write it to a file first")
+    for path in [path for path in inputs if not is_pipe(path)]:
         with open_stream(path):
             pass  # all of them start well, before seconds of loading
 
@@ -89,16 +96,17 @@ def run(arguments: argparse.Namespace) -> int:
                 repair = RepairingDecoder(codec, file)
                 source, total = repair.frames(), repair.frame_count
             else:
-                if first:
+                if first and not is_pipe(path):
                     reader.start_at(key_offsets(file, reader.header_size), first)
                 source = codec.decode(reader, first, last)
                 if first or last is not None:
                     total = None
             clock = Clock(source, BATCH)
-            count = _write(target, _progress(clock, total, arguments.quiet), header.fps, video)
+            frames = _progress(clock, total, arguments.quiet)
+            count = _write(target, frames, header.fps, video, first)
             if not count:
                 raise ValueError(f"{path}: has no frames {arguments.frames}")
-        _report(target, count, clock, arguments.json, None if repair is None else repair.held)
+        _report(target, count, clock, arguments.json, repair)
     return 0
 
 
@@ -146,8 +154,8 @@ def _progress(frames: Iterable, total: int | None, quiet: bool) -> Iterable:
     return tqdm(frames, total=total, unit=" frames", disable=quiet or None)
 
 
-def _write(target: Path, frames: Iterable, fps: object, video: bool) -> int:
-    """Writes frames as a video or as PNG pictures; returns how many."""
+def _write(target: Path, frames: Iterable, fps: object, video: bool, first: int) -> int:
+    """Writes frames, as a video or as pictures numbered from `first` on; returns how many."""
     from hvc_jax.commands.output import atomic_folder
     from hvc_jax.data.clips import write_video
 
@@ -158,12 +166,14 @@ def _write(target: Path, frames: Iterable, fps: object, video: bool) -> int:
     count = 0
     with atomic_folder(target) as folder:
         for frame in frames:
-            Image.fromarray(frame).save(folder / f"{count:06d}.png", compress_level=1)
+            Image.fromarray(frame).save(folder / f"{first + count:06d}.png", compress_level=1)
             count += 1
     return count
 
 
-def _report(target: Path, count: int, clock: Clock, as_json: bool, held: list[int] | None) -> None:
+def _report(
+    target: Path, count: int, clock: Clock, as_json: bool, repair: "RepairingDecoder | None"
+) -> None:
     if as_json:
         record = {
             "output": str(target),
@@ -171,11 +181,13 @@ def _report(target: Path, count: int, clock: Clock, as_json: bool, held: list[in
             "frames_per_second": clock.rate,
             "first_seconds": clock.first_seconds,
         }
-        if held is not None:
-            record["held_frames"] = len(held)
+        if repair is not None:
+            record |= {"held_frames": len(repair.held), "lost_keys": repair.lost_keys}
         print(json.dumps(record), flush=True)
         return
     rate = f", {clock.rate:.1f} frames/s" if clock.rate else ""
-    if held is not None:
-        rate += f", {len(held)} of them held"
+    if repair is not None:
+        rate += f", {len(repair.held)} of them held"
+        if repair.lost_keys:
+            rate += f", key pictures lost of frames {', '.join(map(str, repair.lost_keys))}"
     print(f"{target}: {count} frames{rate}, after {clock.first_seconds:.1f} s of preparation")

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from hvc_jax.commands.model_files import export_of_variant, is_pipe
+
 if TYPE_CHECKING:
     from hvc_jax.codec import EncodeOptions
 
@@ -108,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.commands.rates import kbps
     from hvc_jax.data.clips import open_clip
 
-    to_pipe = str(arguments.output) == "-"
+    to_pipe = is_pipe(arguments.output)
     if not to_pipe:
         check_output(arguments.output, inputs=(arguments.input,))
     clip, frames = open_clip(
@@ -126,7 +128,6 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from hvc_jax.codec import Codec, Source, check_side
-    from hvc_jax.commands.model_files import export_of_variant
 
     check_side("--size", arguments.size)
     options = options_of(arguments)
@@ -179,7 +180,7 @@ def _output(path: Path) -> Iterator[_Counted]:
     """What the stream is written to: the standard output for "-", else a file, whole or absent."""
     from hvc_jax.data.clips import atomic_path
 
-    if str(path) == "-":
+    if is_pipe(path):
         yield _Counted(sys.stdout.buffer)
         return
     with atomic_path(path) as temporary, temporary.open("wb") as file:

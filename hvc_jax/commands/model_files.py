@@ -16,16 +16,21 @@ class ModelError(ValueError):
     """The model that is needed is not there or not the right one; the message says which."""
 
 
+def is_pipe(path: Path) -> bool:
+    """Whether a path of the command line stands for standard input or output."""
+    return str(path) == "-"
+
+
 @contextlib.contextmanager
 def open_stream(path: Path) -> Iterator[StreamReader]:
-    """A reader of the stream in a file; errors inside the block name the file.
+    """A reader of the stream in a file, or in standard input for "-"; errors name the file.
 
     Raises:
         BitstreamError: The file is no stream, or is damaged.
     """
     if path.is_dir():
         raise BitstreamError(f"{path} is a folder; give one .hvc file")
-    with path.open("rb") as file:
+    with open(0, "rb", closefd=False) if is_pipe(path) else path.open("rb") as file:
         try:
             yield StreamReader(file)
         except BitstreamError as error:
