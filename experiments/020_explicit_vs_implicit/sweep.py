@@ -11,7 +11,7 @@ SIZE, RESOLUTION = "tiny", 96
 SEEDS = (0, 1)  # of each variant
 WIDTH = 58  # channels of the implicit motion features, by which its decoder costs as much
 RECIPE = {
-    "total_steps": 2000,
+    "total_steps": 1000,
     "batch_size": 4,
     "optim.lr": 2e-3,
     "optim.warmup": 50,
