@@ -12,7 +12,7 @@ import numpy as np
 
 from hvc_jax.bitstream.packet_rdo import PacketChooser
 from hvc_jax.bitstream.payloads import MotionCoder
-from hvc_jax.bitstream.rdo import LevelChooser
+from hvc_jax.bitstream.rdo import Costs, LevelChooser
 from hvc_jax.bitstream.search import LevelSearch
 from hvc_jax.entropy.tables import CodingTables
 
@@ -43,12 +43,12 @@ class GroupChooser:
         if importance.shape != (len(order),) or not (importance >= 0).all():
             raise ValueError(f"importance must be {len(order)} numbers >= 0")
         self._coder, self._weight, self._order = coder, rate_weight, order
-        self._greedy = LevelChooser(tables, coder.contexts, rate_weight, importance[order])
+        costs = Costs(tables, coder.contexts, rate_weight, importance[order])
+        self._greedy = LevelChooser(costs)
         self._search = self._packets = None
         if width > 1:
-            costs = tables, coder.contexts, rate_weight, importance[order]
-            self._search = LevelSearch(*costs, width)
-            self._packets = PacketChooser(*costs)
+            self._search = LevelSearch(costs, width)
+            self._packets = PacketChooser(costs)
 
     def choose(self, values: np.ndarray) -> np.ndarray:
         """Returns levels [count, slots] int64 for `values` [count, slots] in steps."""

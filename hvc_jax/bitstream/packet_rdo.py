@@ -9,9 +9,8 @@ is its own affair, so floats are fine here. Imports no jax.
 import numpy as np
 
 from hvc_jax.bitstream.packets import Packets
-from hvc_jax.bitstream.rdo import token_bits
-from hvc_jax.entropy.adaptive import MotionContexts, State, capped, folded, predicted
-from hvc_jax.entropy.tables import CodingTables
+from hvc_jax.bitstream.rdo import Costs, token_bits
+from hvc_jax.entropy.adaptive import State, capped, folded, predicted
 from hvc_jax.entropy.tokens import to_tokens
 
 _WEIGHTS = (0.0, 0.35, 0.7, 1.0, 1.4, 2.0, 3.0)  # of rate, relative to what was asked for
@@ -22,18 +21,11 @@ _LACK = 4 * 16  # 1/16 bits that a packet may lack to be tried
 
 
 class PacketChooser:
-    """Chooses levels of single frames for one set of tables; slots are in coding order."""
+    """Chooses levels of single frames; slots are in coding order."""
 
-    def __init__(
-        self,
-        tables: CodingTables,
-        contexts: MotionContexts,
-        rate_weight: float,
-        importance: np.ndarray,
-    ) -> None:
-        """Prepares the costs; arguments as for `LevelChooser`."""
-        self._contexts = contexts
-        self._weight, self._importance = rate_weight, importance
+    def __init__(self, costs: Costs) -> None:
+        """Prepares the costs."""
+        tables, self._contexts, self._weight, self._importance = costs
         self._bits = token_bits(tables)
 
     def choose(self, values: np.ndarray, state: State) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 Greedy, frame by frame: for every number the nearest level is weighed against the next one towards
 the prediction, and for the whole frame against holding still, by squared error in steps (times the
-slot's importance) plus `rate_weight` times bits. `search.py` looks further ahead. What an encoder
+slot's importance) plus a weight times bits. `search.py` looks further ahead. What an encoder
 chooses is its own affair, so floats are fine here. Imports no jax.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,27 +21,28 @@ def token_bits(tables: CodingTables) -> np.ndarray:
     return -np.log2(rows / TOTAL) + np.array(EXTRA_BITS)
 
 
+class Costs(NamedTuple):
+    """What levels are weighed by.
+
+    Attributes:
+      tables: the coding tables.
+      contexts: of the coder that will code the levels.
+      weight: error that a bit is worth, >= 0.
+      importance: [slots] what a squared step of error counts, in coding order.
+    """
+
+    tables: CodingTables
+    contexts: MotionContexts
+    weight: float
+    importance: np.ndarray
+
+
 class LevelChooser:
-    """Chooses levels for one set of tables; slots are in coding order."""
+    """Chooses levels frame by frame; slots are in coding order."""
 
-    def __init__(
-        self,
-        tables: CodingTables,
-        contexts: MotionContexts,
-        rate_weight: float,
-        importance: np.ndarray,
-    ) -> None:
-        """Prepares the costs.
-
-        Args:
-          tables: the coding tables.
-          contexts: of the coder that will code the levels.
-          rate_weight: squared steps that a bit is worth, >= 0; about 0.1 balances the two.
-          importance: [slots] what a squared step of error counts.
-        """
-        self._contexts = contexts
-        self._importance = importance
-        self._weight = rate_weight
+    def __init__(self, costs: Costs) -> None:
+        """Prepares the costs."""
+        tables, self._contexts, self._weight, self._importance = costs
         self._bits = token_bits(tables)
         self._hold_bits = -np.log2(tables.hold / TOTAL)
 

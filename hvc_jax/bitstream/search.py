@@ -3,7 +3,7 @@
 A level that costs a little now may be the better start for all predictions after it. Slots hardly
 depend on each other (only through the scales of later stages), so each follows its own `width` best
 histories through a group and takes the one that ends cheapest. Costs are squared error times the
-slot's importance plus `rate_weight` times bits, as in `rdo.py`. What an encoder chooses is its own
+slot's importance plus a weight times bits, as in `rdo.py`. What an encoder chooses is its own
 affair, so floats are fine here. Imports no jax.
 
 Jelinek and Anderson, "Instrumentable tree encoding of information sources" (1971): the M-algorithm.
@@ -11,35 +11,24 @@ Jelinek and Anderson, "Instrumentable tree encoding of information sources" (197
 
 import numpy as np
 
-from hvc_jax.bitstream.rdo import token_bits
-from hvc_jax.entropy.adaptive import MotionContexts, State, capped, folded, predicted
-from hvc_jax.entropy.tables import CodingTables
+from hvc_jax.bitstream.rdo import Costs, token_bits
+from hvc_jax.entropy.adaptive import State, capped, folded, predicted
 from hvc_jax.entropy.tokens import to_tokens
 
 
 class LevelSearch:
     """Chooses the levels of whole groups; slots are in coding order."""
 
-    def __init__(
-        self,
-        tables: CodingTables,
-        contexts: MotionContexts,
-        rate_weight: float,
-        importance: np.ndarray,
-        width: int,
-    ) -> None:
-        """Prepares the costs.
+    def __init__(self, costs: Costs, width: int) -> None:
+        """Prepares the search.
 
         Args:
-          tables: the coding tables.
-          contexts: of the coder that will code the levels.
-          rate_weight: error that a bit is worth, > 0.
-          importance: [slots] what a squared step of error counts.
+          costs: with a weight > 0.
           width: histories kept of every slot, >= 1.
         """
-        self._contexts = contexts
-        self._wide = contexts.repeated(width)
-        self._weight, self._importance, self._width = rate_weight, importance, width
+        tables, self._contexts, self._weight, self._importance = costs
+        self._wide = self._contexts.repeated(width)
+        self._width = width
         self._bits = token_bits(tables)
 
     def choose(self, values: np.ndarray, state: State) -> np.ndarray:
