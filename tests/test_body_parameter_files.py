@@ -72,6 +72,14 @@ def test_cameras_of_wide_pictures_point_where_their_own_do(tmp_path, fit, side):
     at, scale = _pelvis_on_screen(tmp_path / "v.npz", view)
     np.testing.assert_allclose(at, (pixel - [160, 120]) * 2 / side, atol=1e-5)
     np.testing.assert_allclose(scale * side / 2, 0.6 * 160, rtol=1e-5)  # pixels a metre
+    # A crop's, with the crop: 200 pixels wide, off the picture's middle.
+    cam = np.array([[0.9, 0.1, 0.2], [0.7, -0.3, 0.1]], np.float32)
+    crop = np.array([[140.0, 130, 200, 200], [180.0, 90, 200, 200]], np.float32)
+    np.savez(tmp_path / "c.npz", **_estimate(pred_cam=cam, bboxes=crop))
+    pixel = crop[:, :2] + 100 * cam[:, :1] * (pelvis[:2] + cam[:, 1:])
+    at, scale = _pelvis_on_screen(tmp_path / "c.npz", view)
+    np.testing.assert_allclose(at, (pixel - [160, 120]) * 2 / side, atol=1e-5)
+    np.testing.assert_allclose(scale * side / 2, 100 * cam[:, 0], rtol=1e-5)
     # A perspective one, by its matrix and by its focal length.
     transl = np.array([[0.3, 0.2, 5.0], [-0.4, 0.1, 6.0]], np.float32)
     matrix = np.array([[500.0, 0, 150], [0, 500, 110], [0, 0, 1]], np.float32)

@@ -3,12 +3,13 @@
 | camera | fields | what it says |
 |---|---|---|
 | weak, of a square crop | `pred_cam`, `camera`, `cam` [T, 3] | (s, tx, ty): u = s (X + tx), v = s (Y + ty), v down, in the crop |
+| the same, with its crop | and `bboxes` [T, 4] (VIBE and its heirs) | crops of width w around (cx, cy), pixels: (cx, cy, w, h) |
 | weak, of the picture | `orig_cam` [T, 4] (VIBE and its heirs) | (sx, sy, tx, ty), u and v in [-1, 1] over the picture |
 | perspective | `transl`, `pred_cam_t`, `cam_t` or `global_t` [T, 3], with `K`, `intrinsics`, or `focal_length`, `focal_l` or `focal` (and `princpt`), pixels | the body is at the translation, metres, OpenCV axes |
 
-A crop's camera is taken as that of the coded picture: the files do not say where the crop was. A
-perspective camera becomes the weak one that agrees with it at the pelvis. X and Y are vertices as
-the estimator's model places them, not centred at the pelvis.
+Where a file does not say where its crop was, the crop is taken as the coded picture. A perspective
+camera becomes the weak one that agrees with it at the pelvis. X and Y are vertices as the
+estimator's model places them, not centred at the pelvis.
 """  # noqa: E501
 
 from collections.abc import Mapping
@@ -68,6 +69,11 @@ def read_camera(
         return np.stack([scale, tx + pelvis[:, 0], -(ty + pelvis[:, 1])], -1)
     if name := next((n for n in _CROP if n in raw), None):
         scale, tx, ty = _rows(raw, name, frames, 3, path).T
+        if "bboxes" in raw and view is not None:
+            x, y, width, _ = _rows(raw, "bboxes", frames, 4, path).T
+            scale = scale * width / view.side
+            tx = tx + (2 * x - view.width) / view.side / scale
+            ty = ty + (2 * y - view.height) / view.side / scale
         return np.stack([scale, tx + pelvis[:, 0], -(ty + pelvis[:, 1])], -1)
     lens = next((n for n in (*_MATRIX, *_FOCAL) if n in raw), None)
     name = next((n for n in _TRANSL if n in raw), None)
