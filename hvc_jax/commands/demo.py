@@ -30,7 +30,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--start", type=int, default=0, help="frames to skip")
     parser.add_argument("--frames", type=int, default=50, help="frames to code (default: 50)")
     parser.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
-    parser.add_argument("--fit", choices=("crop", "pad"), default="crop")
+    parser.add_argument(
+        "--fit", choices=("crop", "pad"), default="crop", help="how to make it square"
+    )
     parser.add_argument("--key-qp", type=int, default=32, help="0 (finest) to 63 (default: 32)")
     parser.add_argument(
         "--set",

@@ -83,7 +83,12 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="every N motion units one that decodes without those before it (default: never)",
     )
-    parser.add_argument("--key-codec", choices=("auto", "vvc", "av1"), default="auto")
+    parser.add_argument(
+        "--key-codec",
+        choices=("auto", "vvc", "av1"),
+        default="auto",
+        help="of key pictures; auto is VVC where the machine has it (default: auto)",
+    )
     parser.add_argument(
         "--quantiser", type=int, default=64, help="steps of the parameters, in 1/64 (default: 64)"
     )

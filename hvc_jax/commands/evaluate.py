@@ -55,7 +55,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--frames", type=int, default=64, help="of each clip (default: 64)")
     parser.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
-    parser.add_argument("--fit", choices=("crop", "pad"), default="crop")
+    parser.add_argument(
+        "--fit", choices=("crop", "pad"), default="crop", help="how to make it square"
+    )
     parser.add_argument("--effort", type=int, choices=range(4), default=1, help="of the body fit")
     parser.add_argument("--clip-count", type=int, metavar="N", help="evenly spaced clips only")
     parser.add_argument("--jobs", type=int, default=1, help="clips side by side (default: 1)")
