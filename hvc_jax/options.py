@@ -40,7 +40,7 @@ class EncodeOptions:
     group_frames: int = 256
     resync_groups: int = 0
     cuts: bool = True
-    rate_weight: float = 0.1
+    rate_weight: float = 0.2
     hold: bool = True
     effort: int = 1
 

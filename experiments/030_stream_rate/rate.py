@@ -29,11 +29,12 @@ from hvc_jax.entropy.tables import (
     pmf_to_frequencies,
 )
 from hvc_jax.entropy.tokens import EXTRA_BITS, NUM_TOKENS, to_tokens
+from hvc_jax.options import EncodeOptions
 
 HERE = Path(__file__).parent
 QUANTISERS = (32, 64, 128)
-WEIGHT, WIDTH = 0.1, 4
-"""Settings of the search for levels."""
+WEIGHT, WIDTH = EncodeOptions.rate_weight, 4
+"""Settings of the search for levels: those of the encoder."""
 
 
 def levels_of(schema: Schema, tracks: list[np.ndarray], quantiser: int) -> list[np.ndarray]:
