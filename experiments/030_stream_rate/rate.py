@@ -134,16 +134,17 @@ class Coder:
     def at_error(self, tracks: list[np.ndarray], error: float, near: int, group: int) -> float:
         """Returns the bits a frame with a search for levels, at this squared error.
 
-        Interpolated between quantisers around `near`, linear in log error.
+        Interpolated between quantisers near `near`, linear in log error.
         """
-        points = [
-            self.cost(
-                tracks, quantiser=q, group_frames=group, rate_weight=WEIGHT, search_width=WIDTH
-            )
-            for q in (near * 7 // 8, near, near * 9 // 8)
-        ]
-        bits, errors = np.array(points).T
-        assert errors[0] < error < errors[-1]
+        options = {"group_frames": group, "rate_weight": WEIGHT, "search_width": WIDTH}
+        points = [(near, *self.cost(tracks, quantiser=near, **options))]
+        while points[0][2] > error:
+            finer = points[0][0] * 7 // 8
+            points.insert(0, (finer, *self.cost(tracks, quantiser=finer, **options)))
+        while points[-1][2] < error:
+            coarser = points[-1][0] * 9 // 8
+            points.append((coarser, *self.cost(tracks, quantiser=coarser, **options)))
+        _, bits, errors = np.array(points).T
         return float(np.interp(np.log(error), np.log(errors), bits))
 
 
@@ -159,7 +160,7 @@ def rows_of(
         frames = sum(len(x) for x in residuals)
         plain = {"quantiser": quantiser, "group_frames": 4096}
         ours, error = fitted.cost(test, **plain)
-        near = round(quantiser * 0.97)
+        near = round(quantiser * 0.85)
         bits = {
             "published": sum(frame_bits(row) for x in residuals for row in x.tolist()) / frames,
             "static tables": static_bits(learned, residuals) / frames,
@@ -204,7 +205,7 @@ def trade(learn: list[np.ndarray], test: list[np.ndarray]) -> list[dict[str, obj
         ("greedy", WEIGHT, 1),
         ("search", WEIGHT, WIDTH),
     ):
-        for quantiser in (32, 45, 64, 90, 128, 181):
+        for quantiser in (22, 32, 45, 64, 90, 128, 181):
             bits, error = coder.cost(
                 test,
                 quantiser=quantiser,
@@ -222,6 +223,29 @@ def trade(learn: list[np.ndarray], test: list[np.ndarray]) -> list[dict[str, obj
             )
             print(*rows[-1].values(), sep="\t", flush=True)
     return rows
+
+
+def gains(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Returns the rows of rdo_gains.csv from those of rdo.csv: bits at the errors of rounding."""
+    curves: dict[object, tuple[np.ndarray, np.ndarray]] = {}
+    for choosing in ("rounding", "greedy", "search"):
+        points = [row for row in rows if row["choosing"] == choosing]
+        errors = np.log([row["squared_error_in_steps"] for row in points])
+        curves[choosing] = errors, np.array([row["bits_per_frame"] for row in points])
+    lines = []
+    for error, bits in zip(*curves["rounding"], strict=True):
+        line = {"squared_error_in_steps": round(float(np.exp(error)), 4), "rounding": bits}
+        for choosing in ("greedy", "search"):
+            errors, others = curves[choosing]
+            if errors[0] <= error <= errors[-1]:
+                there = np.interp(error, errors, others)
+                line |= {
+                    choosing: round(there, 2),
+                    f"{choosing}_less": f"{100 * (there / bits - 1):.0f}",
+                }
+        if "greedy" in line:
+            lines.append(line)
+    return lines
 
 
 def measure_tokens(clips: Path) -> list[dict[str, object]]:
@@ -262,8 +286,13 @@ def main() -> None:
         text = json.dumps(record, separators=(",", ":"))
         DEFAULT_FILE.write_text(text + "\n", encoding="utf-8")
         return
-    name, make = {"measure": ("results.csv", measure), "rdo": ("rdo.csv", trade)}[arguments.action]
-    write(name, make(learn, test[:: arguments.every]))
+    test = test[:: arguments.every]
+    if arguments.action == "rdo":
+        rows = trade(learn, test)
+        write("rdo.csv", rows)
+        write("rdo_gains.csv", gains(rows))
+    else:
+        write("results.csv", measure(learn, test))
 
 
 if __name__ == "__main__":

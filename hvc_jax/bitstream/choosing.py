@@ -48,7 +48,8 @@ class GroupChooser:
         self._search = self._packets = None
         if width > 1:
             self._search = LevelSearch(costs, width)
-            self._packets = PacketChooser(costs)
+            # Half the weight, as measured: bits of a packet are bought by the byte.
+            self._packets = PacketChooser(costs._replace(weight=rate_weight / 2))
 
     def choose(self, values: np.ndarray) -> np.ndarray:
         """Returns levels [count, slots] int64 for `values` [count, slots] in steps."""
