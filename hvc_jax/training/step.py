@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from hvc_jax.ops.norm import global_norm
 from hvc_jax.training import losses
 from hvc_jax.training.points import points_distance
 from hvc_jax.training.precision import layers_in, to_float32
@@ -140,9 +141,9 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         decay = jnp.minimum(optim.ema, (1.0 + step) / (10.0 + step))
         ema = optax.incremental_update(params, state.ema, 1 - decay)
         terms = terms | {
-            "norm/gradient": optax.global_norm(grads[0]),
-            "norm/update": optax.global_norm(changes),
-            "norm/params": optax.global_norm(params),
+            "norm/gradient": global_norm(grads[0]),
+            "norm/update": global_norm(changes),
+            "norm/params": global_norm(params),
         }
         discriminator_params = state.discriminator
         discriminator_optimizer = state.discriminator_optimizer
@@ -151,7 +152,7 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
                 grads[1], discriminator_optimizer, discriminator_params
             )
             discriminator_params = optax.apply_updates(discriminator_params, changes)
-            terms["norm/discriminator_gradient"] = optax.global_norm(grads[1])
+            terms["norm/discriminator_gradient"] = global_norm(grads[1])
         state = TrainState(
             step=step,
             params=params,
