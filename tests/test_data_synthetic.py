@@ -97,7 +97,6 @@ def test_dressing_moves_the_surface_outwards_a_little():
         rest = dress(random_look(np.random.default_rng(seed)))
         moved = np.linalg.norm(rest[:count] - mesh.rest[:count], axis=1)
         assert np.isfinite(moved).all() and moved.max() < 0.1
-    assert len(mesh.material) == len(mesh.faces)
     assert mesh.faces.max() == len(mesh.rest) - 1
     weights = np.asarray(mesh.body.lbs_weights)
     assert np.allclose(weights.sum(1), 1, atol=2e-3)

@@ -5,7 +5,8 @@ import pytest
 
 from hvc_jax.data.synthetic import SyntheticClip, render_clip
 from hvc_jax.data.synthetic_builder import SyntheticHumans
-from hvc_jax.data.synthetic_labels import BACKGROUND, part_ids, read_labels, write_labels
+from hvc_jax.data.synthetic_labels import BACKGROUND, pack_labels, read_labels, write_labels
+from hvc_jax.data.synthetic_mesh import part_ids
 
 SIZE = 32
 
@@ -53,7 +54,7 @@ def test_background_is_hidden_where_the_person_stood(clip: SyntheticClip) -> Non
 
 
 def test_stored_labels_are_read_back(clip: SyntheticClip, tmp_path) -> None:
-    write_labels(tmp_path, "a", clip.labels)
+    write_labels(tmp_path, "a", pack_labels(clip.labels))
     again = read_labels(tmp_path, "a")
     seen = np.isfinite(clip.labels.depth)
     assert (np.isfinite(again.depth) == seen).all()

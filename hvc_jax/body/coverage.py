@@ -1,10 +1,10 @@
 """Which triangle is seen at every pixel: exact, for triangles of any size, in fixed memory.
 
-Every triangle lists the pixel centres in its bounding box as *candidates*; the lists of all
-triangles of the whole batch are laid end to end and worked off in chunks of fixed length by one
-`while_loop`:
+Every triangle lists the pixel centres in its bounding box as *candidates*, in blocks of 8 that
+share what is looked up of their triangle; the blocks of all triangles of the whole batch are laid
+end to end and worked off in chunks of fixed length by one `while_loop`:
 
-    candidates per triangle ─ cumsum ─► chunk of candidates ─► edge tests, depth ─► scatter-min
+    blocks per triangle ─ cumsum ─► chunk of blocks ─► edge tests, depth ─► scatter-min
 
 Work is proportional to the summed areas of the bounding boxes, so a mesh of many small triangles
 costs what it covers, and a triangle that fills the screen is no special case. A CPU draws the
@@ -27,6 +27,8 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 EMPTY = jnp.iinfo(jnp.int32).max
+
+_LANES = 8  # candidates a block
 
 
 def pixel_coordinates(screen: jax.Array, height: int, width: int) -> tuple[jax.Array, jax.Array]:
@@ -145,12 +147,14 @@ def _draw(screen, faces, height, width, perspective, near, cull, chunk):
     x, y, depth = x.reshape(-1), y.reshape(-1), depth.reshape(-1)
     corner_of = faces.reshape(-1)
 
-    ends = jnp.cumsum(number)
-    starts = ends - number
+    blocks = (number + _LANES - 1) // _LANES
+    ends = jnp.cumsum(blocks)
+    starts = ends - blocks
     total = ends[-1]
     pixels = batch * height * width
-    length = batch * (chunk or min(max(height * width // 4, 2048), 16384))
+    length = batch * (chunk or min(max(height * width // 4, 2048), 32768)) // _LANES
     ids = jnp.arange(batch * count, dtype=jnp.int32)
+    lanes = jnp.arange(_LANES, dtype=jnp.int32)[:, None]
     # Triangles without candidates are sent past the end, where the scatter drops them.
     starts_used = jnp.where(number > 0, starts, EMPTY)
 
@@ -161,17 +165,23 @@ def _draw(screen, faces, height, width, perspective, near, cull, chunk):
         marks = marks.at[slot].max(ids, mode="drop")
         triangle = jax.lax.cummax(marks)
         position = first + jnp.arange(length, dtype=jnp.int32)
-        offset = position - pick(starts, triangle)
-        stride = jnp.maximum(pick(columns, triangle), 1)
-        row = offset // stride
-        px, py = pick(left, triangle) + offset - row * stride, pick(top, triangle) + row
         frame = triangle // count
-        face = 3 * (triangle - frame * count)
-        corners = [pick(corner_of, face + k) + frame * vertices for k in range(3)]
+        face = triangle - frame * count
+        corners = [pick(corner_of, 3 * face + k) + frame * vertices for k in range(3)]
+        # Looked up once a block: without the barrier a compiler may do it again for every lane.
+        begin, stride, least_x, least_y, last, *points = jax.lax.optimization_barrier(
+            [pick(values, triangle) for values in (starts, columns, left, top, number)]
+            + [pick(values, corner) for values in (x, y, depth) for corner in corners]
+        )
+        offset = (position - begin) * _LANES + lanes
+        # Whole numbers divide slowly; the quotient of floats is at most one off.
+        row = ((offset.astype(jnp.float32) + 0.5) / jnp.maximum(stride, 1)).astype(jnp.int32)
+        row += ((row + 1) * stride <= offset).astype(jnp.int32) - (row * stride > offset)
+        px, py = least_x + offset - row * stride, least_y + row
         inside, z = _test(
-            [pick(x, c) for c in corners],
-            [pick(y, c) for c in corners],
-            [pick(depth, c) for c in corners],
+            points[:3],
+            points[3:6],
+            points[6:],
             corners,
             px.astype(jnp.float32),
             py.astype(jnp.float32),
@@ -179,12 +189,13 @@ def _draw(screen, faces, height, width, perspective, near, cull, chunk):
         )
         if perspective:
             inside &= z >= near
-        inside &= position < total
+        inside &= (offset < last) & (position < total)
         pixel = jnp.where(inside, (frame * height + py) * width + px, pixels)
         nearer = zbuffer.at[pixel].min(z, mode="drop")
         wins = inside & (z == pick(nearer, jnp.minimum(pixel, pixels - 1)))
         seen = jnp.where(nearer < zbuffer, EMPTY, seen)
-        seen = seen.at[jnp.where(wins, pixel, pixels)].min(face // 3, mode="drop")
+        face = jnp.broadcast_to(face, pixel.shape)
+        seen = seen.at[jnp.where(wins, pixel, pixels)].min(face, mode="drop")
         return first + length, triangle[-1], nearer, seen
 
     state = (
@@ -198,7 +209,9 @@ def _draw(screen, faces, height, width, perspective, near, cull, chunk):
 
 
 def _test(x, y, depth, corners, px, py, perspective):
-    """Returns whether candidates lie in their triangles, and their depths, both [N].
+    """Returns whether candidates lie in their triangles, and their depths, both [lanes, blocks].
+
+    The first four are lists of three, [blocks] each; px and py are [lanes, blocks].
 
     Both triangles at an edge compute its function from the same end point in the same order
     (lower vertex id first), so they see exactly opposite values and no pixel on the edge is lost

@@ -39,7 +39,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     prepare.formatter_class = raw
     prepare.add_argument("source", type=Path, help="folder of videos")
     prepare.add_argument("folder", type=Path, help="where the data set goes")
-    prepare.add_argument("--kind", choices=_KINDS, default="human_clips")
+    prepare.add_argument(
+        "--kind", choices=_KINDS, default="human_clips", help="what the videos are"
+    )
     prepare.add_argument(
         "--manifest", type=Path, help="csv with columns name and split (human_clips, ubc_fashion)"
     )
@@ -47,14 +49,21 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--metadata", type=Path, help="metadata csv of the set (ted_talks, taichi_hd)"
     )
     prepare.add_argument("--size", type=int, default=256, help="side of the frames in pixels")
-    prepare.add_argument("--fit", choices=("crop", "pad"), default="crop")
+    prepare.add_argument(
+        "--fit",
+        choices=("crop", "pad"),
+        default="crop",
+        help="cut the centre out, or pad with black",
+    )
     _key_options(prepare)
 
     make = actions.add_parser("synthesise", help="render synthetic people", epilog=_EXAMPLE)
     make.formatter_class = raw
     make.add_argument("folder", type=Path, help="where the data set goes")
-    make.add_argument("--clips", type=int, default=60)
-    make.add_argument("--validation-clips", type=int, default=6)
+    make.add_argument("--clips", type=int, default=60, help="clips in the split train")
+    make.add_argument(
+        "--validation-clips", type=int, default=6, help="clips in the split validation"
+    )
     make.add_argument("--frames", type=int, default=50, help="frames a clip")
     make.add_argument("--size", type=int, default=256, help="side of the frames in pixels")
     make.add_argument("--seed", type=int, default=0, help="seed of the first clip")
@@ -70,12 +79,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     keys = actions.add_parser("keys", help="code key pictures of a data set", epilog=_EXAMPLE)
     keys.formatter_class = raw
     keys.add_argument("path", type=Path, help="data set")
-    keys.add_argument("--split", default="train")
+    keys.add_argument("--split", default="train", help="split whose clips are taken")
     _key_options(keys)
 
     bodies = actions.add_parser("bodies", help="fit bodies to the clips of a data set")
     bodies.add_argument("path", type=Path, help="data set")
-    bodies.add_argument("--split", default="train")
+    bodies.add_argument("--split", default="train", help="split whose clips are taken")
     bodies.add_argument("--labels", type=Path, help="folder of pseudo labels, one .npz a clip")
     bodies.add_argument("--effort", type=int, choices=range(4), default=1, help="of the fit")
 
@@ -85,16 +94,18 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     speed = actions.add_parser("benchmark", help="training pairs a second")
     speed.add_argument("path", type=Path, help="data set")
     speed.add_argument("--size", type=int, default=256, help="side of the pictures in pixels")
-    speed.add_argument("--batch", type=int, default=8)
-    speed.add_argument("--batches", type=int, default=40)
-    speed.add_argument("--threads", type=int, default=1)
+    speed.add_argument("--batch", type=int, default=8, help="pairs a batch")
+    speed.add_argument("--batches", type=int, default=40, help="batches that are timed")
+    speed.add_argument("--threads", type=int, default=1, help="threads that read in each process")
     speed.add_argument("--workers", type=int, default=0, help="processes that read")
     parser.set_defaults(run=run)
 
 
 def _key_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--keys-per-clip", type=int, default=5, help="0 codes none")
-    parser.add_argument("--qps-per-key", type=int, default=3)
+    parser.add_argument(
+        "--keys-per-clip", type=int, default=5, help="frames of a clip that are coded; 0: none"
+    )
+    parser.add_argument("--qps-per-key", type=int, default=3, help="qualities of each, QP 22 to 52")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
     motion -> body vectors -> skinning -> projection -> visible triangles (jax)
     look -> rest mesh ----------^                             |
-    light, background, look -> colours of covered pixels <----+ (numpy) -> shrink -> frame
+    light, background, look -> colours of covered pixels <----+ -> shrink -> noise -> frame
 
 Fabrics and faces are functions of the position on the rest mesh, so that texture sticks to the
 body. Pictures are drawn at 1.5 to 2 times their size and averaged down.
@@ -21,10 +21,10 @@ from hvc_jax.body.assets import Body
 from hvc_jax.body.camera import project
 from hvc_jax.body.coverage import nearest_triangle
 from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import CAMERA, unpack
+from hvc_jax.body.params import unpack
 from hvc_jax.data.synthetic_camera import frame_person, random_framing
 from hvc_jax.data.synthetic_capture import apply_captured, captured_motion
-from hvc_jax.data.synthetic_draw import develop, draw, random_scene
+from hvc_jax.data.synthetic_draw import Scene, add_noise, develop, draw, random_scene
 from hvc_jax.data.synthetic_labels import Labels, label_frames
 from hvc_jax.data.synthetic_mesh import dressed_body
 from hvc_jax.data.synthetic_motion import random_motion, random_style
@@ -50,15 +50,22 @@ class SyntheticClip(NamedTuple):
     labels: Labels | None = None
 
 
-@functools.partial(jax.jit, static_argnames="canvas")
-def _visible(
-    body: Body, vectors: jax.Array, faces: jax.Array, canvas: int
-) -> tuple[jax.Array, jax.Array]:
-    """Returns picture coordinates `[B, V', 3]` and nearest triangles `[B, S, S]`."""
+@functools.partial(jax.jit, static_argnames=("size", "canvas"))
+def _pictures(
+    body: Body, vectors: jax.Array, scenes: Scene, size: int, canvas: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns picture coordinates `[B, V', 3]`, frames uint8 `[B, S, S, 3]`, masks `[B, S, S]`."""
     params = unpack(vectors)
-    vertices, _ = posed_vertices(body, params)
+    vertices, _ = posed_vertices(dataclasses.replace(body, v_template=scenes.rest), params)
     screen = project(vertices, params.camera)
-    return screen, nearest_triangle(screen, faces, canvas, canvas, cull=True)
+    faces = jnp.asarray(dressed_body().faces)
+
+    def single(frame):
+        scene, place, camera = frame
+        triangle = nearest_triangle(place[None], faces, canvas, canvas, cull=True)[0]
+        return develop(scene, draw(scene, place, camera, triangle), size)
+
+    return screen, *jax.lax.map(single, (scenes, screen, params.camera))
 
 
 @jax.jit
@@ -104,22 +111,9 @@ def render_clip(
         [_joints(mesh.body, padded[i : i + _CHUNK]) for i in range(0, len(padded), _CHUNK)]
     )[:frames]
     frame_person(rng, vectors, joints, style.legs, framing, root)
-    padded = np.concatenate([vectors, np.repeat(vectors[-1:], -frames % _CHUNK, axis=0)])
-    # One rest mesh a frame, as stills have: one compiled program serves both.
-    body = _with_rest(mesh.body, np.broadcast_to(scene.rest, (_CHUNK, *scene.rest.shape)))
-    pictures = np.empty((frames, size, size, 3), np.uint8)
-    masks = np.empty((frames, size, size), np.float32)
-    screens = []
-    for start in range(0, frames, _CHUNK):
-        screen, triangle = jax.device_get(
-            _visible(body, padded[start : start + _CHUNK], mesh.faces, canvas)
-        )
-        for i in range(min(_CHUNK, frames - start)):
-            camera = vectors[start + i, CAMERA]
-            drawing, mask = draw(scene, screen[i], camera, triangle[i])
-            pictures[start + i], masks[start + i] = develop(scene, drawing, mask, size, rng)
-        screens.append(screen)
-    made = label_frames(np.concatenate(screens)[:frames], size) if labels else None
+    pictures, masks, screens = _render(vectors, [scene] * frames, size, canvas)
+    pictures = np.stack([add_noise(picture, scene.noise, rng) for picture in pictures])
+    made = label_frames(screens, size) if labels else None
     return SyntheticClip(pictures, vectors, masks, fps, made)
 
 
@@ -146,22 +140,26 @@ def render_stills(
     for i, style in enumerate(styles):
         scenes.append(random_scene(rng, canvas))
         frame_person(rng, vectors[i : i + 1], joints[i : i + 1], style.legs, random_framing(rng))
-    padded = np.resize(vectors, (total, 188))
-    frames = np.empty((count, size, size, 3), np.uint8)
-    masks = np.empty((count, size, size), np.float32)
-    for start in range(0, count, _CHUNK):
-        picked = [scenes[i % count].rest for i in range(start, start + _CHUNK)]
-        body = _with_rest(mesh.body, np.stack(picked))
-        screen, triangle = jax.device_get(
-            _visible(body, padded[start : start + _CHUNK], mesh.faces, canvas)
-        )
-        for i in range(start, min(start + _CHUNK, count)):
-            k = i - start
-            drawing, mask = draw(scenes[i], screen[k], vectors[i, CAMERA], triangle[k])
-            frames[i], masks[i] = develop(scenes[i], drawing, mask, size, rng)
+    frames, masks, _ = _render(vectors, scenes, size, canvas)
+    pairs = zip(frames, scenes, strict=True)
+    frames = np.stack([add_noise(frame, scene.noise, rng) for frame, scene in pairs])
     return frames, vectors, masks
 
 
-def _with_rest(body: Body, rest: np.ndarray) -> Body:
-    """Returns `body` with another rest mesh for each of a batch, `[B, V', 3]`."""
-    return dataclasses.replace(body, v_template=jnp.asarray(rest))
+def _render(
+    vectors: np.ndarray, scenes: list[Scene], size: int, canvas: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns noiseless frames, masks and picture coordinates of N vectors `[N, 188]`."""
+    count = len(vectors)
+    vectors = np.resize(vectors, (count + -count % _CHUNK, 188))
+    made, before = [], None
+    for start in range(0, count, _CHUNK):
+        chosen = [scenes[i % count] for i in range(start, start + _CHUNK)]
+        if (now := [id(scene) for scene in chosen]) != before:  # once for a clip, which has one
+            stacked = jax.device_put(jax.tree.map(lambda *x: np.stack(x), *chosen))
+            before = now
+        made.append(
+            _pictures(dressed_body().body, vectors[start : start + _CHUNK], stacked, size, canvas)
+        )
+    screens, frames, masks = (np.concatenate(x)[:count] for x in zip(*made, strict=True))
+    return frames, masks, screens

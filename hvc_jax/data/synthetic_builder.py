@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 
 from hvc_jax.data.builders import FrameBuilder, SourceClip
-from hvc_jax.data.synthetic import SyntheticClip, render_clip
-from hvc_jax.data.synthetic_labels import write_labels
+from hvc_jax.data.synthetic import render_clip
+from hvc_jax.data.synthetic_labels import pack_labels, write_labels
+from hvc_jax.ops.compile import keep_compiled_programs
+
+Rendered = tuple[np.ndarray, float, np.ndarray, bytes | None]
+"""Frames, frames a second, body vectors, packed labels."""
 
 
 class SyntheticHumans(FrameBuilder):
@@ -53,7 +57,7 @@ class SyntheticHumans(FrameBuilder):
         if bvh and not self.captures:
             raise FileNotFoundError(f"{bvh} holds no .bvh file")
         self.workers, self.labels = workers, labels
-        self._made: Iterator[SyntheticClip] | None = None
+        self._made: Iterator[Rendered] | None = None
         self.frames, self.seed, self.supersample = frames, seed, supersample
         super().__init__(data_dir=data_dir, size=size, **kwargs)
 
@@ -75,16 +79,17 @@ class SyntheticHumans(FrameBuilder):
                 clips = [c for _, part in sorted(self.clip_splits().items()) for c in part]
                 self._made = render_in_processes([self._job(c) for c in clips], self.workers)
             made = next(self._made)
-        if made.labels is not None:
-            write_labels(Path(self.data_dir), clip.name, made.labels)
-        return made.frames, str(Fraction(made.fps).limit_denominator(1001)), made.body
+        frames, fps, body, labels = made
+        if labels is not None:
+            write_labels(Path(self.data_dir), clip.name, labels)
+        return frames, str(Fraction(fps).limit_denominator(1001)), body
 
-    def _job(self, clip: SourceClip) -> Callable[[], SyntheticClip]:
+    def _job(self, clip: SourceClip) -> Callable[[], Rendered]:
         capture = None
         if self.captures and clip.start % 2:
             capture = self.captures[(clip.start // 2) % len(self.captures)]
         return functools.partial(
-            render_clip,
+            _rendered,
             clip.start,
             self.frames,
             self.size,
@@ -94,13 +99,18 @@ class SyntheticHumans(FrameBuilder):
         )
 
 
-def _call(job: Callable[[], SyntheticClip]) -> SyntheticClip:
+def _rendered(*arguments: Any, **options: Any) -> Rendered:
+    """Returns what is stored of `render_clip`, a tenth of what it makes."""
+    made = render_clip(*arguments, **options)
+    packed = None if made.labels is None else pack_labels(made.labels)
+    return made.frames, made.fps, made.body, packed
+
+
+def _call(job: Callable[[], Rendered]) -> Rendered:
     return job()
 
 
-def render_in_processes(
-    jobs: list[Callable[[], SyntheticClip]], workers: int
-) -> Iterator[SyntheticClip]:
+def render_in_processes(jobs: list[Callable[[], Rendered]], workers: int) -> Iterator[Rendered]:
     """Yields the results of `jobs` in order, `workers` at a time, each worker on one thread.
 
     Threads of BLAS and XLA that wait by spinning cost a loaded machine five times the work itself.
@@ -109,7 +119,7 @@ def render_in_processes(
     single |= {"JAX_PLATFORMS": "cpu", "NPROC": "1", "XLA_FLAGS": ""}
     before = {name: os.environ.get(name) for name in single}
     os.environ.update(single)  # read by the children when they start
-    pool = multiprocessing.get_context("spawn").Pool(workers)
+    pool = multiprocessing.get_context("spawn").Pool(workers, keep_compiled_programs)
     try:
         results = [pool.apply_async(_call, (job,)) for job in jobs[: 2 * workers]]
         for number in range(len(jobs)):

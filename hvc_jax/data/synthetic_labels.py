@@ -4,15 +4,19 @@ They are drawn from the dressed mesh itself, at the size of the pictures, and st
 integers: millimetres, part numbers, sixteenths of a pixel.
 """
 
+import functools
+import io
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from hvc_jax.body.raster import Fragments, motion_field, pixel_grid
 from hvc_jax.body.raster import labels as labels_of
-from hvc_jax.body.raster import motion_field, pixel_grid
-from hvc_jax.data.synthetic_mesh import dressed_body
+from hvc_jax.data.synthetic_mesh import dressed_body, part_ids
 
 BACKGROUND = 255
 """Part number of pixels that show no person."""
@@ -40,12 +44,23 @@ class Labels(NamedTuple):
     visible: np.ndarray
 
 
-def part_ids() -> np.ndarray:
-    """Returns the part number of every vertex of the dressed body, int32 `[V']`."""
-    mesh = dressed_body()
-    body = np.asarray(mesh.body.part_ids)
-    sheets = [np.full(count, body.max() + 1 + i) for i, count in enumerate(mesh.counts[1:])]
-    return np.concatenate([body, *sheets]).astype(np.int32)
+@functools.partial(jax.jit, static_argnames="size")
+def _label_chunk(before: tuple, screen: jax.Array, size: int) -> tuple:
+    """Returns labels of frames, each against the one before it, and what the next chunk needs."""
+    faces, ids = jnp.asarray(dressed_body().faces), jnp.asarray(part_ids())
+
+    def single(before, now):
+        then, fragments = before
+        field = motion_field(then, now[None], faces, size, size, key_fragments=fragments)
+        mask = field.mask > 0
+        flow = (field.grid - pixel_grid(size, size)) * (size / 2)
+        # The background stands still; it is new where the person stood before.
+        visible = jnp.where(mask, field.visible, fragments.triangle < 0)
+        parts = jnp.where(mask, labels_of(field.target_fragments, faces, ids), BACKGROUND)
+        made = Labels(field.target_fragments.depth, parts.astype(jnp.uint8), flow, visible)
+        return (now[None], field.target_fragments), jax.tree.map(lambda x: x[0], made)
+
+    return jax.lax.scan(single, before, screen)
 
 
 def label_frames(screen: np.ndarray, size: int) -> Labels:
@@ -55,47 +70,45 @@ def label_frames(screen: np.ndarray, size: int) -> Labels:
       screen: `[T, V', 3]` (u, v, depth) of its vertices.
       size: S.
     """
-    faces, ids = dressed_body().faces, part_ids()
-    before = np.concatenate([screen[:1], screen[:-1]])
-    place = np.asarray(pixel_grid(size, size))
+    # The first frame is drawn twice: it is its own predecessor.
+    frames = len(screen) + 1
+    screen = np.concatenate([screen[:1], screen, np.repeat(screen[-1:], -frames % _CHUNK, 0)])
+    blank = np.zeros((1, size, size, 3), np.float32)
+    before = (screen[:1], Fragments(np.zeros(blank.shape[:3], np.int32), blank, blank[..., 0]))
     pieces = []
-    for start in range(0, len(screen), _CHUNK):
-        now, then = screen[start : start + _CHUNK], before[start : start + _CHUNK]
-        count = len(now)
-        now, then = (np.concatenate([x, np.repeat(x[-1:], _CHUNK - count, 0)]) for x in (now, then))
-        field = motion_field(then, now, faces, size, size)
-        parts = labels_of(field.target_fragments, faces, ids)
-        grid, mask, visible, depth, parts, shown = jax.device_get(
-            (
-                field.grid,
-                field.mask > 0,
-                field.visible,
-                field.target_fragments.depth,
-                parts,
-                field.key_fragments.triangle >= 0,
-            )
-        )
-        flow = (grid - place) * (size / 2)
-        # The background stands still; it is new where the person stood before.
-        visible = np.where(mask, visible, 1.0 - shown)
-        parts = np.where(mask, parts, BACKGROUND).astype(np.uint8)
-        labels = Labels(depth, parts, flow.astype(np.float32), visible.astype(np.float32))
-        pieces.append([x[:count] for x in labels])
-    return Labels(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
+    for start in range(0, frames, _CHUNK):
+        before, made = _label_chunk(before, screen[start : start + _CHUNK], size)
+        pieces.append(made)
+    return Labels(*(np.concatenate(parts)[1:frames] for parts in zip(*pieces, strict=True)))
 
 
-def write_labels(directory: Path, clip: str, labels: Labels) -> None:
-    """Writes the labels of a clip to the side-car `labels/<clip>.npz` of a data set."""
+def pack_labels(labels: Labels) -> bytes:
+    """Returns the labels of a clip as the bytes of an .npz file."""
+    frames = [_whole_numbers(Labels(*frame)) for frame in zip(*labels, strict=True)]
+    buffer = io.BytesIO()
+    # numpy's own level of compression, 6, takes twice the time for files a quarter smaller.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, arrays in zip(Labels._fields, zip(*frames, strict=True), strict=True):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.stack(arrays), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _whole_numbers(frame: Labels) -> tuple[np.ndarray, ...]:
+    depth = np.where(np.isfinite(frame.depth), frame.depth * _MILLIMETRES, _NO_DEPTH)
+    return (
+        np.rint(depth).astype(np.int16),
+        frame.parts,
+        np.rint(frame.flow * _PER_PIXEL).astype(np.int16),
+        np.rint(frame.visible * 255).astype(np.uint8),
+    )
+
+
+def write_labels(directory: Path, clip: str, packed: bytes) -> None:
+    """Writes packed labels of a clip to the side-car `labels/<clip>.npz` of a data set."""
     folder = directory / "labels"
     folder.mkdir(exist_ok=True)
-    depth = np.where(np.isfinite(labels.depth), labels.depth * _MILLIMETRES, _NO_DEPTH)
-    np.savez_compressed(
-        folder / f"{clip}.npz",
-        depth=np.round(depth).astype(np.int16),
-        parts=labels.parts,
-        flow=np.round(labels.flow * _PER_PIXEL).astype(np.int16),
-        visible=np.round(labels.visible * 255).astype(np.uint8),
-    )
+    (folder / f"{clip}.npz").write_bytes(packed)
 
 
 def read_labels(directory: Path, clip: str) -> Labels:

@@ -7,7 +7,10 @@ simple region.
 import colorsys
 from typing import NamedTuple
 
+import jax
 import numpy as np
+
+PATTERNS = ("plain", "stripes", "checks", "dots", "print", "melange")
 
 
 class Fabric(NamedTuple):
@@ -15,7 +18,7 @@ class Fabric(NamedTuple):
 
     Attributes:
       colors: `[3, 3]` base and two pattern colours, linear-ish RGB in [0, 1].
-      pattern: "plain", "stripes", "checks", "dots", "print" or "melange".
+      pattern: Place in `PATTERNS`.
       scale: Pattern waves per metre.
       angle: Pattern direction, radians.
       waves: `[8, 4]` wave vectors (rad / m) and phases of the wrinkles and the melange.
@@ -24,7 +27,7 @@ class Fabric(NamedTuple):
     """
 
     colors: np.ndarray
-    pattern: str
+    pattern: int
     scale: float
     angle: float
     waves: np.ndarray
@@ -33,7 +36,7 @@ class Fabric(NamedTuple):
 
 
 class Look(NamedTuple):
-    """One person's appearance.
+    """One person's appearance: numbers only, arguments of the compiled drawing.
 
     Attributes:
       skin, hair, lips, iris, shoes: RGB in [0, 1].
@@ -44,11 +47,11 @@ class Look(NamedTuple):
       hem: y where the lower garment ends.
       opening: Half width of an open jacket at the waist, 0 for none.
       loose: Thickness of the clothes (shirt, trousers).
-      skirt: Flare of a skirt (metres per metre), None for trousers.
+      skirt: Flare of a skirt (metres per metre), negative for trousers.
       hairline: Shift of the hairline upwards; `volume`: thickness of the hair; `long`: length of
         hair that falls behind the head, 0 for short; `bald`: no hair at all.
       beard: Strength of a beard, 0 to 1; `brows`: of the eyebrows; `glasses`: of spectacles.
-      logo: (x, y, half width, half height) of a print on the chest, None for none.
+      logo: (x, y, half width, half height) of a print on the chest, zeros for none.
       tie: Whether a tie is worn.
     """
 
@@ -67,7 +70,7 @@ class Look(NamedTuple):
     hem: float
     opening: float
     loose: tuple[float, float]
-    skirt: float | None
+    skirt: float
     hairline: float
     volume: float
     long: float
@@ -75,7 +78,7 @@ class Look(NamedTuple):
     beard: float
     brows: float
     glasses: bool
-    logo: tuple[float, float, float, float] | None
+    logo: tuple[float, float, float, float]
     tie: bool
     waves: np.ndarray
 
@@ -115,8 +118,7 @@ def random_color(rng: np.random.Generator) -> np.ndarray:
 
 def random_fabric(rng: np.random.Generator, plain: float = 0.45) -> Fabric:
     """Returns a fabric; `plain` is the probability that it has no pattern."""
-    kinds = ("stripes", "checks", "dots", "print", "melange")
-    pattern = "plain" if rng.random() < plain else str(rng.choice(kinds))
+    pattern = 0 if rng.random() < plain else int(rng.integers(1, len(PATTERNS)))
     base = random_color(rng)
     others = [random_color(rng) for _ in range(2)]
     if rng.random() < 0.4:  # tone in tone
@@ -141,16 +143,16 @@ def random_look(rng: np.random.Generator) -> Look:
     hair = _HAIR[rng.choice(len(_HAIR), p=_HAIR_WEIGHTS)] * rng.uniform(0.8, 1.2)
     upper = random_fabric(rng)
     lower = random_fabric(rng, plain=0.75)
-    skirt = float(rng.uniform(0.0, 0.45)) if rng.random() < 0.22 else None
-    if skirt is not None and rng.random() < 0.6:
+    skirt = float(rng.uniform(0.0, 0.45)) if rng.random() < 0.22 else -1.0
+    if skirt >= 0 and rng.random() < 0.6:
         lower = upper  # a dress
     jacket = rng.random() < 0.3
     feminine = rng.random() < 0.5
     legs = rng.choice(["long", "short", "bare"], p=[0.72, 0.2, 0.08])
     hem = {"long": -0.9, "short": rng.uniform(-0.5, -0.22), "bare": -0.12}[legs]
-    if skirt is not None:
+    if skirt >= 0:
         hem = rng.uniform(-0.85, -0.25)
-    return Look(
+    look = Look(
         skin=np.clip(skin * rng.uniform(0.92, 1.08, 3), 0, 1),
         hair=np.clip(hair, 0, 1),
         lips=np.clip(skin * np.array([0.95, 0.62, 0.62]) * rng.uniform(0.8, 1.1), 0, 1),
@@ -185,7 +187,8 @@ def random_look(rng: np.random.Generator) -> Look:
             float(rng.uniform(0.02, 0.08)),
         )
         if not jacket and rng.random() < 0.3
-        else None,  # fmt: skip
+        else (0.0, 0.0, 0.0, 0.0),  # fmt: skip
         tie=bool(jacket and rng.random() < 0.4),
         waves=random_waves(rng, 8, 15, 120),
     )
+    return jax.tree.map(np.float32, look)  # one type, one compiled program

@@ -9,11 +9,14 @@ import dataclasses
 import functools
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from hvc_jax.body.assets import Body, load_body
 from hvc_jax.body.params import JOINT_INDEX
 from hvc_jax.data.synthetic_look import Look
+
+Array = np.ndarray | jax.Array
 
 SKIRT_COLUMNS, SKIRT_ROWS = 36, 9
 HAIR_COLUMNS, HAIR_ROWS = 24, 10
@@ -29,7 +32,6 @@ class DressedBody(NamedTuple):
       rest: `[V', 3]` float32 rest positions, the coordinates that fabrics live in.
       normals: `[V', 3]` rest normals.
       faces: `[F', 3]` int32.
-      material: `[F']` int8: 0 body, 1 skirt, 2 hair.
       counts: Vertices of body, skirt and hair.
     """
 
@@ -37,13 +39,12 @@ class DressedBody(NamedTuple):
     rest: np.ndarray
     normals: np.ndarray
     faces: np.ndarray
-    material: np.ndarray
     counts: tuple[int, int, int]
 
 
-def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
+def smoothstep(x: Array, low: float, high: float) -> Array:
     """Returns 0 below `low`, 1 above `high`, a cubic between."""
-    t = np.clip((x - low) / (high - low), 0, 1)
+    t = ((x - low) / (high - low)).clip(0, 1)
     return t * t * (3 - 2 * t)
 
 
@@ -137,42 +138,51 @@ def dressed_body() -> DressedBody:
         lbs_weights=np.concatenate([np.asarray(body.lbs_weights), weights]),
     )
     all_faces = np.concatenate([faces, grids[0] + counts[0], grids[1] + counts[0] + counts[1]])
-    material = np.repeat(np.array([0, 1, 2], np.int8), [len(faces), len(grids[0]), len(grids[1])])
     vertices = np.concatenate([rest, added]).astype(np.float32)
     normals = np.zeros_like(vertices)
     flat = face_normals(vertices, all_faces)
     for k in range(3):
         np.add.at(normals, all_faces[:, k], flat)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
-    return DressedBody(whole, vertices, normals, all_faces.astype(np.int32), material, counts)
+    return DressedBody(whole, vertices, normals, all_faces.astype(np.int32), counts)
 
 
-def hair_region(rest: np.ndarray, look: Look) -> np.ndarray:
-    """Returns a soft indicator in [0, 1] of the scalp under hair for rest positions `[N, 3]`."""
-    x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
-    line = np.interp(
-        z, [-0.06, 0.0, 0.035, 0.06, 0.085, 0.11, 0.15], [0.61, 0.63, 0.69, 0.71, 0.765, 0.79, 0.8]
+def _piecewise(x: Array, knots: tuple[float, ...], values: tuple[float, ...]) -> Array:
+    """Returns `np.interp(x, knots, values)` as a sum of ramps."""
+    y = values[0]
+    for left, right, low, high in zip(knots[:-1], knots[1:], values[:-1], values[1:], strict=True):
+        y = y + (high - low) / (right - left) * (x.clip(left, right) - left)
+    return y
+
+
+# Regions are for arrays of numpy at vertices and for traced ones at pixels.
+
+
+def hair_region(x: Array, y: Array, z: Array, look: Look) -> Array:
+    """Returns a soft indicator in [0, 1] of the scalp under hair for rest positions `[N]` each."""
+    x = abs(x)
+    line = _piecewise(
+        z, (-0.06, 0.0, 0.035, 0.06, 0.085, 0.11, 0.15), (0.61, 0.63, 0.69, 0.71, 0.765, 0.79, 0.8)
     )
     line = line + look.hairline * smoothstep(z, 0.05, 0.1)
     inside = smoothstep(y - line, -0.004, 0.006)
     ear = smoothstep(x, 0.0745, 0.078) * (y < 0.757) * (z > 0.0)
-    return inside * (1 - ear) * (y > 0.55) * (x < 0.12) * (not look.bald)
+    return inside * (1 - ear) * (y > 0.55) * (x < 0.12) * (1 - look.bald)
 
 
-def upper_region(rest: np.ndarray, look: Look, edge: float = 0.003) -> np.ndarray:
+def upper_region(x: Array, y: Array, z: Array, look: Look, edge: float = 0.003) -> Array:
     """Returns a soft indicator of the upper garment, rising over `edge` metres."""
-    x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
-    neck = look.neckline - look.vee * np.clip(1 - x / 0.09, 0, 1) * (z > 0.02)
+    x = abs(x)
+    neck = look.neckline - look.vee * (1 - x / 0.09).clip(0, 1) * (z > 0.02)
     top = smoothstep(neck - y, -0.003, edge)
     bottom = smoothstep(y - look.waist, -0.003, edge)
-    bottom = np.maximum(bottom, x > 0.25)  # hanging sleeves are no waist
+    bottom = bottom + (1 - bottom) * (x > 0.25)  # hanging sleeves are no waist
     return top * bottom * smoothstep(look.sleeve - x, -0.003, edge)
 
 
-def lower_region(rest: np.ndarray, look: Look) -> np.ndarray:
+def lower_region(x: Array, y: Array, look: Look) -> Array:
     """Returns a soft indicator of trousers, or of the body under a skirt."""
-    x, y = np.abs(rest[:, 0]), rest[:, 1]
-    return (x < 0.25) * (y < 0.11) * smoothstep(y - look.hem, -0.003, 0.003)
+    return (abs(x) < 0.25) * (y < 0.11) * smoothstep(y - look.hem, -0.003, 0.003)
 
 
 def dress(look: Look) -> np.ndarray:
@@ -181,16 +191,17 @@ def dress(look: Look) -> np.ndarray:
     body, skirt, hair = mesh.counts
     rest, normals = mesh.rest[:body], mesh.normals[:body]
     # Cloth lies on the skin at its borders: a step between two vertices would show as teeth.
-    upper, lower = upper_region(rest, look, edge=0.04), lower_region(rest, look)
+    x, y, z = rest.T
+    upper, lower = upper_region(x, y, z, look, edge=0.04), lower_region(x, y, look)
     away = smoothstep(0.80 - np.abs(rest[:, 0]), 0.0, 0.1)
     thick = np.maximum(upper * look.loose[0], lower * look.loose[1] * (1 - 0.5 * upper)) * away
     flare = 1 + 1.2 * smoothstep(-rest[:, 1], 0.4, 0.9)  # trouser legs widen downwards
     thick = thick * np.where(rest[:, 1] < -0.3, flare, 1.0)
     crown = 0.6 + 0.8 * smoothstep(rest[:, 1], 0.72, 0.83)
-    thick = thick + hair_region(rest, look) * look.volume * crown
+    thick = thick + hair_region(x, y, z, look) * look.volume * crown
     out = np.array(mesh.rest)
     out[:body] += normals * thick[:, None].astype(np.float32)
-    if look.skirt is None:
+    if look.skirt < 0:
         out[body : body + skirt] = np.nan
     else:
         out[body : body + skirt] = skirt_sheet(look.hem, look.skirt)[0]
@@ -199,3 +210,15 @@ def dress(look: Look) -> np.ndarray:
     else:
         out[body + skirt :] = hair_sheet(look.long)[0]
     return out
+
+
+@functools.lru_cache(maxsize=1)
+def part_ids() -> np.ndarray:
+    """Returns the part number of every vertex of the dressed body, int32 `[V']`.
+
+    Skirt and hair have the two numbers after those of the body.
+    """
+    mesh = dressed_body()
+    body = np.asarray(mesh.body.part_ids)
+    sheets = [np.full(count, body.max() + 1 + i) for i, count in enumerate(mesh.counts[1:])]
+    return np.concatenate([body, *sheets]).astype(np.int32)
