@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from hvc_jax.body.appearance import Reference
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.face import fit_expression
-from hvc_jax.body.fit import PosePrior, fit_clip, smooth_over_time
+from hvc_jax.body.fit import FitWeights, PosePrior, fit_clip, smooth_over_time
 from hvc_jax.body.landmarks import COCO_MIRROR, Landmarks, landmarks_of
 from hvc_jax.body.params import EXPRESSION
 from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
@@ -185,6 +185,7 @@ def bodies_from_keypoints(
     frames: np.ndarray | None = None,
     reference: Reference | None = None,
     masks: np.ndarray | None = None,
+    weights: FitWeights | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns body vectors [T, 188] and the fit's error [T, 17] in metres from COCO keypoints.
 
@@ -196,6 +197,7 @@ def bodies_from_keypoints(
       frames: [T, H, H, 3] uint8 of the same clip, for `fit_clip`.
       reference: for `fit_clip`.
       masks: for `fit_clip`.
+      weights: for `fit_clip`.
     """
     landmarks = _landmarks()
     # Blunders jump; a little averaging, confident frames first, before anything is lifted.
@@ -212,6 +214,7 @@ def bodies_from_keypoints(
         np.asarray(lifted.camera),
         landmarks,
         export.prior,
+        weights,
         steps=_STEPS[effort],
         frames=frames,
         reference=reference,
@@ -312,6 +315,7 @@ def estimate(
     keypoints: tuple[np.ndarray, np.ndarray] | None = None,
     masks: np.ndarray | None = None,
     expression: bool = False,
+    weights: FitWeights | None = None,
 ) -> Estimate:
     """Returns the bodies of a clip of a person.
 
@@ -324,6 +328,7 @@ def estimate(
       masks: [T, H, H] uint8 or bool, 255 or True where the person is; H a multiple of 64.
       expression: from effort 1 on, also find the expressions of faces that are large enough. For
         encoders they are not worth their bits (experiments/040_fit).
+      weights: of the fit's objective; None for the usual ones.
 
     Raises:
       ValueError: the frames are not [T, H, W, 3] uint8 with H = W, or effort is unknown.
@@ -339,7 +344,7 @@ def estimate(
     export = export or load_regressor()
     points, confidence = keypoints or _look_twice(frames, export)
     bodies, error = bodies_from_keypoints(
-        points, confidence, export, effort, frames, reference, masks
+        points, confidence, export, effort, frames, reference, masks, weights
     )
     trust = frame_confidence(confidence, error)
     joints = joint_confidence(confidence, error)
