@@ -3,7 +3,7 @@
 import numpy as np
 
 from hvc_jax.body.appearance import Reference
-from hvc_jax.data.cuts import CutDetector
+from hvc_jax.data.cuts import CutDetector, scene_starts
 
 DOUBT, SURE = 0.25, 0.5
 """Below the first a body is not believed (see `estimate_bodies`), above the second it is."""
@@ -31,7 +31,7 @@ class BodyFinder:
         """
         from hvc_jax.models.body_estimator import estimate_bodies  # a second network, if needed
 
-        starts = [t for t, picture in enumerate(pictures) if self._cuts.push(picture)]
+        starts = scene_starts(pictures, self._cuts)
         vectors, trust = [], []
         for first, last in zip([0, *starts], [*starts, len(pictures)], strict=True):
             if first in starts:

@@ -304,3 +304,24 @@ def test_relaxed_hands_bend_fingers_only_and_mirror():
     pose = relaxed_hands().reshape(55, 3)
     assert not pose[:25].any()
     np.testing.assert_array_equal(pose[25:40, 2], -pose[40:, 2])
+
+
+def test_a_trunk_whose_hips_are_cut_off_is_kept_upright(landmarks, prior):
+    pose = np.zeros((4, 22, 3), np.float32)
+    leaning = pose.copy()
+    leaning[:, 0, 0] = 0.6  # towards the camera
+    points, confidence = np.zeros((4, 17, 2), np.float32), np.zeros((4, 17), np.float32)
+    state = FitState(jnp.asarray(pose), jnp.zeros(10), jnp.zeros((4, 2)), jnp.zeros(4))
+    tilted = state._replace(pose=jnp.asarray(leaning))
+    cost = jax.jit(objective)
+
+    def costs_of_leaning(hips_cut_off: float) -> float:
+        absent = np.zeros((4, 12), np.float32)
+        absent[:, 6:8] = hips_cut_off
+        measured = Measured(*map(jnp.asarray, (points, confidence, absent)), jnp.ones(4))
+        rest = (measured, landmarks, prior)
+        with_it, without = (FitWeights(unseen=0.0, upright=w) for w in (1.0, 0.0))
+        return float(cost(tilted, state, *rest, with_it) - cost(tilted, state, *rest, without))
+
+    assert costs_of_leaning(0.0) == pytest.approx(0, abs=1e-5)
+    assert costs_of_leaning(1.0) == pytest.approx(np.sin(0.6) ** 2, rel=1e-3)

@@ -11,13 +11,12 @@ from hvc_jax.models.body_estimator import (
     bridge_doubtful,
     clip_box,
     estimate_bodies,
-    find_keypoints,
-    frame_confidence,
-    joint_confidence,
     load_regressor,
+    look,
     regressor_path,
     save_regressor,
 )
+from hvc_jax.models.body_evidence import frame_confidence, joint_confidence
 from hvc_jax.models.body_regressor import (
     BodyRegressor,
     Lifter,
@@ -112,8 +111,8 @@ def test_bodies_of_a_clip_have_every_field(export):
 
 def test_a_mirrored_picture_gives_mirrored_keypoints(export):
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
-    points, confidence = find_keypoints(frames, export)
-    mirrored, mirrored_confidence = find_keypoints(frames[:, :, ::-1], export)
+    points, confidence, _ = look(frames, export)
+    mirrored, mirrored_confidence, _ = look(frames[:, :, ::-1], export)
     swap = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
     np.testing.assert_allclose(mirrored[:, swap] * [-1, 1], points, atol=2e-2)
     np.testing.assert_allclose(mirrored_confidence[:, swap], confidence, atol=2e-2)
@@ -171,7 +170,7 @@ def test_shipped_regressor_lands_on_a_rendered_person():
 
     assert regressor_path().stat().st_size < 10e6
     clip = render_clip(3, 4, size=128, framing="hips")
-    points, confidence = find_keypoints(clip.frames, load_regressor())
+    points, confidence, _ = look(clip.frames, load_regressor())
     shoulders = confidence[:, 5:7].mean()
     bodies, error = bodies_from_keypoints(points, confidence, load_regressor(), effort=0)
     assert shoulders > 0.3
@@ -207,3 +206,15 @@ def test_joints_are_trusted_where_seen_and_met():
     found = joint_confidence(confidence, error)[0]
     assert found.shape == (22,) and found[20] == pytest.approx(0.1)  # left wrist
     assert found[19] < 1e-3 and found[18] == 1 and found[0] == 1  # elbows, pelvis
+
+
+def test_where_an_unseen_keypoint_is_said_to_be_tells_the_lifter_nothing():
+    rng = np.random.default_rng(0)
+    points = jnp.asarray(rng.normal(size=(2, 17, 2)) * 0.3)
+    confidence = jnp.asarray(rng.uniform(0.3, 1.0, (2, 17))).at[:, 7:].set(0.05)
+    lifter = Lifter(16, 1)
+    lift = jax.jit(lifter.apply)
+    params = jax.jit(lifter.init)(jax.random.key(0), points, confidence)
+    one = lift(params, points, confidence)
+    two = lift(params, points.at[:, 7:].add(3.0), confidence * (confidence > 0.1))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one, two)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hvc_jax.body.pose_error import correct_keypoints, mask_iou, torso_size
 from hvc_jax.data.clips import read_clip
-from hvc_jax.models.body_estimator import clip_box, find_keypoints, load_regressor
+from hvc_jax.models.body_estimator import clip_box, load_regressor, look
 from hvc_jax.models.person_mask import find_masks
 from hvc_jax.ops.compile import keep_compiled_programs
 
@@ -37,10 +37,10 @@ def main() -> None:
                 points, overlap = judge["movenet"], np.nan
             else:
                 export = load_regressor(file)
-                points, confidence = find_keypoints(frames, export)
+                points, confidence, _ = look(frames, export)
                 box, overlap = clip_box(points, confidence), np.nan
                 if box[2] < 0.85:
-                    points, confidence = find_keypoints(frames, export, box)
+                    points, confidence, _ = look(frames, export, box)
                 masks = find_masks(frames, export, box if box[2] < 0.85 else None)
                 overlap = mask_iou(masks > 0.5, truth > 127).mean()
             right = [

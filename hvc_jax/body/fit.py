@@ -55,6 +55,7 @@ class FitWeights(NamedTuple):
     camera_acceleration: float = 8.0
     camera_velocity: float = 0.02
     shape: float = 2e-3
+    upright: float = 1.0
     appearance: float = 100.0
     outline: float = 10.0
 
@@ -96,6 +97,7 @@ class FitState(NamedTuple):
 
 
 _PACE, _FINE_PACE = 0.03, 0.01  # Adam's steps at first, radians: for keypoints, for pixels
+_HIPS = slice(6, 8)  # of the limbs' keypoints
 _RELAXED_CURL = 0.3  # radians per finger joint
 
 
@@ -178,6 +180,11 @@ def objective(
     inside = jax.nn.relu(1.0 - screen[:, 5:, 1]) * (jnp.abs(screen[:, 5:, 0]) < 1.0)
     inside = inside / jnp.exp(jax.lax.stop_gradient(start.log_scale))[:, None]
     data = data + weights.unseen * jnp.sum(absent * inside**2, -1)
+
+    # One view does not tell a trunk that leans to the camera from a shorter one. Where the hips are
+    # cut off nothing else says so either, and a person in a close-up sits or stands.
+    up = rotation.axis_angle_to_matrix(state.pose[:, 0])[..., 1]
+    data = data + weights.upright * absent[:, _HIPS].mean(-1) * up[:, 2] ** 2
 
     if appearance is not None:
         skin = project_surface(appearance.surface, landmarks, state)

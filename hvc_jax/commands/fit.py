@@ -1,6 +1,7 @@
 """`hvc fit`: the body of every frame of a clip, found from its pixels."""
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ those of the whole picture of the clip, from its first frame on.
 --body-params takes SMPL, SMPL-H or SMPL-X parameters as estimators and AMASS write them; they are
 converted, not fitted, so that the overlay shows whether their camera was understood.
 """
+
+_ONE_PERSON = 0.8
+"""Share of what looks like a person that one body explains, at least."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -98,6 +102,9 @@ def run(arguments: argparse.Namespace) -> int:
     note = f"; {low} frames are doubtful: look at an --overlay" if low else ""
     if low == len(bodies):
         note = "; no person is seen whose body can be followed: the bodies stand still"
+    more = int((found.explained < _ONE_PERSON).sum())
+    if more:
+        note += f"; {more} frames show more of people than one body: is it a clip of one person?"
     print(f"{arguments.output}: {len(bodies)} frames, confidence {confidence.mean():.2f}{note}")
     return 0
 
@@ -106,6 +113,7 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", view: "View") -
     """The bodies of the frames: from a file, or estimated with or without given keypoints."""
     import numpy as np
 
+    from hvc_jax.data.cuts import CutDetector, scene_starts
     from hvc_jax.models.body_estimator import Estimate, estimate
 
     count = len(frames)
@@ -118,7 +126,7 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", view: "View") -
                 f"{arguments.body_params} has bodies of {len(bodies)} frames, the clip has "
                 f"{count}; add --frames {len(bodies)}"
             )
-        return Estimate(bodies[:count], np.ones(count), np.ones((count, 22)))
+        return Estimate(bodies[:count], np.ones(count), np.ones((count, 22)), np.ones(count))
     keypoints = None
     if arguments.keypoints is not None:
         from hvc_jax.body.keypoint_files import read_keypoints
@@ -135,4 +143,13 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", view: "View") -
                 f"{arguments.masks} has {len(masks)} frames, the clip has {count}; "
                 f"add --frames {len(masks)}"
             )
-    return estimate(frames, arguments.effort, keypoints=keypoints, masks=masks, expression=True)
+    # Nothing is smoothed, and no colours are compared, across a cut.
+    bounds = [0, *scene_starts(frames, CutDetector()), count]
+    parts = []
+    for scene in (slice(a, b) for a, b in itertools.pairwise(bounds)):
+        known = None if keypoints is None else tuple(column[scene] for column in keypoints)
+        shown = None if masks is None else masks[scene]
+        parts.append(
+            estimate(frames[scene], arguments.effort, None, None, known, shown, expression=True)
+        )
+    return Estimate(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -30,7 +30,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--clips", type=Path, help="folder of real clips; none: rendered people")
     parser.add_argument("--nets", type=Path, help="folder with pose/*.tflite and seg/*.tflite")
     parser.add_argument("--stills", type=int, default=4000, help="rendered people (default: 4000)")
-    parser.add_argument("--steps", type=int, default=4000, help="of the keypoint network")
+    parser.add_argument(
+        "--steps", type=int, default=4000, help="of the keypoint network; 0 keeps --start's"
+    )
     parser.add_argument(
         "--lifter-steps", type=int, default=3000, help="of the lifter; 0 keeps that of --start"
     )

@@ -29,3 +29,13 @@ class CutDetector:
         self._last = cells
         self._usual += 0.2 * ((0.0 if cut else change) - self._usual)
         return cut
+
+
+def scene_starts(pictures: np.ndarray, cuts: CutDetector) -> list[int]:
+    """Returns which of the pictures [T, H, W, 3] uint8 begin another scene than the one before.
+
+    Args:
+      pictures: the next of a clip.
+      cuts: that has seen those before, if any.
+    """
+    return [t for t, picture in enumerate(pictures) if cuts.push(picture)]

@@ -10,6 +10,7 @@ body. Pictures are drawn at 1.5 to 2 times their size and averaged down.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,6 +83,7 @@ def render_clip(
     bvh: str | Path | None = None,
     supersample: float = 1.5,
     labels: bool = False,
+    change: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> SyntheticClip:
     """Returns a clip of a random person; the same seed gives the same clip.
 
@@ -94,6 +96,7 @@ def render_clip(
       bvh: A motion capture file to move by; face and fingers stay procedural.
       supersample: Drawing pixels per picture pixel along a side.
       labels: Make those of the pixels as well.
+      change: Makes other body vectors `[T, 188]` of the clip's, before the camera is chosen.
     """
     rng = np.random.default_rng((20250516, seed))
     canvas = int(round(size * supersample))
@@ -105,6 +108,8 @@ def render_clip(
     if bvh is not None:
         pose, root = captured_motion(rng, bvh, frames, fps)
         apply_captured(vectors, pose)
+    if change is not None:
+        vectors = change(vectors)
     mesh = dressed_body()
     padded = np.concatenate([vectors, np.repeat(vectors[-1:], -frames % _CHUNK, axis=0)])
     joints = np.concatenate(

@@ -20,6 +20,13 @@ from hvc_jax.body.face import fit_expression
 from hvc_jax.body.fit import FitWeights, PosePrior, fit_clip, smooth_over_time
 from hvc_jax.body.landmarks import COCO_MIRROR, Landmarks, landmarks_of
 from hvc_jax.body.params import EXPRESSION
+from hvc_jax.models.body_evidence import (
+    agreement,
+    frame_confidence,
+    joint_confidence,
+    mask_confidence,
+    person_probability,
+)
 from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import fast_jit
@@ -143,10 +150,22 @@ def _lift(model: BodyRegressor, params: Any, points: jax.Array, confidence: jax.
 _to_matrix = jax.jit(rotation.six_d_to_matrix)
 
 
-def find_keypoints(
-    frames: np.ndarray, export: RegressorExport, box: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns keypoints [T, 17, 2] in [-1, 1] and confidence [T, 17] of a square clip.
+class Sight(NamedTuple):
+    """What the network sees in T frames.
+
+    Attributes:
+      points: [T, 17, 2] keypoints in [-1, 1] of the picture.
+      confidence: [T, 17] in [0, 1]; 0 for keypoints out of the picture.
+      mask: [T, 32, 32] logits of "person here", of the window.
+    """
+
+    points: np.ndarray
+    confidence: np.ndarray
+    mask: np.ndarray
+
+
+def look(frames: np.ndarray, export: RegressorExport, box: np.ndarray | None = None) -> Sight:
+    """Returns what the network sees in a square clip.
 
     Args:
       frames: [T, H, W, 3] uint8, H = W.
@@ -154,16 +173,16 @@ def find_keypoints(
       box: (u, v, half side) of the window to look through; None for the whole picture.
     """
     window = jnp.asarray([0.0, 0.0, 1.0] if box is None else box, jnp.float32)
-    points, confidence = [], []
+    parts = []
     for first in range(0, len(frames), _BATCH):
         chunk = frames[first : first + _BATCH]
         filled = np.concatenate([chunk, np.repeat(chunk[-1:], _BATCH - len(chunk), 0)])
         found = look_through(export.model, export.params, jnp.asarray(filled), window)
-        points.append(np.asarray(found.points)[: len(chunk)])
-        confidence.append(np.asarray(found.confidence)[: len(chunk)])
-    points_all, confidence_all = np.concatenate(points), np.concatenate(confidence)
-    inside = (np.abs(points_all) <= 1.0).all(-1)
-    return points_all, confidence_all * inside
+        seen = (found.points, found.confidence, found.mask)
+        parts.append([np.asarray(column)[: len(chunk)] for column in seen])
+    points, confidence, mask = (np.concatenate(column) for column in zip(*parts, strict=True))
+    inside = (np.abs(points) <= 1.0).all(-1)
+    return Sight(points, confidence * inside, mask)
 
 
 def clip_box(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
@@ -222,22 +241,6 @@ def bodies_from_keypoints(
     )
 
 
-def frame_confidence(confidence: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Returns [T] in [0, 1]: how far a frame's body is to be trusted.
-
-    High where the head and shoulders are seen and the body lands on what is seen.
-
-    Args:
-      confidence: [T, 17] of the keypoints.
-      error: [T, 17] distance of the fitted keypoints from the measured, metres.
-    """
-    top = confidence[:, :7]
-    present = np.clip(np.sort(top, axis=1)[:, -4:].mean(1) * 1.3, 0, 1)
-    weight = confidence**2 + 1e-6
-    miss = (weight * np.minimum(error, 0.5)).sum(1) / weight.sum(1)
-    return (present * np.exp(-((miss / 0.12) ** 2))).astype(np.float32)
-
-
 def bridge_doubtful(bodies: np.ndarray, confidence: np.ndarray, least: float = 0.25) -> np.ndarray:
     """Returns bodies [T, 188] in which doubtful frames are interpolated from trusted neighbours.
 
@@ -270,30 +273,14 @@ class Estimate(NamedTuple):
       confidence: [T] in [0, 1]; below 0.25 the body is not the frame's own but bridged from its
         neighbours.
       joint_confidence: [T, 22] in [0, 1] of the body's joints: what was seen, where it lands.
+      explained: [T] in [0, 1], share of what looks like a person that the body lies on; low where
+        there are two people. 1 with given keypoints.
     """
 
     bodies: np.ndarray
     confidence: np.ndarray
     joint_confidence: np.ndarray
-
-
-# The keypoints that tell of each of the 22 joints; the trunk is known by shoulders and hips.
-_TOLD_BY = (
-    (11, 12), (11,), (12,), (5, 6, 11, 12), (13,), (14,), (5, 6, 11, 12), (15,), (16,),
-    (5, 6), (15,), (16,), (0, 5, 6), (5,), (6,), (0, 1, 2, 3, 4), (5,), (6,), (7,), (8,), (9,),
-    (10,),
-)  # fmt: skip
-
-
-def joint_confidence(confidence: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Returns [T, 22] in [0, 1]: how far each joint was seen and the body lands on what was seen.
-
-    Args:
-      confidence: [T, 17] of the keypoints.
-      error: [T, 17] distance of the fitted keypoints from the measured, metres.
-    """
-    each = confidence * np.exp(-((error / 0.12) ** 2))
-    return np.stack([each[:, list(points)].mean(1) for points in _TOLD_BY], 1).astype(np.float32)
+    explained: np.ndarray
 
 
 def estimate_bodies(
@@ -342,23 +329,31 @@ def estimate(
     if effort not in _STEPS:
         raise ValueError(f"effort must be 0, 1, 2 or 3, got {effort}")
     export = export or load_regressor()
-    points, confidence = keypoints or _look_twice(frames, export)
+    sight = look_twice(frames, export) if keypoints is None else Sight(*keypoints, None)
+    points, confidence = sight.points, sight.confidence
     bodies, error = bodies_from_keypoints(
         points, confidence, export, effort, frames, reference, masks, weights
     )
-    trust = frame_confidence(confidence, error)
+    trust, explained = frame_confidence(confidence, error), np.ones(len(frames), np.float32)
+    if sight.mask is not None:
+        agreed = agreement(bodies, person_probability(sight.mask))
+        trust, explained = trust * mask_confidence(agreed), agreed.explained
     joints = joint_confidence(confidence, error)
     bodies = np.array(bridge_doubtful(bodies, trust))
     if expression and effort and (trust >= 0.25).any():
         faces = fit_expression(frames, bodies, reference) * (trust >= 0.25)[:, None]
         bodies[:, EXPRESSION] = smooth_over_time(faces, trust[:, None], 0.7)
-    return Estimate(bodies, trust, joints)
+    return Estimate(bodies, trust, joints, explained)
 
 
-def _look_twice(frames: np.ndarray, export: RegressorExport) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints and confidence, the second time through the window that holds the person."""
-    points, confidence = find_keypoints(frames, export)
-    box = clip_box(points, confidence)
+def look_twice(frames: np.ndarray, export: RegressorExport) -> Sight:
+    """Returns what the network sees, keypoints through the window that holds the person.
+
+    The mask stays that of the whole picture: other people are outside of the window.
+    """
+    sight = look(frames, export)
+    box = clip_box(sight.points, sight.confidence)
     if box[2] < 0.85:
-        points, confidence = find_keypoints(frames, export, box)
-    return points, confidence
+        near = look(frames, export, box)
+        sight = sight._replace(points=near.points, confidence=near.confidence)
+    return sight

@@ -22,6 +22,8 @@ import jax.numpy as jnp
 NUM_KEYPOINTS = 17
 INPUT_SIZE = 128
 HEATMAP_SIZE = 32
+UNSEEN = 0.1
+"""Keypoints of less confidence count as not seen."""
 LIFTED_JOINTS = 22
 LIFTED_SIZE = LIFTED_JOINTS * 6 + 10 + 3
 
@@ -139,6 +141,14 @@ def decode_heat(heat: jax.Array, radius: float = 2.5) -> jax.Array:
     return jnp.einsum("bpk,pc->bkc", weight, centres)
 
 
+def seen_confidence(confidence: jax.Array) -> jax.Array:
+    """Returns the confidence of keypoints, 0 where they are not seen.
+
+    A heat map has a highest cell everywhere: where an unseen keypoint is says nothing.
+    """
+    return jnp.where(confidence > UNSEEN, confidence, 0.0)
+
+
 class Lifted(NamedTuple):
     """What the lifting half says about B bodies.
 
@@ -164,7 +174,7 @@ def normalise_points(
       points: [B, 17, 2] in picture units.
       confidence: [B, 17] in [0, 1].
     """
-    weight = confidence[..., None] + 1e-4
+    weight = confidence[..., None] + 1e-6
     total = jnp.sum(weight, 1)
     centre = jnp.sum(points * weight, 1) / total
     offset = points - centre[:, None]
@@ -187,6 +197,7 @@ class Lifter(nn.Module):
     @nn.compact
     def __call__(self, points: jax.Array, confidence: jax.Array) -> Lifted:
         """Returns the bodies of keypoints [B, 17, 2] in [-1, 1] with confidence [B, 17]."""
+        confidence = seen_confidence(confidence)
         standard, centre, size = normalise_points(points, confidence)
         gate = confidence[..., None]
         x = jnp.concatenate([standard * gate, gate], -1).reshape(points.shape[0], -1)

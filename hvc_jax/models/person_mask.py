@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.models.body_estimator import RegressorExport, look_through
-from hvc_jax.models.body_regressor import HEATMAP_SIZE
-
-_BATCH = 16
+from hvc_jax.models.body_estimator import RegressorExport, look
+from hvc_jax.models.body_evidence import person_probability
 
 
 def place_window(values: np.ndarray, box: np.ndarray, size: int, beyond: float = 0.0) -> np.ndarray:
@@ -50,11 +47,5 @@ def find_masks(
       size: side of the masks in pixels.
     """
     window = np.array([0.0, 0.0, 1.0] if box is None else box, np.float32)
-    logits = np.empty((len(frames), HEATMAP_SIZE, HEATMAP_SIZE), np.float32)
-    for first in range(0, len(frames), _BATCH):
-        chunk = frames[first : first + _BATCH]
-        filled = np.concatenate([chunk, np.repeat(chunk[-1:], _BATCH - len(chunk), 0)])
-        found = look_through(export.model, export.params, jnp.asarray(filled), jnp.asarray(window))
-        logits[first : first + _BATCH] = np.asarray(found.mask)[: len(chunk)]
-    logits = np.clip(logits, -20, 20)
-    return 1 / (1 + np.exp(-place_window(logits, window, size, beyond=-20.0)))
+    logits = np.clip(look(frames, export, box).mask, -20, 20)
+    return person_probability(place_window(logits, window, size, beyond=-20.0))

@@ -49,6 +49,7 @@ def train_lifter(
     learning_rate: float = 1e-3,
     seed: int = 0,
     model: BodyRegressor | None = None,
+    params: Any | None = None,
     report: Report | None = None,
     report_every: int = 250,
 ) -> Any:
@@ -62,16 +63,18 @@ def train_lifter(
       learning_rate: peak of the cosine schedule.
       seed: of everything random.
       model: the network; None for the default.
+      params: start; None for a random one.
       report: called with (step, mean losses, averaged parameters) every `report_every` steps.
       report_every: steps between reports.
     """
     model = model or BodyRegressor()
-    params = jax.jit(model.init, static_argnames="method")(
-        jax.random.key(seed),
-        jnp.zeros((1, NUM_KEYPOINTS, 2)),
-        jnp.ones((1, NUM_KEYPOINTS)),
-        method="lift",
-    )
+    if params is None:
+        params = jax.jit(model.init, static_argnames="method")(
+            jax.random.key(seed),
+            jnp.zeros((1, NUM_KEYPOINTS, 2)),
+            jnp.ones((1, NUM_KEYPOINTS)),
+            method="lift",
+        )
     schedule = Schedule(steps, learning_rate, final=0.01, weight_decay=1e-4, average=0.998)
 
     def loss(

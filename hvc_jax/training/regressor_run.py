@@ -198,10 +198,31 @@ def train_regressor(run: RegressorRun, output: Path) -> None:
     if not lifter_path.exists():
         report = _reporter("lifter", lifter_path)
         lifter = train_lifter(
-            poses, landmarks, run.lifter_steps, seed=run.seed, model=model, report=report
+            poses,
+            landmarks,
+            run.lifter_steps,
+            seed=run.seed,
+            model=model,
+            params=None if start is None else {"params": {"lifter": start["lifter"]}},
+            report=report,
         )
         save_params(lifter_path, lifter)
 
+    if run.steps == 0 and start is not None:
+        save_params(keypoint_path, {"params": {"keypoints": start["keypoints"]}})
+    else:
+        _train_keypoints(run, landmarks, model, start, keypoint_path)
+    chosen = load_params(keypoint_path)
+    both = {"params": {**chosen["params"], **load_params(lifter_path)["params"]}}
+    prior = pose_prior(poses, seed=run.seed)
+    save_regressor(output, model, both, PosePrior(prior["mean"], prior["whiten"]))
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB", flush=True)
+
+
+def _train_keypoints(
+    run: RegressorRun, landmarks: Landmarks, model: BodyRegressor, start: Any, target: Path
+) -> None:
+    """Trains the picture half, from the parameters `start` or anew, and writes it to `target`."""
     pools, shares, score = [pool_of_stills(run, landmarks)], [1.0], None
     if run.clips is not None:
         teaching, held = split_labels(run)
@@ -221,12 +242,7 @@ def train_regressor(run: RegressorRun, output: Path) -> None:
         seed=run.seed,
         params=first,
         model=model,
-        report=_reporter("keypoints", keypoint_path, score),
+        report=_reporter("keypoints", target, score),
     )
-    if score is None or not keypoint_path.exists():
-        save_params(keypoint_path, keypoints)
-    chosen = load_params(keypoint_path)
-    both = {"params": {**chosen["params"], **load_params(lifter_path)["params"]}}
-    prior = pose_prior(poses, seed=run.seed)
-    save_regressor(output, model, both, PosePrior(prior["mean"], prior["whiten"]))
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB", flush=True)
+    if score is None or not target.exists():
+        save_params(target, keypoints)
