@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hvc_jax.data.builders import HumanClips, split_folder, split_of, videos_in
-from hvc_jax.data.clips import write_video
+from hvc_jax.data.clips import ClipError, iter_frames, write_video
 from hvc_jax.data.frames import FrameDataset
 from hvc_jax.data.metadata_builders import TaichiHd, UbcFashion, read_metadata
 
@@ -100,6 +100,38 @@ def test_metadata_cuts_chunks_out_of_videos(tmp_path, capsys):
     assert red > 180 and abs(green - 70) < 8  # the right half, from frame 2 on
     held = FrameDataset(tmp_path / "out", "validation")
     assert held.frame(0, 0)[..., 0].mean() < 20  # the left half
+
+
+def test_chunks_of_a_video_are_cut_in_one_pass(tmp_path, monkeypatch):
+    """Overlapping, nested and late chunks have the frames they would have alone."""
+    _video(tmp_path / "videos" / "abc.mp4", frames=8)
+    chunks = {(4, 7): 3, (0, 6): 6, (1, 3): 2, (6, 20): 2, (9, 12): 0}
+    rows = "".join(f"abc,{a},{b},0-0-64-64,train\n" for a, b in chunks)
+    table = tmp_path / "t.csv"
+    table.write_text(f"video_id,start,end,bbox,split\n{rows}")
+    passes = []
+
+    def counted(*arguments, **options):
+        passes.append(arguments)
+        return iter_frames(*arguments, **options)
+
+    monkeypatch.setattr("hvc_jax.data.metadata_builders.iter_frames", counted)
+    builder = TaichiHd(
+        source=tmp_path / "videos", metadata=table, data_dir=tmp_path / "out", size=32
+    )
+    whole = np.stack(list(iter_frames(tmp_path / "videos" / "abc.mp4", size=32)))
+    made = {}
+    for clip in builder.clip_splits()["train"]:
+        span = (clip.start, clip.start + clip.frames)
+        if not chunks[span]:
+            with pytest.raises(ClipError, match="ends before frame 9"):
+                builder.read(clip)
+            continue
+        made[span] = builder.read(clip)[0]
+        assert len(made[span]) == chunks[span]
+        near = whole[span[0] : span[0] + chunks[span]].astype(int)
+        assert np.abs(made[span] - near).mean() < 3
+    assert len(made) == 4 and len(passes) == 1
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,10 @@ def test_an_untrained_decoder_holds_the_key_frame(built):
     # The mask starts at sigmoid(2): 88 % of the key picture's contrast.
     assert jnp.abs(outputs["frame"] - batch["key"]).max() < 0.07
     assert outputs["frame"].dtype == jnp.float32
+    # Bits by what is sent add up to all of them.
+    groups = outputs["group_bits"]
+    assert ("camera" in groups) == (built[0] == "semantic")
+    np.testing.assert_allclose(sum(groups.values()), outputs["bits"], rtol=1e-5)
 
 
 def test_gradients_are_finite_and_reach_rate_and_distortion(built):

@@ -5,8 +5,9 @@ videos: which file, which frames, which box. The videos themselves are not publi
 """
 
 import csv
+import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,22 +126,55 @@ class MetadataBuilder(FrameBuilder, skip_registration=True):
             print(f"{len(missing)} videos of {self.metadata} are not in {self.source}: {shown} ...")
         if not splits:
             raise ValueError(f"{self.source} holds none of the videos that {self.metadata} lists")
+        self._together: dict[str, list[SourceClip]] = {}
+        for clips in splits.values():
+            clips.sort(key=lambda clip: (clip.path, clip.start))
+            for _, group in itertools.groupby(clips, lambda clip: clip.path):
+                group = list(group)
+                self._together |= {clip.name: group for clip in group}
         return splits
 
     def read(self, clip: SourceClip) -> tuple[np.ndarray, str, np.ndarray | None]:
-        """Returns the boxed frames of a chunk."""
-        chunk = self._boxes[clip.name]
-        frames, cut = [], None
-        for picture in iter_frames(clip.path, size=None, start=clip.start, frames=clip.frames):
-            if cut is None:
-                scale = picture.shape[0] / chunk.height if chunk.height else 1.0
-                cut = _square(tuple(scale * v for v in chunk.box), self.fit)
-            image = Image.fromarray(picture).crop(cut)
-            method = Image.Resampling.LANCZOS
-            frames.append(np.asarray(image.resize((self.size, self.size), method)))
+        """Returns the boxed frames of a chunk; the chunks of a video are read in their order."""
+        together = self._together[clip.name]
+        if clip == together[0]:
+            self._pass = self._cut(together)
+        frames = next(self._pass)
+        if isinstance(frames, ClipError):
+            raise frames
         if not frames:
             raise ClipError(f"{clip.path} ends before frame {clip.start}; is it the right video?")
         return np.stack(frames), str(probe(clip.path).fps), None
+
+    def _cut(self, clips: list[SourceClip]) -> Iterator[list[np.ndarray] | ClipError]:
+        """Yields the frames of chunks of one video, or their failure, in one pass over it."""
+        ends = [clip.start + clip.frames for clip in clips]
+        made: list[list[np.ndarray]] = [[] for _ in clips]
+        first, given, failure = clips[0].start, 0, None
+        try:
+            pictures = iter_frames(clips[0].path, size=None, start=first, frames=max(ends) - first)
+            for t, picture in enumerate(pictures, first):
+                for number in range(given, len(clips)):
+                    if clips[number].start <= t < ends[number]:
+                        made[number].append(self._boxed(picture, clips[number]))
+                while given < len(clips) and ends[given] <= t + 1:
+                    frames, made[given] = made[given], []
+                    given += 1
+                    yield frames
+        except ClipError as error:
+            failure = error
+        for number in range(given, len(clips)):
+            whole = len(made[number]) == clips[number].frames
+            yield failure if failure and not whole else made[number]
+
+    def _boxed(self, picture: np.ndarray, clip: SourceClip) -> np.ndarray:
+        """Returns a chunk's box of a frame, `[size, size, 3]` uint8."""
+        chunk = self._boxes[clip.name]
+        scale = picture.shape[0] / chunk.height if chunk.height else 1.0
+        image = Image.fromarray(picture).crop(
+            _square(tuple(scale * v for v in chunk.box), self.fit)
+        )
+        return np.asarray(image.resize((self.size, self.size), Image.Resampling.LANCZOS))
 
 
 def _square(box: tuple[float, float, float, float], fit: str) -> tuple[int, int, int, int]:

@@ -61,6 +61,13 @@ class CodecModel(nn.Module):
         self.log_step = self.param("log_step", lambda _: jnp.log(steps))
         self.prior = FactorizedPrior(len(schema.dynamic))
 
+    def _groups(self) -> dict[str, np.ndarray]:
+        """Places of slots by what they belong to: expression, pelvis, left_elbow, camera, token."""
+        groups: dict[str, list[int]] = {}
+        for place, slot in enumerate(latent_schema(self.config.motion).dynamic):
+            groups.setdefault(slot.name.rpartition("_")[0] or slot.name, []).append(place)
+        return {name: np.array(places) for name, places in groups.items()}
+
     def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
         """The latents of frames.
 
@@ -103,8 +110,8 @@ class CodecModel(nn.Module):
           train: add uniform noise (needs the rng stream "noise"); else round.
 
         Returns:
-          frame [B, H, W, 3], bits [B] (estimated, of the target's temporal residual), latent and
-          key_latent [B, D] unquantised, and aux.
+          frame [B, H, W, 3], bits [B] (estimated, of the target's temporal residual), group_bits
+          (its parts by what is sent), latent and key_latent [B, D] unquantised, and aux.
         """
         step = jnp.exp(self.log_step)
         count = batch["key"].shape[0]
@@ -122,9 +129,11 @@ class CodecModel(nn.Module):
         quantised = latents.at[:, self.sent].set(sent)
         features = self.reference(batch["key"])
         frame, aux = self.synthesise(features, quantised[:count], quantised[count : 2 * count])
+        bits = self.prior(symbols)
         return {
             "frame": frame,
-            "bits": self.prior(symbols).sum(-1),
+            "bits": bits.sum(-1),
+            "group_bits": {n: bits[:, at].sum(-1) for n, at in self._groups().items()},
             "key_latent": latents[:count],
             "latent": latents[count : 2 * count],
             "aux": aux,

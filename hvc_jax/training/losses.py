@@ -145,8 +145,8 @@ def rate_distortion(
     Args:
         config: The `loss` group: l1, perceptual, perceptual_weights, perceptual_scales,
             perceptual_window, warped, warped_perceptual.
-        outputs: "frame" [B, H, W, 3]; "bits" [B], estimated bits of each frame's latent; "aux"
-            with "warped" [B, H, W, 3] or without.
+        outputs: "frame" [B, H, W, 3]; "bits" [B], estimated bits of each frame's latent; perhaps
+            "group_bits", its parts by name; "aux" with "warped" [B, H, W, 3] or without.
         target: [B, H, W, 3].
         extract: Feature network of the perceptual terms; None leaves them out.
         rng: Where the windows of the perceptual terms lie; needed with `perceptual_window`.
@@ -154,7 +154,7 @@ def rate_distortion(
     Returns:
         The rate (bits a pixel), the weighted sum of the distortions, and the unweighted terms:
         loss/rate, loss/l1, loss/perceptual, loss/warped, loss/warped_perceptual, bits/latent
-        (bits a frame).
+        (bits a frame) and bits/<group>.
     """
     frame, warped = outputs["frame"], outputs.get("aux", {}).get("warped")
     bits = outputs["bits"].mean()
@@ -177,4 +177,6 @@ def rate_distortion(
         terms.update(zip(names, distances, strict=True))
     distortion = sum(weight * terms[name] for name, weight in weights.items())
     terms["bits/latent"] = bits
+    groups = outputs.get("group_bits", {})
+    terms.update((f"bits/{name}", group.mean()) for name, group in groups.items())
     return terms["loss/rate"], distortion, terms
