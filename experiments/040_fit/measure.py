@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from rows import append_row
 
 from hvc_jax import keyframes
 from hvc_jax.analysis import DOUBT
@@ -109,12 +110,7 @@ def main() -> None:
             row = {
                 k: f"{v:.4g}" if isinstance(v, np.floating | float) else v for k, v in row.items()
             }
-            new = not TABLE.exists()
-            with TABLE.open("a", newline="") as file:
-                writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-                if new:
-                    writer.writeheader()
-                writer.writerow(row)
+            append_row(TABLE, FIELDS, row)
             print(row, flush=True)
             if settings.sheets:
                 settings.sheets.mkdir(parents=True, exist_ok=True)

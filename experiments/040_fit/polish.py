@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from rows import append_row
 
 from hvc_jax.bitstream.container import StreamReader, UnitType
 from hvc_jax.codec import Codec, EncodeOptions
@@ -65,12 +66,7 @@ def main() -> None:
                 motion = sum(unit.size for unit in units if unit.type == UnitType.MOTION)
                 values = (*name, len(frames), len(out.getvalue()), motion)
                 row = dict(zip(FIELDS, (*values, f"{psnr:.3f}", f"{seconds:.3g}"), strict=True))
-                new = not TABLE.exists()
-                with TABLE.open("a", newline="") as file:
-                    writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-                    if new:
-                        writer.writeheader()
-                    writer.writerow(row)
+                append_row(TABLE, FIELDS, row)
                 print(row, flush=True)
 
 

@@ -8,7 +8,6 @@ the weights of `FitWeights` for pose and camera. Writes smoothness.csv and smoot
 """
 
 import argparse
-import csv
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +24,7 @@ from hvc_jax.body.pose_error import acceleration
 from hvc_jax.codec import Codec, EncodeOptions
 from hvc_jax.data.clips import read_clip
 from hvc_jax.evaluation.metrics import psnr
+from hvc_jax.evaluation.table import csv_text
 from hvc_jax.models.body_estimator import estimate
 from hvc_jax.models.export import load_export
 from hvc_jax.ops.compile import keep_compiled_programs
@@ -81,10 +81,7 @@ def main() -> None:
         means[-1] |= {n: f"{np.mean([row[n] for row in mine]):.5g}" for n in numbers}
     rows = [r | {n: f"{r[n]:.5g}" for n in numbers} for r in rows]
     for name, table in (("smoothness.csv", rows), ("smoothness_means.csv", means)):
-        with (Path(__file__).parent / name).open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(table)
+        (Path(__file__).parent / name).write_text(csv_text(table))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Keypoints and masks of a regressor on judged frames alone: a quick check of parameters.
 
-python experiments/041_body_regressor/quick.py CLIPS JUDGED REGRESSOR...
+    python experiments/041_body_regressor/quick.py CLIPS JUDGED [REGRESSOR...]
+
+Without REGRESSOR, a file of `hvc train-regressor`, it is the shipped one, and its means over clips
+are written to results.csv beside this, with those of MoveNet.
 """
 
 import sys
@@ -11,7 +14,8 @@ from PIL import Image
 
 from hvc_jax.body.pose_error import correct_keypoints, mask_iou, torso_size
 from hvc_jax.data.clips import read_clip
-from hvc_jax.models.body_estimator import clip_box, load_regressor, look
+from hvc_jax.evaluation.table import csv_text
+from hvc_jax.models.body_estimator import clip_box, load_regressor, look, regressor_path
 from hvc_jax.models.person_mask import find_masks
 from hvc_jax.ops.compile import keep_compiled_programs
 
@@ -23,6 +27,8 @@ def main() -> None:
     """Prints means over clips."""
     keep_compiled_programs()
     clips, judged, *files = sys.argv[1:]
+    shipped = not files
+    files = files or [str(regressor_path())]
     rows = {file: [] for file in [*files, "MoveNet"]}
     for path in sorted(Path(judged).glob("*.npz")):
         judge = np.load(path)
@@ -51,6 +57,15 @@ def main() -> None:
     for file, found in rows.items():
         mean = np.mean([row[:3] for row in found], axis=0)
         print(f"{file}: PCK@0.1 {mean[0]:.3f} @0.2 {mean[1]:.3f} IoU {mean[2]:.3f} {len(found)}")
+    if shipped:
+        named = {"shipped regressor": rows[files[0]], "MoveNet": rows["MoveNet"]}
+        table = []
+        for name, found in named.items():
+            means = np.mean([row[:3] for row in found], axis=0).tolist()
+            numbers = dict(zip(("pck_10", "pck_20", "iou"), means, strict=True))
+            numbers = {k: None if np.isnan(v) else round(v, 3) for k, v in numbers.items()}
+            table.append({"what": name, "clips": len(found)} | numbers)
+        (Path(__file__).parent / "results.csv").write_text(csv_text(table))
     for a, b, m in zip(rows[files[0]], rows[files[-1]], rows["MoveNet"], strict=True):
         print(f"{a[3]}: {a[1]:.2f} > {b[1]:.2f}, MoveNet {m[1]:.2f}")
 
