@@ -8,7 +8,6 @@ origin. Joints out of the picture count in mm: they have to be guessed; `seen` l
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import jax
@@ -20,6 +19,7 @@ from hvc_jax.body.lbs import posed_vertices
 from hvc_jax.body.params import unpack
 from hvc_jax.body.pose_error import acceleration, mpjpe, pa_mpjpe
 from hvc_jax.data.synthetic import render_clip
+from hvc_jax.evaluation.table import csv_text
 from hvc_jax.models.body_estimator import estimate_bodies
 from hvc_jax.ops.compile import keep_compiled_programs
 
@@ -75,10 +75,7 @@ def main() -> None:
             {"effort": effort, "clips": len(mine)} | {n: f"{v:.2f}" for n, v in numbers.items()}
         )
     for name, table in (("rendered.csv", rows), ("rendered_means.csv", means)):
-        with (Path(__file__).parent / name).open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(table)
+        (Path(__file__).parent / name).write_text(csv_text(table))
 
 
 if __name__ == "__main__":
