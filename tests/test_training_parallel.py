@@ -106,3 +106,28 @@ def test_bad_requests_are_explained() -> None:
         Parallel("pmap", shard_parameters=True)
     with pytest.raises(ValueError, match="8 devices cannot share a batch of 12"):
         Parallel("jit", jax.devices()[:8]).place_batch(next(stub_batches(12, 0, 0)))
+
+
+def test_a_sweep_shares_one_program(monkeypatch) -> None:
+    """Lambda and seed are arguments: the programs of two runs are the same text."""
+    texts = []
+    lower = jax.stages.Lowered.compile
+    monkeypatch.setattr(
+        jax.stages.Lowered,
+        "compile",
+        lambda self, **keywords: (texts.append(self.as_text()), lower(self, **keywords))[1],
+    )
+    model, batch = StubModel(), next(stub_batches(2, 0, 0))
+    states = []
+    for lmbda, seed in ((0.5, 0), (8.0, 0), (8.0, 3)):
+        config = stub_config(batch_size=2, loss__lmbda=lmbda, seed=seed)
+        parallel = Parallel("jit", jax.devices()[:1])
+        start = create_state(stub_config(batch_size=2), model, batch)
+        placed = parallel.place_state(start), parallel.place_batch(batch)
+        step = parallel.compile(make_step(config, model, None), *placed)
+        state, _ = step(*placed)  # at a rate of zero: the warm-up
+        states.append(jax.device_get(step(state, placed[1])[0].params))
+    assert texts[0] == texts[1] == texts[2]
+    for one, other in ((0, 1), (1, 2)):
+        apart = jax.tree.map(lambda a, b: np.abs(a - b).max(), states[one], states[other])
+        assert max(jax.tree.leaves(apart)) > 0

@@ -113,22 +113,23 @@ class Parallel:
             batch: A placed batch.
         """
         placement = jax.tree.map(self.sharding, state)
+        numbers = jax.device_put(step.numbers, self._whole)
 
-        def per_device(state: Any, batch: Any) -> tuple[Any, Any]:
-            grads, terms = step.gradients(state, batch, jax.lax.axis_index(AXIS))
+        def per_device(state: Any, batch: Any, numbers: Any) -> tuple[Any, Any]:
+            grads, terms = step.gradients(state, batch, jax.lax.axis_index(AXIS), *numbers)
             return jax.lax.pmean((grads, terms), AXIS)
 
         if len(self.devices) == 1:
             program = jax.jit(
-                lambda s, b: step.update(s, *step.gradients(s, b, 0)),
+                lambda s, b, n: step.update(s, *step.gradients(s, b, 0, *n)),
                 out_shardings=(placement, self._whole),
                 donate_argnums=0,
             )
         elif self.kind == "pmap":
             program = jax.pmap(
-                lambda s, b: step.update(s, *per_device(s, b)),
+                lambda s, b, n: step.update(s, *per_device(s, b, n)),
                 axis_name=AXIS,
-                in_axes=(None, 0),
+                in_axes=(None, 0, None),
                 out_axes=(None, None),
                 devices=self.devices,
                 donate_argnums=0,
@@ -139,14 +140,16 @@ class Parallel:
             averaged = jax.shard_map(
                 per_device,
                 mesh=self._mesh,
-                in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+                in_specs=(PartitionSpec(), PartitionSpec(AXIS), PartitionSpec()),
                 out_specs=PartitionSpec(),
                 check_vma=False,
             )
             program = jax.jit(
-                lambda s, b: step.update(s, *averaged(s, b)),
-                in_shardings=(placement, self._split),
+                lambda s, b, n: step.update(s, *averaged(s, b, n)),
+                in_shardings=(placement, self._split, self._whole),
                 out_shardings=(placement, self._whole),
                 donate_argnums=0,
             )
-        return program.lower(state, batch).compile(compiler_options=compiler_options())
+        options = compiler_options()
+        compiled = program.lower(state, batch, numbers).compile(compiler_options=options)
+        return lambda s, b: compiled(s, b, numbers)

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from hvc_jax.ops.norm import global_norm
@@ -37,14 +38,17 @@ class Step:
     """The two halves of a training step.
 
     Attributes:
-        gradients: (state, batch of this device, its index, lmbda if other than the
+        gradients: (state, batch of this device, its index, lmbda and seed if other than the
             configuration's) -> ((model's, discriminator's) gradients, terms), means over this
             device's examples.
         update: (state, gradients, terms) -> (next state, terms with norms).
+        numbers: The configuration's lmbda and seed. A program that takes them as arguments is the
+            same for all runs of a sweep, and is compiled once.
     """
 
     gradients: Callable[..., tuple[Gradients, Metrics]]
     update: Callable[[TrainState, Gradients, Metrics], tuple[TrainState, Metrics]]
+    numbers: tuple[np.float32, np.uint32]
 
 
 def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
@@ -120,8 +124,9 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         batch: Batch,
         device: jax.Array | int,
         lmbda: jax.Array | float = loss.lmbda,
+        seed: jax.Array | int = config.seed,
     ) -> tuple[Gradients, Metrics]:
-        rng = jax.random.fold_in(jax.random.key(config.seed + 1), state.step)
+        rng = jax.random.fold_in(jax.random.key(seed + 1), state.step)
         rng = jax.random.fold_in(rng, device)
         parts, size = optim.accumulate, len(batch["target"])
         if size % parts:
@@ -163,4 +168,4 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         )
         return state, terms
 
-    return Step(gradients, update)
+    return Step(gradients, update, (np.float32(loss.lmbda), np.uint32(config.seed)))
