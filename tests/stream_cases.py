@@ -1,14 +1,18 @@
-"""Small streams that several tests use; made of integers, so they are the same everywhere."""
+"""Small streams that several tests use, made of integers, and a reader of damaged ones."""
 
 import io
 from fractions import Fraction
 
 import numpy as np
 
+from hvc_jax.bitstream.conceal import ConcealingDecoder, frames_and_keys, salvage
 from hvc_jax.bitstream.container import StreamWriter
+from hvc_jax.bitstream.edit import stream_tables
+from hvc_jax.bitstream.errors import BitstreamError
+from hvc_jax.bitstream.framing import UnitType, motion_group
 from hvc_jax.bitstream.header import Header
 from hvc_jax.bitstream.schema import builtin_schema
-from hvc_jax.bitstream.streams import VectorEncoder
+from hvc_jax.bitstream.streams import VectorDecoder, VectorEncoder
 from hvc_jax.entropy.slots import Schema
 from hvc_jax.entropy.tables import default_tables
 
@@ -61,3 +65,22 @@ def stream(
         if meta is not None:
             writer.write_meta(meta)
     return file.getvalue()
+
+
+def repair(data: bytes) -> None:
+    """Goes through a damaged stream as `hvc decode --conceal` does, without drawing."""
+    header, found = salvage(io.BytesIO(data))
+    tables, units = stream_tables(header), list(found)
+    count, keys = frames_and_keys(header, units)
+    decoder = ConcealingDecoder(VectorDecoder(tables.schema, tables, header.quantiser), count, keys)
+    for unit in units:
+        try:
+            if unit.type == UnitType.STATIC:
+                decoder.key(unit.payload, unit.frame)
+            elif unit.type == UnitType.MOTION:
+                group = motion_group(unit)
+                while len(decoder.hold_until(group.frame)):
+                    pass
+                decoder.motion(group)
+        except BitstreamError:
+            pass

@@ -101,7 +101,8 @@ def sheet_at_equal_rate(folder: Path, target_bytes: int, codecs: Sequence[str]) 
         mine = [strip for strip in strips if strip.codec == codec]
         if mine:
             best = min(mine, key=lambda one: abs(math.log(one.bytes / target_bytes)))
-            name = f"{codec}   QP {best.qp}   {best.bytes} bytes ({best.bytes / target_bytes:.0%})"
+            point = codec if best.qp is None else f"{codec}   QP {best.qp}"
+            name = f"{point}   {best.bytes} bytes ({best.bytes / target_bytes:.0%})"
             rows[name] = np.asarray(Image.open(best.path))
     return stack_strips(rows)
 
