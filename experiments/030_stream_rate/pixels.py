@@ -6,16 +6,15 @@ mean squares over frames and vertices, in a picture of 256 pixels.
 python experiments/030_stream_rate/pixels.py --mocap DIR --every 5   # writes pixels.csv
 """
 
-import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
-from tracks import load
+from tracks import load, options
 
 from hvc_jax.bitstream.schema import semantic_schema
 from hvc_jax.bitstream.streams import encode_vectors
 from hvc_jax.entropy.tables import fit_tables
+from hvc_jax.evaluation.table import csv_text
 from hvc_jax.models.importance import mesh_importance, projected_vertices
 from hvc_jax.options import EncodeOptions
 
@@ -26,11 +25,7 @@ QUANTISERS = (36, 48, 64, 85, 113)
 
 def main() -> None:
     """Runs the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mocap", type=Path, required=True, help="folder of BVH files")
-    parser.add_argument("--cache", type=Path, help=".npz for retargeted tracks")
-    parser.add_argument("--every", type=int, default=5, help="use every n-th held-out track")
-    arguments = parser.parse_args()
+    arguments = options(__doc__.splitlines()[0])
     learn, test = load(arguments.mocap, arguments.cache)
     schema = semantic_schema("upper31", camera=False)
     tables = fit_tables(schema, learn)
@@ -78,10 +73,7 @@ def main() -> None:
                 }
             )
             print(*rows[-1].values(), sep="\t", flush=True)
-    with (HERE / "pixels.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    (HERE / "pixels.csv").write_text(csv_text(rows), encoding="utf-8")
     alike, weighed = (
         np.array(
             [(r["vertex_error_px"], r["bits_per_frame"]) for r in rows if r["errors_count"] == n]

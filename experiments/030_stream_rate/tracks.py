@@ -1,5 +1,6 @@
 """Parameter tracks to measure on: motion capture carried over to the body vector at 25 frames/s."""
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,15 @@ HELD_OUT = ("cmu/002", "cmu/007", "cmu_dance/martial", "xia")
 """Files whose path starts so are measured on, never learned from: other people and moves."""
 
 _FRAMES = 250
+
+
+def options(description: str) -> argparse.Namespace:
+    """Returns what the command line says of the tracks to measure on: mocap, cache, every."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--mocap", type=Path, required=True, help="folder of BVH files")
+    parser.add_argument("--cache", type=Path, help=".npz for retargeted tracks")
+    parser.add_argument("--every", type=int, default=5, help="use every n-th held-out track")
+    return parser.parse_args()
 
 
 def load(folder: Path, cache: Path | None = None) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -5,8 +5,6 @@ Errors are those against what the whole stream decodes to, means over all frames
 python experiments/031_stream_faults/losses.py --mocap DIR   # writes losses.csv
 """
 
-import argparse
-import csv
 import sys
 from pathlib import Path
 
@@ -15,12 +13,13 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "030_stream_rate"))
 
-from tracks import load  # noqa: E402
+from tracks import load, options  # noqa: E402
 
 from hvc_jax.bitstream.conceal import ConcealingDecoder  # noqa: E402
 from hvc_jax.bitstream.schema import semantic_schema  # noqa: E402
 from hvc_jax.bitstream.streams import Group, VectorDecoder, encode_vectors  # noqa: E402
 from hvc_jax.entropy.tables import default_tables  # noqa: E402
+from hvc_jax.evaluation.table import csv_text  # noqa: E402
 from hvc_jax.models.importance import projected_vertices  # noqa: E402
 
 SCHEMA = semantic_schema("upper31")
@@ -53,11 +52,7 @@ def received(static: bytes, groups: list[Group], lost: np.ndarray, frames: int) 
 
 def main() -> None:
     """Runs the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mocap", type=Path, required=True, help="folder of BVH files")
-    parser.add_argument("--cache", type=Path, help=".npz for retargeted tracks")
-    parser.add_argument("--every", type=int, default=5, help="use every n-th held-out track")
-    arguments = parser.parse_args()
+    arguments = options(__doc__.splitlines()[0])
     _, tracks = load(arguments.mocap, arguments.cache)
     tracks = tracks[:: arguments.every]
     for track in tracks:
@@ -96,10 +91,7 @@ def main() -> None:
                 }
             )
             print(*rows[-1].values(), sep="\t", flush=True)
-    with (HERE / "losses.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    (HERE / "losses.csv").write_text(csv_text(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

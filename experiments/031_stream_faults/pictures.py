@@ -4,7 +4,6 @@ python experiments/031_stream_faults/pictures.py --clips DIR   # writes pictures
 """
 
 import argparse
-import csv
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +16,7 @@ from hvc_jax.bitstream.framing import UnitType
 from hvc_jax.codec import Codec, EncodeOptions
 from hvc_jax.data.clips import iter_frames
 from hvc_jax.evaluation.metrics import psnr
+from hvc_jax.evaluation.table import csv_text
 from hvc_jax.models.export import load_export
 from hvc_jax.repair import RepairingDecoder
 
@@ -84,10 +84,7 @@ def main() -> None:
                     "psnr_less": round(whole - quality, 2),
                 }
             )
-    with (HERE / "pictures.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    (HERE / "pictures.csv").write_text(csv_text(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":
