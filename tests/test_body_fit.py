@@ -17,18 +17,20 @@ from hvc_jax.body.appearance import (
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.camera import project
 from hvc_jax.body.fit import (
-    FitState,
-    FitWeights,
-    Measured,
-    PosePrior,
     _descend,
     absent_limbs,
     continuous_axis_angle,
     fit_clip,
+    smooth_over_time,
+)
+from hvc_jax.body.fit_objective import (
+    FitState,
+    FitWeights,
+    Measured,
+    PosePrior,
     objective,
     relaxed_hands,
     reproject,
-    smooth_over_time,
     to_vectors,
 )
 from hvc_jax.body.landmarks import COCO_JOINTS, landmarks_of, pose_landmarks
@@ -140,7 +142,8 @@ def test_fit_is_never_worse_than_its_start(landmarks, prior):
 
     start, _ = cost(0)
     end, _ = cost(150)
-    measured = Measured(points, confidence, absent_limbs(confidence), np.ones(FRAMES))
+    depth = np.asarray(reproject(landmarks, start)[1])[..., 2]
+    measured = Measured(points, confidence, absent_limbs(confidence), depth, np.ones(FRAMES))
     rest = (start, jax.tree.map(jnp.asarray, measured), landmarks, prior)
     assert objective(end, *rest, FitWeights()) <= objective(start, *rest, FitWeights()) + 1e-5
 
@@ -198,8 +201,9 @@ def test_descent_on_pixels_is_never_worse_than_its_start(landmarks, prior):
     )
     vectors = np.asarray(jax.jit(to_vectors)(start))
     seen = appearance_of(frames, vectors, Reference(frames[0], vectors[0]))
-    points, _ = reproject(landmarks, start)
-    measured = Measured(points, jnp.ones((32, 17)), jnp.zeros((32, 12)), jnp.ones(32), seen)
+    points, joints = reproject(landmarks, start)
+    sure, none = jnp.ones((32, 17)), jnp.zeros((32, 12))
+    measured = Measured(points, sure, none, joints[..., 2], jnp.ones(32), seen)
     for pace in (0.01, 10.0):  # the second throws every body far away
         best, cost = _descend(start, measured, landmarks, prior, FitWeights(), 60, pace, 1.0)
         value = jax.jit(objective)
@@ -318,10 +322,47 @@ def test_a_trunk_whose_hips_are_cut_off_is_kept_upright(landmarks, prior):
     def costs_of_leaning(hips_cut_off: float) -> float:
         absent = np.zeros((4, 12), np.float32)
         absent[:, 6:8] = hips_cut_off
-        measured = Measured(*map(jnp.asarray, (points, confidence, absent)), jnp.ones(4))
+        depth = np.zeros((4, 22), np.float32)
+        known = (points, confidence, absent, depth)
+        measured = Measured(*map(jnp.asarray, known), jnp.ones(4))
         rest = (measured, landmarks, prior)
-        with_it, without = (FitWeights(unseen=0.0, upright=w) for w in (1.0, 0.0))
+        with_it, without = (FitWeights(unseen=0.0, depth=0.0, upright=w) for w in (1.0, 0.0))
         return float(cost(tilted, state, *rest, with_it) - cost(tilted, state, *rest, without))
 
     assert costs_of_leaning(0.0) == pytest.approx(0, abs=1e-5)
     assert costs_of_leaning(1.0) == pytest.approx(np.sin(0.6) ** 2, rel=1e-3)
+
+
+def test_noise_in_keypoints_does_not_shake_bodies(landmarks, prior):
+    """Keypoints that jump by a centimetre, independently: joints shake far less than they do."""
+    frames, rng = 32, np.random.default_rng(2)
+    turns = np.zeros((frames, 22, 3, 3), np.float32) + np.eye(3, dtype=np.float32)
+    camera = np.tile(np.array([0.9, 0.0, -0.1], np.float32), (frames, 1))
+    state = FitState(
+        jnp.zeros((frames, 22, 3)), jnp.zeros(10), jnp.tile(jnp.array([0.0, 0.09]), (frames, 1)),
+        jnp.full(frames, jnp.log(0.9)),
+    )  # fmt: skip
+    exact = np.asarray(reproject(landmarks, state)[0])
+    noise = rng.normal(size=exact.shape) * 0.9 * 0.01
+    inputs = (np.full((frames, 17), 0.9), turns, np.zeros((frames, 10)), camera)
+    vectors, _ = fit_clip(exact + noise, *inputs, landmarks, prior, steps=150)
+    joints = np.asarray(POSED(load_body(), unpack(vectors))[1])[:, COCO_JOINTS[5:]]
+    shake = np.linalg.norm(np.diff(joints, 2, axis=0), axis=-1).mean()
+    shake_in = np.linalg.norm(np.diff(noise[:, 5:] / 0.9, 2, axis=0), axis=-1).mean()
+    assert shake < 0.2 * shake_in
+
+
+def test_depth_that_one_view_does_not_show_stays_where_it_began(landmarks, prior):
+    """A body seen from the front whose arms the keypoints say are shorter: either way round."""
+    pose = np.zeros((4, 22, 3), np.float32)
+    for forwards in (-1.0, 1.0):
+        pose[:, 16, 1], pose[:, 17, 1] = -0.7 * forwards, 0.7 * forwards
+        state = FitState(jnp.asarray(pose), jnp.zeros(10), jnp.zeros((4, 2)), jnp.zeros(4))
+        points, joints = reproject(landmarks, state)
+        start = np.asarray(rotation.axis_angle_to_matrix(state.pose * 0.8))
+        camera = np.tile(np.array([1.0, 0.0, 0.0], np.float32), (4, 1))
+        inputs = (np.asarray(points), np.full((4, 17), 0.9), start, np.zeros((4, 10)), camera)
+        vectors, _ = fit_clip(*inputs, landmarks, prior, steps=150)
+        _, found = POSED(load_body(), unpack(vectors))
+        np.testing.assert_allclose(found[:, 20:22, 2], joints[:, 20:22, 2], atol=0.1)
+        assert (np.sign(found[:, 20:22, 2]) == forwards).all()

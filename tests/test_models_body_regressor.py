@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hvc_jax.body.fit import PosePrior
+from hvc_jax.body.fit_objective import PosePrior
 from hvc_jax.models.body_estimator import (
     bodies_from_keypoints,
     bridge_doubtful,

@@ -17,7 +17,7 @@ import numpy as np
 
 from hvc_jax.bitstream.container import StreamReader, UnitType
 from hvc_jax.body.assets import load_body
-from hvc_jax.body.fit import FitWeights
+from hvc_jax.body.fit_objective import FitWeights
 from hvc_jax.body.lbs import posed_vertices
 from hvc_jax.body.params import NUM_BODY_JOINTS, unpack
 from hvc_jax.body.pose_error import acceleration

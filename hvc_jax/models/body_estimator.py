@@ -17,7 +17,8 @@ from safetensors.numpy import save_file
 from hvc_jax.body.appearance import Reference
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.face import fit_expression
-from hvc_jax.body.fit import FitWeights, PosePrior, fit_clip, smooth_over_time
+from hvc_jax.body.fit import fit_clip, smooth_over_time
+from hvc_jax.body.fit_objective import FitWeights, PosePrior
 from hvc_jax.body.landmarks import COCO_MIRROR, Landmarks, landmarks_of
 from hvc_jax.body.params import EXPRESSION
 from hvc_jax.models.body_evidence import (

@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from PIL import Image
 
 from hvc_jax.body.assets import load_body
-from hvc_jax.body.fit import PosePrior
+from hvc_jax.body.fit_objective import PosePrior
 from hvc_jax.body.landmarks import Landmarks, landmarks_of, pose_landmarks
 from hvc_jax.body.params import NUM_BODY_JOINTS, unpack
 from hvc_jax.data.builders import videos_in
