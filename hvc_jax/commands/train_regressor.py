@@ -8,10 +8,11 @@ example:
   hvc train-regressor --output body_regressor.safetensors --workdir runs/regressor \\
       --clips clips/train --nets nets --mocap mocap
 
-Three steps, each kept in the workdir and skipped when it is there: label the clips with small pose
-and segmentation networks (their .tflite files under --nets; needs hvc_jax[pseudo-labels]); train
-the lifter on motion capture (.bvh files under --mocap); train the keypoint network on the labelled
-clips and on rendered people.
+Four steps; the first two are kept in the workdir and skipped when they are there. Label the clips
+with small pose and segmentation networks (their .tflite files under --nets; needs
+hvc_jax[pseudo-labels]); train the lifter on motion capture (.bvh files under --mocap); train the
+keypoint network on the labelled clips and on rendered people; adapt the lifter to the clips: bodies
+should land on the keypoints, be likely, move smoothly, and draw the frames through the codec.
 """
 
 
@@ -35,6 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--lifter-steps", type=int, default=3000, help="of the lifter; 0 keeps that of --start"
+    )
+    parser.add_argument(
+        "--adapt-steps",
+        type=int,
+        default=600,
+        help="of the lifter on real clips through the semantic codec; 0: none (default: 600)",
     )
     parser.add_argument("--batch-size", type=int, default=16, help="pictures a step")
     parser.add_argument("--learning-rate", type=float, default=1.2e-3, help="peak")
@@ -69,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
             stills=arguments.stills,
             steps=arguments.steps,
             lifter_steps=arguments.lifter_steps,
+            adapt_steps=arguments.adapt_steps,
             batch_size=arguments.batch_size,
             learning_rate=arguments.learning_rate,
             real_share=arguments.real_share,

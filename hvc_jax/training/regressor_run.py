@@ -2,7 +2,7 @@
 
 clips ── small nets ──► workdir/labels/*.npz ─┐
 render_stills ────────► workdir/stills.npz ───┴─► keypoint network ─┐
-.bvh ─────────────────► workdir/poses.npy ──────► lifter, prior ────┴─► export
+.bvh ─────────────────► workdir/poses.npy ──────► lifter, prior ────┴─► adaptation ─► export
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from hvc_jax.data.clips import read_clip
 from hvc_jax.data.label_clip import label_frames
 from hvc_jax.data.pseudo_labels import load_labels, save_labels
 from hvc_jax.data.synthetic import render_stills
-from hvc_jax.models.body_estimator import load_regressor, save_regressor
+from hvc_jax.models.body_estimator import RegressorExport, load_regressor, save_regressor
 from hvc_jax.models.body_regressor import BodyRegressor
+from hvc_jax.models.export import load_export
 from hvc_jax.ops import rotation
 from hvc_jax.training.lifter import pose_prior, train_lifter
+from hvc_jax.training.lifter_adapt import adapt_lifter, track_clips
 from hvc_jax.training.pose_sampler import load_poses
 from hvc_jax.training.regressor import Pool, pool_of_clips, train_keypoints
 from hvc_jax.training.regressor_check import HeldScore, held_windows
@@ -49,6 +51,7 @@ class RegressorRun(NamedTuple):
       stride: label every stride-th frame of a clip.
       steps: of the keypoint network.
       lifter_steps: of the lifter; 0 keeps that of `start`.
+      adapt_steps: of the lifter on real clips, where there are some; 0 leaves that out.
       batch_size: pictures a step.
       learning_rate: of the keypoint network, at its peak.
       real_share: part of every batch that is real, where there are real clips.
@@ -66,6 +69,7 @@ class RegressorRun(NamedTuple):
     stride: int = 4
     steps: int = 4000
     lifter_steps: int = 3000
+    adapt_steps: int = 600
     batch_size: int = 16
     learning_rate: float = 1.2e-3
     real_share: float = 0.65
@@ -214,8 +218,26 @@ def train_regressor(run: RegressorRun, output: Path) -> None:
         _train_keypoints(run, landmarks, model, start, keypoint_path)
     chosen = load_params(keypoint_path)
     both = {"params": {**chosen["params"], **load_params(lifter_path)["params"]}}
-    prior = pose_prior(poses, seed=run.seed)
-    save_regressor(output, model, both, PosePrior(prior["mean"], prior["whiten"]))
+    prior = PosePrior(**pose_prior(poses, seed=run.seed))
+    if run.adapt_steps and run.clips is not None:
+        tracks = track_clips(
+            [path for path in videos_in(run.clips) if path.stem not in run.hold_out],
+            RegressorExport(model, both, prior),
+        )
+        lifter = adapt_lifter(
+            model,
+            {"params": {"lifter": both["params"]["lifter"]}},
+            tracks,
+            poses,
+            landmarks,
+            prior,
+            load_export("semantic"),
+            run.adapt_steps,
+            seed=run.seed,
+            report=_reporter("adaptation", run.workdir / "adapted.npz"),
+        )
+        both = {"params": {**both["params"], **lifter["params"]}}
+    save_regressor(output, model, both, prior)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB", flush=True)
 
 
