@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.camera import project
@@ -18,7 +19,7 @@ from hvc_jax.data.synthetic_camera import FRAMINGS
 from hvc_jax.data.synthetic_capture import face_camera, resample
 from hvc_jax.data.synthetic_look import random_look
 from hvc_jax.data.synthetic_mesh import dress, dressed_body, face_normals
-from hvc_jax.data.synthetic_motion import random_motion, random_style, smooth_steps
+from hvc_jax.data.synthetic_motion import random_motion, random_style, smooth_steps, turned
 
 SIZE = 32
 
@@ -63,6 +64,29 @@ def test_the_person_is_in_the_picture():
     assert frames.shape == (16, SIZE, SIZE, 3) and body.shape == (16, 188)
     assert (mask.mean((1, 2)) > 0.02).all()
     assert len({tuple(row) for row in body[:, :10]}) == 16
+
+
+def test_stills_show_all_sides_and_captured_poses():
+    poses = np.random.default_rng(0).normal(0, 0.1, (5, 22, 3)).astype(np.float32)
+    _, body, _ = render_stills(1, 64, 16, supersample=1, poses=poses)
+    facing = Rotation.from_rotvec(body[:, POSE.start : POSE.start + 3]).apply([0, 0, 1])[:, 2]
+    assert 20 < (facing > np.cos(np.radians(70))).sum() < 56
+    assert (facing < -0.7).sum() > 3 and (abs(facing) < 0.5).sum() > 3
+    limbs = body[:, POSE.start + 3 : POSE.start + 66].reshape(64, 1, 63)
+    captured = (limbs == poses[:, 1:].reshape(1, 5, 63)).all(-1).any(1)
+    assert 16 < captured.sum() < 48
+
+
+def test_turning_goes_about_the_vertical():
+    vectors = random_motion(
+        np.random.default_rng(0), 3, 4.0, random_style(np.random.default_rng(0), True)
+    )
+    there = turned(vectors, np.array([0.3, -2.0, np.pi]))
+    np.testing.assert_allclose(turned(there, [-0.3, 2.0, -np.pi]), vectors, atol=1e-5)
+    up = Rotation.from_rotvec(vectors[:, POSE.start : POSE.start + 3]).apply([0, 1, 0])
+    up_there = Rotation.from_rotvec(there[:, POSE.start : POSE.start + 3]).apply([0, 1, 0])
+    np.testing.assert_allclose(up_there[:, 1], up[:, 1], atol=1e-6)
+    np.testing.assert_allclose(up_there[2], up[2] * [-1, 1, -1], atol=1e-6)
 
 
 def test_framings_order_the_scale():

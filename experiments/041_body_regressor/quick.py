@@ -2,8 +2,8 @@
 
     python experiments/041_body_regressor/quick.py CLIPS JUDGED [REGRESSOR...]
 
-Without REGRESSOR, a file of `hvc train-regressor`, it is the shipped one, and its means over clips
-are written to results.csv beside this, with those of MoveNet.
+Without REGRESSOR, a file of `hvc train-regressor`, it is the shipped one. Means over clips are
+written to results.csv beside this, a row for each file and one for MoveNet.
 """
 
 import sys
@@ -27,7 +27,6 @@ def main() -> None:
     """Prints means over clips."""
     keep_compiled_programs()
     clips, judged, *files = sys.argv[1:]
-    shipped = not files
     files = files or [str(regressor_path())]
     rows = {file: [] for file in [*files, "MoveNet"]}
     for path in sorted(Path(judged).glob("*.npz")):
@@ -57,15 +56,15 @@ def main() -> None:
     for file, found in rows.items():
         mean = np.mean([row[:3] for row in found], axis=0)
         print(f"{file}: PCK@0.1 {mean[0]:.3f} @0.2 {mean[1]:.3f} IoU {mean[2]:.3f} {len(found)}")
-    if shipped:
-        named = {"shipped regressor": rows[files[0]], "MoveNet": rows["MoveNet"]}
-        table = []
-        for name, found in named.items():
-            means = np.mean([row[:3] for row in found], axis=0).tolist()
-            numbers = dict(zip(("pck_10", "pck_20", "iou"), means, strict=True))
-            numbers = {k: None if np.isnan(v) else round(v, 3) for k, v in numbers.items()}
-            table.append({"what": name, "clips": len(found)} | numbers)
-        (Path(__file__).parent / "results.csv").write_text(csv_text(table))
+    table = []
+    for file, found in rows.items():
+        means = np.mean([row[:3] for row in found], axis=0).tolist()
+        numbers = dict(zip(("pck_10", "pck_20", "iou"), means, strict=True))
+        numbers = {k: None if np.isnan(v) else round(v, 3) for k, v in numbers.items()}
+        shipped = file == str(regressor_path())
+        name = "shipped regressor" if shipped else Path(file).stem
+        table.append({"what": name, "clips": len(found)} | numbers)
+    (Path(__file__).parent / "results.csv").write_text(csv_text(table))
     for a, b, m in zip(rows[files[0]], rows[files[-1]], rows["MoveNet"], strict=True):
         print(f"{a[3]}: {a[1]:.2f} > {b[1]:.2f}, MoveNet {m[1]:.2f}")
 

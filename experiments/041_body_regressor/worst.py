@@ -31,7 +31,7 @@ from hvc_jax.models.body_evidence import (
 )
 from hvc_jax.models.body_overlay import overlay
 from hvc_jax.ops.compile import keep_compiled_programs
-from hvc_jax.training.regressor_run import keypoints_of_bodies
+from hvc_jax.training.rendered_labels import keypoints_of_bodies
 
 SURE = 0.5  # least score of a keypoint of the judge that counts
 COUNT = 10

@@ -153,3 +153,22 @@ def pose_landmarks(
     turned = jnp.sum(world[..., COCO_JOINTS, :, :] * offset[..., None, :], -1)
     pelvis = position[..., :1, :]
     return position[..., COCO_JOINTS, :] + turned - pelvis, position - pelvis
+
+
+def face_seen(points: jax.Array) -> jax.Array:
+    """Returns bool [*, 5]: which of nose, eyes and ears the head itself does not hide.
+
+    Nose and eyes are seen from the front and a little beyond the profile; an ear from everywhere
+    but the other side.
+
+    Args:
+      points: [*, 17, 3] keypoints, +z to the viewer.
+    """
+
+    def unit(vector: jax.Array) -> jax.Array:
+        return vector / jnp.linalg.norm(vector, axis=-1, keepdims=True)
+
+    nose, left, right = points[..., 0, :], points[..., 3, :], points[..., 4, :]
+    facing = unit(nose - (left + right) / 2)[..., 2] > -0.3
+    side = unit(left - right)[..., 2]
+    return jnp.stack([facing, facing, facing, side > -0.75, side < 0.75], -1)

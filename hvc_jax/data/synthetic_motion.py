@@ -272,3 +272,12 @@ def random_motion(
     rotations = Rotation.from_euler("xyz", pose.reshape(-1, 3)).as_rotvec()
     vectors[:, POSE] = rotations.reshape(frames, -1)
     return vectors.astype(np.float32)
+
+
+def turned(vectors: np.ndarray, yaw: np.ndarray | float) -> np.ndarray:
+    """Returns body vectors `[T, 188]` turned about the vertical by `yaw` (`[T]`), radians."""
+    out = vectors.copy()
+    pelvis = slice(POSE.start, POSE.start + 3)
+    about = Rotation.from_rotvec(np.broadcast_to(yaw, len(vectors))[:, None] * [0.0, 1.0, 0.0])
+    out[:, pelvis] = (about * Rotation.from_rotvec(vectors[:, pelvis])).as_rotvec()
+    return out

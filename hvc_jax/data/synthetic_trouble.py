@@ -1,10 +1,10 @@
 """Rendered clips that estimators of bodies easily get wrong, with exact labels."""
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from hvc_jax.body.params import JOINT_INDEX, POSE
 from hvc_jax.data.synthetic import SyntheticClip, render_clip
+from hvc_jax.data.synthetic_motion import turned
 
 # Axis-angles, radians, of the left arm; they hold the hand before the nose.
 _SHOULDER, _ELBOW = (-0.52, -1.01, -0.59), (0.0, -2.15, 0.0)
@@ -17,15 +17,7 @@ def _slice_of(joint: str) -> slice:
 
 def from_behind(seed: int, frames: int, size: int = 256, framing: str = "hips") -> SyntheticClip:
     """Returns the clip of `render_clip` with the person turned by 180 degrees; arguments as there."""  # noqa: E501
-
-    def turn(vectors: np.ndarray) -> np.ndarray:
-        turned = vectors.copy()
-        root = Rotation.from_rotvec(vectors[:, _slice_of("pelvis")])
-        about = Rotation.from_rotvec([0.0, np.pi, 0.0]) * root
-        turned[:, _slice_of("pelvis")] = about.as_rotvec()
-        return turned
-
-    return render_clip(seed, frames, size, framing=framing, change=turn)
+    return render_clip(seed, frames, size, framing=framing, change=lambda v: turned(v, np.pi))
 
 
 def hands_before_face(

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.body.landmarks import Landmarks, pose_landmarks
+from hvc_jax.body.landmarks import Landmarks, face_seen, pose_landmarks
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS
 from hvc_jax.data.bvh import read_bvh, retarget
 from hvc_jax.ops import rotation
@@ -221,16 +221,7 @@ def sample_bodies(key: jax.Array, poses: jax.Array, landmarks: Landmarks, count:
     wild = jax.random.bernoulli(keys[12], 0.02, exact.shape[:2])[..., None]
     noise = jnp.where(wild, noise * 8, noise)
     seen = (jnp.abs(exact) < 1.0).all(-1)
-    # The face is seen from the front only; an ear only from its side.
-    ears = (points[:, 3] + points[:, 4]) / 2
-    forward = points[:, 0] - ears
-    forward = forward / jnp.linalg.norm(forward, axis=-1, keepdims=True)
-    side = points[:, 3] - points[:, 4]
-    side = side / jnp.linalg.norm(side, axis=-1, keepdims=True)
-    facing = forward[:, 2] > -0.3
-    left_ear, right_ear = side[:, 2] > -0.75, side[:, 2] < 0.75
-    visible = jnp.stack([facing, facing, facing, left_ear, right_ear], -1)
-    seen = seen & jnp.concatenate([visible, jnp.ones((count, 12), bool)], -1)
+    seen = seen & jnp.concatenate([face_seen(points), jnp.ones((count, 12), bool)], -1)
     drop = jax.random.bernoulli(keys[13], 0.05, exact.shape[:2])
     confidence = jax.random.uniform(keys[14], exact.shape[:2], minval=0.35, maxval=1.0)
     confidence = jnp.where(

@@ -75,9 +75,10 @@ def random_camera(key: jax.Array, points: jax.Array, confidence: jax.Array) -> C
     top = jnp.where(sure, points[:, 1], jnp.inf).min()
     shoulders, hips = points[5:7].mean(0), points[11:13].mean(0)
     low = shoulders + (hips - shoulders) * jax.random.uniform(keys[4], (), minval=0.3, maxval=1.1)
-    top = jnp.minimum(top, 2 * points[0, 1] - shoulders[1])
+    head = (points * weight)[:5].sum(0) / weight[:5].sum()  # of a back view the ears are seen
+    top = jnp.minimum(top, 2 * head[1] - shoulders[1])
     tall = (low[1] - top) / 2
-    close = sure[jnp.array([0, 5, 6, 11, 12])].all() & (tall > 0.12)
+    close = sure[:5].any() & sure[jnp.array([5, 6, 11, 12])].all() & (tall > 0.12)
     close &= jax.random.bernoulli(keys[5], 0.33)
     margin = jnp.exp(jax.random.uniform(keys[6], (), minval=0.0, maxval=0.35))
     zoom = jnp.where(close, tall * margin, zoom)

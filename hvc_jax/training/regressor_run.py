@@ -13,29 +13,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from PIL import Image
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.fit_objective import PosePrior
-from hvc_jax.body.landmarks import Landmarks, landmarks_of, pose_landmarks
-from hvc_jax.body.params import NUM_BODY_JOINTS, unpack
+from hvc_jax.body.landmarks import Landmarks, landmarks_of
 from hvc_jax.data.builders import videos_in
 from hvc_jax.data.clips import read_clip
 from hvc_jax.data.label_clip import label_frames
-from hvc_jax.data.pseudo_labels import load_labels, save_labels
+from hvc_jax.data.pseudo_labels import PseudoLabels, load_labels, save_labels
 from hvc_jax.data.synthetic import render_stills
 from hvc_jax.models.body_estimator import RegressorExport, load_regressor, save_regressor
 from hvc_jax.models.body_regressor import BodyRegressor
 from hvc_jax.models.export import load_export
-from hvc_jax.ops import rotation
 from hvc_jax.training.lifter import pose_prior, train_lifter
 from hvc_jax.training.lifter_adapt import adapt_lifter, track_clips
 from hvc_jax.training.pose_sampler import load_poses
 from hvc_jax.training.regressor import Pool, pool_of_clips, train_keypoints
 from hvc_jax.training.regressor_check import HeldScore, held_windows
+from hvc_jax.training.rendered_labels import keypoints_of_bodies
 
 
 class RegressorRun(NamedTuple):
@@ -78,6 +76,9 @@ class RegressorRun(NamedTuple):
     seed: int = 0
 
 
+_HELD_STILLS = 160  # rendered people, from all sides, that choose among parameters
+
+
 def save_params(path: Path, params: Any) -> None:
     """Writes a tree of parameters as .npz, complete or not at all."""
     part = path.with_name(path.stem + ".part.npz")
@@ -104,28 +105,21 @@ def label_clips(run: RegressorRun) -> list[Path]:
     return sorted(folder.glob("*.npz"))
 
 
-def keypoints_of_bodies(bodies: np.ndarray, landmarks: Landmarks) -> tuple[np.ndarray, np.ndarray]:
-    """Returns exact keypoints [N, 17, 2] in [-1, 1] and confidence [N, 17] of bodies [N, 188]."""
-    params = unpack(bodies)
-    pose = np.concatenate([params.global_orient[:, None], params.body_pose], 1)
-    turns = rotation.axis_angle_to_matrix(jnp.asarray(pose[:, :NUM_BODY_JOINTS]))
-    points, _ = pose_landmarks(landmarks, jnp.asarray(params.betas), turns)
-    points = np.asarray(points)
-    scale, x, y = (params.camera[:, k : k + 1] for k in range(3))
-    flat = np.stack([scale * (points[..., 0] + x), -scale * (points[..., 1] + y)], -1)
-    confidence = 0.9 * (np.abs(flat) < 1).all(-1)
-    # A nose behind the ears is not seen.
-    away = points[:, 0, 2] - points[:, 3:5, 2].mean(1) < -0.03
-    confidence[away, :3] *= 0.2
-    return flat.astype(np.float32), confidence.astype(np.float32)
+def pool_of_stills(
+    run: RegressorRun, landmarks: Landmarks, poses: np.ndarray, held: bool = False
+) -> Pool:
+    """Renders people, once, and returns them as a pool.
 
-
-def pool_of_stills(run: RegressorRun, landmarks: Landmarks) -> Pool:
-    """Renders people, once, and returns them as a pool."""
-    path = run.workdir / "stills.npz"
+    Args:
+      run: what to render and where to keep it.
+      landmarks: of the body model.
+      poses: [P, 22, 3] that half of the people take.
+      held: other people, fewer, who teach nothing.
+    """
+    path = run.workdir / ("stills_held.npz" if held else "stills.npz")
     if not path.exists():
-        count = max(8, run.stills // 8 * 8)
-        frames, bodies, masks = render_stills(run.seed + 1000, count, size=128)
+        count, seed = (_HELD_STILLS, 2000) if held else (max(8, run.stills // 8 * 8), 1000)
+        frames, bodies, masks = render_stills(run.seed + seed, count, size=128, poses=poses)
         masks = (np.asarray(masks) * 255).round().astype(np.uint8)
         save_params(path, {"frames": frames, "bodies": bodies, "masks": masks})
     stored = load_params(path)
@@ -175,6 +169,29 @@ def split_labels(run: RegressorRun) -> tuple[list[Path], list[Path]]:
     return teaching, held
 
 
+def held_score(
+    model: BodyRegressor, clips: list[PseudoLabels], rendered: Pool
+) -> Callable[[Any], dict[str, float]]:
+    """Returns what scores parameters on held-out clips and on rendered people seen from all sides.
+
+    Args:
+      model: the network.
+      clips: labels of the held-out clips.
+      rendered: people who teach nothing.
+    """
+    order = np.arange(len(rendered.pictures), dtype=np.int32)
+    people = PseudoLabels(
+        order, rendered.pictures, rendered.points, rendered.confidence, rendered.mask
+    )
+    real = HeldScore(model, held_windows(clips))
+    made = HeldScore(model, held_windows([people], len(order)))
+
+    def score(params: Any) -> dict[str, float]:
+        return real(params) | {f"rendered_{name}": v for name, v in made(params).items()}
+
+    return score
+
+
 def train_regressor(run: RegressorRun, output: Path) -> None:
     """Trains both halves and writes the export; steps whose results lie in the workdir are skipped.
 
@@ -215,7 +232,7 @@ def train_regressor(run: RegressorRun, output: Path) -> None:
     if run.steps == 0 and start is not None:
         save_params(keypoint_path, {"params": {"keypoints": start["keypoints"]}})
     else:
-        _train_keypoints(run, landmarks, model, start, keypoint_path)
+        _train_keypoints(run, landmarks, poses, model, start, keypoint_path)
     chosen = load_params(keypoint_path)
     both = {"params": {**chosen["params"], **load_params(lifter_path)["params"]}}
     prior = PosePrior(**pose_prior(poses, seed=run.seed))
@@ -242,16 +259,22 @@ def train_regressor(run: RegressorRun, output: Path) -> None:
 
 
 def _train_keypoints(
-    run: RegressorRun, landmarks: Landmarks, model: BodyRegressor, start: Any, target: Path
+    run: RegressorRun,
+    landmarks: Landmarks,
+    poses: np.ndarray,
+    model: BodyRegressor,
+    start: Any,
+    target: Path,
 ) -> None:
     """Trains the picture half, from the parameters `start` or anew, and writes it to `target`."""
-    pools, shares, score = [pool_of_stills(run, landmarks)], [1.0], None
+    pools, shares, score = [pool_of_stills(run, landmarks, poses)], [1.0], None
     if run.clips is not None:
         teaching, held = split_labels(run)
         pools = [pool_of_clips(teaching), *pools]
         shares = [run.real_share, 1 - run.real_share]
         if held:
-            score = HeldScore(model, held_windows([load_labels(path) for path in held]))
+            rendered = pool_of_stills(run, landmarks, poses, held=True)
+            score = held_score(model, [load_labels(path) for path in held], rendered)
     first = None if start is None else {"params": {"keypoints": start["keypoints"]}}
     if score is not None and first is not None:
         print(f"start: {score(first)}", flush=True)
