@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
-from hvc_jax.body.params import CAMERA
+from hvc_jax.body.params import CAMERA, POSE
 from hvc_jax.body.pose_error import mask_iou
 from hvc_jax.data.cuts import CutDetector, scene_starts
+from hvc_jax.data.synthetic import render_clip
 from hvc_jax.data.synthetic_trouble import from_behind, hands_before_face, two_people
 from hvc_jax.models.body_estimator import estimate, regressor_path
 from hvc_jax.models.body_evidence import (
@@ -84,6 +86,17 @@ def test_a_body_that_is_believed_lies_on_the_person(clip_of):
     assert np.isfinite(found.bodies).all()
     overlap = mask_iou(body_cells(found.bodies, 32), body_cells(clip.body, 32))
     assert (overlap[found.confidence >= 0.25] > 0.5).all()
+
+
+@shipped
+@pytest.mark.parametrize(("seed", "framing"), [(930000, "hips"), (930002, "full")])
+def test_who_shows_the_back_is_turned_away_and_who_faces_us_is_not(seed, framing):
+    for turned, clip_of in ((-1, from_behind), (1, render_clip)):
+        clip = clip_of(seed, 4, 128, framing=framing)
+        found = estimate(clip.frames, effort=0)
+        pelvis = Rotation.from_rotvec(found.bodies[:, POSE.start : POSE.start + 3])
+        assert (turned * pelvis.apply([0, 0, 1])[:, 2] > 0.7).all()
+        assert (found.confidence > 0.25).all()
 
 
 def test_scenes_begin_at_cuts_and_go_on_over_chunks():

@@ -15,7 +15,14 @@ from PIL import Image
 from hvc_jax.body.pose_error import correct_keypoints, mask_iou, torso_size
 from hvc_jax.data.clips import read_clip
 from hvc_jax.evaluation.table import csv_text
-from hvc_jax.models.body_estimator import clip_box, load_regressor, look, regressor_path
+from hvc_jax.models.body_estimator import (
+    back_logits,
+    clip_box,
+    load_regressor,
+    look,
+    regressor_path,
+)
+from hvc_jax.models.body_facing import ordered
 from hvc_jax.models.person_mask import find_masks
 from hvc_jax.ops.compile import keep_compiled_programs
 
@@ -42,10 +49,12 @@ def main() -> None:
                 points, overlap = judge["movenet"], np.nan
             else:
                 export = load_regressor(file)
-                points, confidence, _ = look(frames, export)
-                box, overlap = clip_box(points, confidence), np.nan
+                sight = look(frames, export)
+                box, overlap = clip_box(sight.points, sight.confidence), np.nan
                 if box[2] < 0.85:
-                    points, confidence, _ = look(frames, export, box)
+                    sight = look(frames, export, box)
+                logits = back_logits(frames, sight, export)
+                points, _ = ordered(sight.points, sight.confidence, logits)
                 masks = find_masks(frames, export, box if box[2] < 0.85 else None)
                 overlap = mask_iou(masks > 0.5, truth > 127).mean()
             right = [

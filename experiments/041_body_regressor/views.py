@@ -19,7 +19,14 @@ from hvc_jax.body.params import POSE
 from hvc_jax.body.pose_error import correct_keypoints, mask_iou, torso_size
 from hvc_jax.data.synthetic import render_stills
 from hvc_jax.evaluation.table import csv_text
-from hvc_jax.models.body_estimator import RegressorExport, load_regressor, look, regressor_path
+from hvc_jax.models.body_estimator import (
+    RegressorExport,
+    back_logits,
+    load_regressor,
+    look,
+    regressor_path,
+)
+from hvc_jax.models.body_facing import ordered
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.training.rendered_labels import TURNED_AWAY, keypoints_of_bodies
@@ -43,6 +50,8 @@ def measure(
     """Returns a row a view, means over its people."""
     truth, shown = keypoints_of_bodies(bodies, landmarks_of(load_body()))
     sight = look(frames, export)
+    points, confidence = ordered(sight.points, sight.confidence, back_logits(frames, sight, export))
+    sight = sight._replace(points=points, confidence=confidence)
     pelvis = jax.numpy.asarray(bodies[:, POSE.start : POSE.start + 3])
     true = heading(np.asarray(rotation.axis_angle_to_matrix(pelvis)))
 

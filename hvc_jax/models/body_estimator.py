@@ -28,11 +28,13 @@ from hvc_jax.models.body_evidence import (
     mask_confidence,
     person_probability,
 )
+from hvc_jax.models.body_facing import head_windows, ordered
 from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import fast_jit
 
 _BATCH = 16
+_TURNING = 2.0  # frames over which "front or back" is averaged, standard deviation
 _STEPS = {0: 0, 1: 250, 2: 600, 3: 1500}  # Adam steps by effort
 
 
@@ -347,8 +349,34 @@ def estimate(
     return Estimate(bodies, trust, joints, explained)
 
 
+@functools.partial(fast_jit, static_argnums=(0,))
+def _face(model: BodyRegressor, params: Any, windows: jax.Array) -> jax.Array:
+    both = jnp.concatenate([windows, windows[:, :, ::-1]]).astype(jnp.float32) / 255
+    return model.apply(params, both, method="face").reshape(2, -1).mean(0)
+
+
+def back_logits(frames: np.ndarray, sight: Sight, export: RegressorExport) -> np.ndarray:
+    """Returns the logits [T] of "the person shows the back", seen both ways, frame by frame.
+
+    Args:
+      frames: [T, H, W, 3] uint8, H = W.
+      sight: what `look` saw in them.
+      export: the regressor.
+    """
+    windows, parts = head_windows(frames, sight.points, sight.confidence), []
+    for first in range(0, len(windows), _BATCH):
+        chunk = windows[first : first + _BATCH]
+        filled = np.concatenate([chunk, np.repeat(chunk[-1:], _BATCH - len(chunk), 0)])
+        found = _face(export.model, export.params, jnp.asarray(filled))
+        parts.append(np.asarray(found)[: len(chunk)])
+    return np.concatenate(parts)
+
+
 def look_twice(frames: np.ndarray, export: RegressorExport) -> Sight:
     """Returns what the network sees, keypoints through the window that holds the person.
+
+    Left and right are ordered by whether the clip shows the back about each frame: who turns takes
+    longer than a frame.
 
     The mask stays that of the whole picture: other people are outside of the window.
     """
@@ -357,4 +385,8 @@ def look_twice(frames: np.ndarray, export: RegressorExport) -> Sight:
     if box[2] < 0.85:
         near = look(frames, export, box)
         sight = sight._replace(points=near.points, confidence=near.confidence)
-    return sight
+    logits = np.clip(back_logits(frames, sight, export), -4, 4)[:, None]
+    seen = sight.confidence[:, :7].mean(1, keepdims=True)
+    back = smooth_over_time(logits, seen, _TURNING)[:, 0]
+    points, confidence = ordered(sight.points, sight.confidence, back)
+    return sight._replace(points=points, confidence=confidence)

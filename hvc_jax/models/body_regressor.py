@@ -2,6 +2,7 @@ r"""The network that finds a person's body vector in a picture.
 
     picture [B,128,128,3] -- backbone --> heat maps [B,32,32,17] --> keypoints, confidence [B,17]
                                               \\--> person mask [B,32,32]
+    head and shoulders [B,48,48,3] -- `FacingNet` --> is it a back? orders left and right
     keypoints, confidence ---- lifter MLP ---> rotations 6D x 22, betas 10, camera 3
 
 Two stages meet at 17 COCO keypoints, on purpose. The first has to cross from rendered people to
@@ -18,6 +19,8 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from hvc_jax.models.body_facing import WINDOW, FacingNet
 
 NUM_KEYPOINTS = 17
 INPUT_SIZE = 128
@@ -230,18 +233,25 @@ class BodyRegressor(nn.Module):
     lifter_width: int = 384
 
     def setup(self) -> None:
-        """Names the two halves."""
+        """Names the parts."""
         self.keypoints = KeypointNet(self.widths)
         self.lifter = Lifter(self.lifter_width)
+        self.facing = FacingNet()
 
     def __call__(self, pictures: jax.Array) -> tuple[Keypoints, Lifted]:
         """Returns keypoints and bodies of pictures [B, 128, 128, 3] in [0, 1]."""
+        if self.is_initializing():
+            self.facing(jnp.zeros((1, WINDOW, WINDOW, 3)))
         found = self.keypoints(pictures)
         return found, self.lifter(found.points, found.confidence)
 
     def find(self, pictures: jax.Array) -> Keypoints:
         """Returns the keypoints of pictures [B, 128, 128, 3] in [0, 1]."""
         return self.keypoints(pictures)
+
+    def face(self, windows: jax.Array) -> jax.Array:
+        """Returns the logits [B] of "shows the back" of windows [B, 48, 48, 3] in [0, 1]."""
+        return self.facing(windows)
 
     def lift(self, points: jax.Array, confidence: jax.Array) -> Lifted:
         """Returns the bodies of keypoints [B, 17, 2] with confidence [B, 17]."""

@@ -28,6 +28,7 @@ from hvc_jax.data.synthetic import render_stills
 from hvc_jax.models.body_estimator import RegressorExport, load_regressor, save_regressor
 from hvc_jax.models.body_regressor import BodyRegressor
 from hvc_jax.models.export import load_export
+from hvc_jax.training.facing import heads_of, train_facing
 from hvc_jax.training.lifter import pose_prior, train_lifter
 from hvc_jax.training.lifter_adapt import adapt_lifter, track_clips
 from hvc_jax.training.pose_sampler import load_poses
@@ -50,6 +51,7 @@ class RegressorRun(NamedTuple):
       steps: of the keypoint network.
       lifter_steps: of the lifter; 0 keeps that of `start`.
       adapt_steps: of the lifter on real clips, where there are some; 0 leaves that out.
+      facing_steps: of what tells backs from fronts; it is kept where `steps` is 0.
       batch_size: pictures a step.
       learning_rate: of the keypoint network, at its peak.
       real_share: part of every batch that is real, where there are real clips.
@@ -68,6 +70,7 @@ class RegressorRun(NamedTuple):
     steps: int = 4000
     lifter_steps: int = 3000
     adapt_steps: int = 600
+    facing_steps: int = 1600
     batch_size: int = 16
     learning_rate: float = 1.2e-3
     real_share: float = 0.65
@@ -233,8 +236,13 @@ def train_regressor(run: RegressorRun, output: Path) -> None:
         save_params(keypoint_path, {"params": {"keypoints": start["keypoints"]}})
     else:
         _train_keypoints(run, landmarks, poses, model, start, keypoint_path)
-    chosen = load_params(keypoint_path)
-    both = {"params": {**chosen["params"], **load_params(lifter_path)["params"]}}
+    facing_path = run.workdir / "facing.npz"
+    if run.steps == 0 and start is not None:
+        save_params(facing_path, {"params": {"facing": start["facing"]}})
+    elif not facing_path.exists():
+        _train_facing(run, landmarks, poses, facing_path)
+    parts = [load_params(path)["params"] for path in (keypoint_path, facing_path, lifter_path)]
+    both = {"params": {name: part for params in parts for name, part in params.items()}}
     prior = PosePrior(**pose_prior(poses, seed=run.seed))
     if run.adapt_steps and run.clips is not None:
         tracks = track_clips(
@@ -256,6 +264,17 @@ def train_regressor(run: RegressorRun, output: Path) -> None:
         both = {"params": {**both["params"], **lifter["params"]}}
     save_regressor(output, model, both, prior)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB", flush=True)
+
+
+def _train_facing(run: RegressorRun, landmarks: Landmarks, poses: np.ndarray, target: Path) -> None:
+    """Trains what tells backs from fronts, anew, and writes it to `target`."""
+    heads, shares = [heads_of(pool_of_stills(run, landmarks, poses), even=True)], [1.0]
+    if run.clips is not None:
+        heads.append(heads_of(pool_of_clips(split_labels(run)[0])))
+        shares = [0.7, 0.3]
+    report = _reporter("facing", run.workdir / "facing.last.npz")
+    facing = train_facing(heads, shares, run.facing_steps, seed=run.seed, report=report)
+    save_params(target, {"params": {"facing": facing["params"]}})
 
 
 def _train_keypoints(
