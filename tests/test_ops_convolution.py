@@ -16,8 +16,9 @@ def slow_convolve(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.nda
     return bias + sum(x[:, k : k + height, m : m + width] @ kernel[k, m] for k, m in taps)
 
 
-# Each way to the kernel's gradient: a product, exchanged roles, halves, and the compiler's own.
+# Each way to the gradients: a product, exchanged roles, halves, the compiler's own, and Winograd's.
 CASES = [(1, 6, 5, 8), (3, 24, 4, 8), (5, 20, 3, 6), (3, 5, 4, 8), (3, 20, 4, 40), (3, 5, 18, 7)]
+CASES += [(3, 48, 50, 64)]
 
 
 @pytest.mark.parametrize(("side", "inputs", "outputs", "rows"), CASES)

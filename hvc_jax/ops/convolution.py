@@ -1,20 +1,27 @@
-"""Convolutions whose gradients are fast on a CPU.
+"""Convolutions that train fast on a CPU.
 
 XLA's CPU back end computes the gradient of a kernel as a convolution of the input with the output's
 gradient as a window as large as the picture. For kernels of 1x1, and for few output channels, that
-is two to four times as slow as the same sums in another form. Elsewhere, and going forward, these
-are XLA's own convolutions.
+is two to four times as slow as the same sums in another form. 3x3 kernels of many channels train by
+ops/winograd.py. Where nothing is differentiated, and on other back ends, these are XLA's own
+convolutions.
 """
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from hvc_jax.ops import winograd
+
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 # Up to this many channels the library of ops/compile.py leaves a convolution to the compiler.
 _FEW = 16
 # Rows from which a picture and its gradient no longer fit a core's cache together.
 _LARGE = 32
+# Winograd's form pays from this many channels on both sides, by side of the tiles, and this many
+# tiles in a batch: below, transforming pictures or kernels costs what the products save.
+_MANY = {4: 48, 2: 96}
+_TILES = 64
 
 
 @jax.custom_vjp
@@ -36,14 +43,42 @@ def _forward(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT)
 
 
+def _tile(x: jax.Array, kernel: jax.Array) -> int | None:
+    """Side of the tiles for ops/winograd.py, or None where another form is as fast."""
+    if jax.default_backend() != "cpu" or x.dtype != jnp.float32:
+        return None
+    if len(kernel) != 3:
+        return None
+    batch, height, width, _ = x.shape
+    for tile, many in _MANY.items():
+        tiles = batch * -(-height // tile) * -(-width // tile)
+        if tiles >= _TILES and min(kernel.shape[2:]) >= many:
+            return tile
+    return None
+
+
 def _save(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, tuple]:
+    if tile := _tile(x, kernel):
+        y, saved = winograd.convolve(x, kernel, tile)
+        return y + bias, saved
     return convolve(x, kernel, bias), (x, kernel)
 
 
 def _backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, ...]:
+    if isinstance(saved, winograd.Transformed):
+        return *winograd.gradients(saved, g), _bias_gradient(g)
     x, kernel = saved
     (to_x,) = jax.linear_transpose(lambda x: _forward(x, kernel), x)(g)
-    return to_x, _kernel_gradient(x, kernel, g), g.sum((0, 1, 2))
+    return to_x, _kernel_gradient(x, kernel, g), _bias_gradient(g)
+
+
+def _bias_gradient(g: jax.Array) -> jax.Array:
+    """[O] of the gradient of the result g [B, H, W, O], summed row by row for exactness."""
+    if jax.default_backend() != "cpu":
+        return g.sum((0, 1, 2))
+    # XLA would compute all that g is made of again inside a sum, but not inside a product.
+    rows = g.reshape(-1, *g.shape[2:])
+    return jnp.einsum("rw,rwo->ro", jnp.ones(rows.shape[:2], g.dtype), rows).sum(0)
 
 
 def _kernel_gradient(x: jax.Array, kernel: jax.Array, g: jax.Array) -> jax.Array:
