@@ -218,3 +218,22 @@ def test_where_an_unseen_keypoint_is_said_to_be_tells_the_lifter_nothing():
     one = lift(params, points, confidence)
     two = lift(params, points.at[:, 7:].add(3.0), confidence * (confidence > 0.1))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one, two)
+
+
+def test_every_layer_of_the_lifter_learns():
+    """Blocks that begin as the identity still have to get gradients."""
+    model, rng = Lifter(16, 2), np.random.default_rng(0)
+    points = jnp.asarray(rng.normal(size=(8, 17, 2)) * 0.3, jnp.float32)
+    confidence = jnp.ones((8, 17))
+    first = model.init(jax.random.key(0), points, confidence)
+    target = jnp.asarray(rng.normal(size=(8, 22, 6)), jnp.float32)
+
+    @jax.jit
+    def step(params):
+        def loss(params):
+            return jnp.mean((model.apply(params, points, confidence).rotations - target) ** 2)
+
+        return jax.tree.map(lambda p, g: p - 0.1 * g, params, jax.grad(loss)(params))
+
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), first, step(step(first)))
+    assert min(jax.tree.leaves(moved)) > 0

@@ -24,7 +24,7 @@ from hvc_jax.ops.compile import keep_compiled_programs
 TABLE = Path(__file__).parent / "polish.csv"
 FIELDS = "clip variant effort key_qp quantiser frames bytes motion_bytes psnr seconds".split()
 # Effort, key QP, quantiser of the parameters.
-POINTS = ((1, 22, 64), (1, 27, 64), (1, 32, 64), (2, 32, 64))
+POINTS = ((1, 22, 64), (1, 27, 64), (1, 32, 64), (1, 42, 64), (2, 32, 64), (2, 42, 64))
 
 
 def main() -> None:

@@ -34,7 +34,8 @@ from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import fast_jit
 
 _BATCH = 16
-_TURNING = 2.0  # frames over which "front or back" is averaged, standard deviation
+_TURNING = 6.0  # frames over which "front or back" is averaged, standard deviation
+_RARE = 1.0  # logits by which backs are rarer in clips than where the network learned them
 _STEPS = {0: 0, 1: 250, 2: 600, 3: 1500}  # Adam steps by effort
 
 
@@ -369,7 +370,7 @@ def back_logits(frames: np.ndarray, sight: Sight, export: RegressorExport) -> np
         filled = np.concatenate([chunk, np.repeat(chunk[-1:], _BATCH - len(chunk), 0)])
         found = _face(export.model, export.params, jnp.asarray(filled))
         parts.append(np.asarray(found)[: len(chunk)])
-    return np.concatenate(parts)
+    return np.concatenate(parts) - _RARE
 
 
 def look_twice(frames: np.ndarray, export: RegressorExport) -> Sight:

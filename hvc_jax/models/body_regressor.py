@@ -208,8 +208,7 @@ class Lifter(nn.Module):
         for _ in range(self.depth):
             y = nn.LayerNorm()(x)
             y = nn.relu(nn.Dense(self.width)(y))
-            y = nn.Dense(self.width, kernel_init=nn.initializers.zeros)(y)
-            x = x + nn.relu(y)
+            x = x + nn.Dense(self.width, kernel_init=nn.initializers.zeros)(y)
         out = nn.Dense(LIFTED_SIZE, kernel_init=nn.initializers.normal(0.01))(nn.LayerNorm()(x))
         identity = jnp.array([1.0, 0, 0, 0, 1, 0])
         rotations = identity + out[:, : LIFTED_JOINTS * 6].reshape(-1, LIFTED_JOINTS, 6)
