@@ -39,6 +39,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--lifter-steps", type=int, default=3000, help="of the lifter; 0 keeps that of --start"
     )
     parser.add_argument(
+        "--facing-steps",
+        type=int,
+        default=1600,
+        help="of what tells backs from fronts; kept where --steps is 0 (default: 1600)",
+    )
+    parser.add_argument(
         "--adapt-steps",
         type=int,
         default=600,
@@ -77,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
             stills=arguments.stills,
             steps=arguments.steps,
             lifter_steps=arguments.lifter_steps,
+            facing_steps=arguments.facing_steps,
             adapt_steps=arguments.adapt_steps,
             batch_size=arguments.batch_size,
             learning_rate=arguments.learning_rate,
