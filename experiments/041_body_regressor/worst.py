@@ -14,6 +14,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from scipy.special import expit
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import landmarks_of
@@ -27,7 +28,6 @@ from hvc_jax.models.body_evidence import (
     agreement,
     frame_confidence,
     mask_confidence,
-    person_probability,
 )
 from hvc_jax.models.body_overlay import overlay
 from hvc_jax.ops.compile import keep_compiled_programs
@@ -71,7 +71,7 @@ def main() -> None:
             sight.points, sight.confidence, export, given.effort, frames
         )
         by_keypoints = frame_confidence(sight.confidence, miss)
-        agreed = agreement(bodies, person_probability(sight.mask))
+        agreed = agreement(bodies, expit(sight.mask))
         trust = by_keypoints * mask_confidence(agreed)
         at = judge["frame"][judge["frame"] < len(frames)]
         truth, score = judge["points"][: len(at)], judge["score"][: len(at)]

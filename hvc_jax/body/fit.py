@@ -148,7 +148,6 @@ def fit_clip(
     camera: np.ndarray,
     landmarks: Landmarks,
     prior: PosePrior,
-    weights: FitWeights | None = None,
     steps: int = 250,
     frames: np.ndarray | None = None,
     reference: Reference | None = None,
@@ -164,7 +163,6 @@ def fit_clip(
       camera: [T, 3] start, weak-perspective (scale, x, y).
       landmarks: of the body model.
       prior: over poses.
-      weights: of the objective's terms.
       steps: Adam steps, all frames at once.
       frames: [T, H, H, 3] uint8; where given, two more rounds of descent make the skin look the
         same in all of them.
@@ -206,27 +204,25 @@ def fit_clip(
         pad(smooth_over_time(centre, seen[:, None], 1.0)),
         pad(log_scale),
     )
-    best, weights = start, weights or FitWeights()
-    _, joints = _reproject(landmarks, start)
-    seen_and_not = pad(confidence), pad(absent_limbs(confidence))
-    measured = Measured(pad(points), *seen_and_not, joints[..., 2], valid)
-    rest = (landmarks, prior, weights)
+    best = start
+    screen, joints = _reproject(landmarks, start)
     if steps > 0:
+        seen_and_not = pad(confidence), pad(absent_limbs(confidence))
+        measured = Measured(pad(points), *seen_and_not, joints[..., 2], valid)
+        rest = (landmarks, prior, FitWeights())
         best, _ = _descend(best, measured, *rest, steps, _PACE, free)
-    if steps > 0 and masks is not None:
-        outline = Outline(load_body(), pad(shrunk_masks(masks)))
-        measured = measured._replace(outline=outline)
-        best, _ = _descend(best, measured, *rest, steps // 4, _FINE_PACE, free)
-        measured = measured._replace(outline=None)
-    if steps > 0 and frames is not None:
-        for coarse in (True, False):
-            vectors = np.asarray(_to_vectors(best))[:count]
-            shown = reference or Reference(frames[0], vectors[0])
-            seen = appearance_of(frames, vectors, shown, coarse=coarse)
-            seen = seen._replace(pictures=pad(seen.pictures), weight=pad(seen.weight))
-            both = measured._replace(appearance=seen)
-            best, _ = _descend(best, both, *rest, 2 * steps // 5, _FINE_PACE, free)
-    screen, _ = _reproject(landmarks, best)
+        if masks is not None:
+            both = measured._replace(outline=Outline(load_body(), pad(shrunk_masks(masks))))
+            best, _ = _descend(best, both, *rest, steps // 4, _FINE_PACE, free)
+        if frames is not None:
+            for coarse in (True, False):
+                vectors = np.asarray(_to_vectors(best))[:count]
+                shown = reference or Reference(frames[0], vectors[0])
+                seen = appearance_of(frames, vectors, shown, coarse=coarse)
+                seen = seen._replace(pictures=pad(seen.pictures), weight=pad(seen.weight))
+                both = measured._replace(appearance=seen)
+                best, _ = _descend(best, both, *rest, 2 * steps // 5, _FINE_PACE, free)
+        screen, _ = _reproject(landmarks, best)
     error = jnp.linalg.norm(screen[:count] - points, axis=-1)
     error = error / jnp.exp(best.log_scale[:count])[:, None]
     return np.asarray(_to_vectors(best))[:count], np.asarray(error)

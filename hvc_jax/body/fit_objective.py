@@ -138,6 +138,17 @@ def project_surface(surface: Surface, landmarks: Landmarks, state: FitState) -> 
     return jnp.exp(state.log_scale)[:, None, None] * flat + state.centre[:, None]
 
 
+def unlikeliness(prior: PosePrior, pose: jax.Array) -> jax.Array:
+    """Returns [T]: squared distances from the prior's mean, in its standard deviations.
+
+    Args:
+      prior: over poses.
+      pose: [T, 22, 3] axis-angle; the pelvis does not count.
+    """
+    flat = pose[:, 1:].reshape(pose.shape[0], -1)
+    return jnp.sum(((flat - prior.mean) @ prior.whiten.T) ** 2, -1)
+
+
 def objective(
     state: FitState,
     start: FitState,
@@ -184,8 +195,7 @@ def objective(
     if outline is not None:
         data = data + weights.outline * outline_cost(to_vectors(state), outline)
 
-    flat = state.pose[:, 1:].reshape(state.pose.shape[0], -1)
-    unusual = jnp.sum(((flat - prior.mean) @ prior.whiten.T) ** 2, -1)
+    unusual = unlikeliness(prior, state.pose)
     drift = jnp.sum((state.pose - start.pose) ** 2, (1, 2))
     cost = weights.keypoints * data + weights.prior * unusual + weights.start * drift
     cost = jnp.sum(cost * valid) / jnp.sum(valid)

@@ -12,8 +12,8 @@ Five steps; the first two are kept in the workdir and skipped when they are ther
 with small pose and segmentation networks (their .tflite files under --nets; needs
 hvc_jax[pseudo-labels]); train the lifter on motion capture (.bvh files under --mocap); train the
 keypoint network on the labelled clips and on rendered people; on both, train the network that tells
-backs from fronts; adapt the lifter to the clips: bodies
-should land on the keypoints, be likely, move smoothly, and draw the frames through the codec.
+backs from fronts; adapt the lifter to the clips: bodies should land on the keypoints, be likely,
+move smoothly, and draw the frames through the codec.
 """
 
 

@@ -13,12 +13,13 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from scipy.special import expit
 
 from hvc_jax.body.appearance import Reference
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.face import fit_expression
 from hvc_jax.body.fit import fit_clip, smooth_over_time
-from hvc_jax.body.fit_objective import FitWeights, PosePrior
+from hvc_jax.body.fit_objective import PosePrior
 from hvc_jax.body.landmarks import COCO_MIRROR, Landmarks, landmarks_of
 from hvc_jax.body.params import EXPRESSION
 from hvc_jax.models.body_evidence import (
@@ -26,7 +27,6 @@ from hvc_jax.models.body_evidence import (
     frame_confidence,
     joint_confidence,
     mask_confidence,
-    person_probability,
 )
 from hvc_jax.models.body_facing import head_windows, ordered
 from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
@@ -200,6 +200,18 @@ def clip_box(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     return np.array([*centre, half], np.float32)
 
 
+def calmed(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Returns keypoints [T, 17, 2] averaged a little over time, as the lifting half expects them.
+
+    Blunders jump: confident frames count for more.
+
+    Args:
+      points: [T, 17, 2].
+      confidence: [T, 17] in [0, 1].
+    """
+    return smooth_over_time(points, confidence[..., None] ** 2, 0.7)
+
+
 def bodies_from_keypoints(
     points: np.ndarray,
     confidence: np.ndarray,
@@ -208,7 +220,6 @@ def bodies_from_keypoints(
     frames: np.ndarray | None = None,
     reference: Reference | None = None,
     masks: np.ndarray | None = None,
-    weights: FitWeights | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns body vectors [T, 188] and the fit's error [T, 17] in metres from COCO keypoints.
 
@@ -220,11 +231,9 @@ def bodies_from_keypoints(
       frames: [T, H, H, 3] uint8 of the same clip, for `fit_clip`.
       reference: for `fit_clip`.
       masks: for `fit_clip`.
-      weights: for `fit_clip`.
     """
     landmarks = _landmarks()
-    # Blunders jump; a little averaging, confident frames first, before anything is lifted.
-    calm = smooth_over_time(points, confidence[..., None] ** 2, 0.7)
+    calm = calmed(points, confidence)
     lifted = _lift(export.model, export.params, jnp.asarray(calm), jnp.asarray(confidence))
     six = np.asarray(lifted.rotations)
     seen = confidence.mean(1)[:, None, None]
@@ -237,7 +246,6 @@ def bodies_from_keypoints(
         np.asarray(lifted.camera),
         landmarks,
         export.prior,
-        weights,
         steps=_STEPS[effort],
         frames=frames,
         reference=reference,
@@ -306,7 +314,6 @@ def estimate(
     keypoints: tuple[np.ndarray, np.ndarray] | None = None,
     masks: np.ndarray | None = None,
     expression: bool = False,
-    weights: FitWeights | None = None,
 ) -> Estimate:
     """Returns the bodies of a clip of a person.
 
@@ -319,7 +326,6 @@ def estimate(
       masks: [T, H, H] uint8 or bool, 255 or True where the person is; H a multiple of 64.
       expression: from effort 1 on, also find the expressions of faces that are large enough. For
         encoders they are not worth their bits (experiments/040_fit).
-      weights: of the fit's objective; None for the usual ones.
 
     Raises:
       ValueError: the frames are not [T, H, W, 3] uint8 with H = W, or effort is unknown.
@@ -336,11 +342,11 @@ def estimate(
     sight = look_twice(frames, export) if keypoints is None else Sight(*keypoints, None)
     points, confidence = sight.points, sight.confidence
     bodies, error = bodies_from_keypoints(
-        points, confidence, export, effort, frames, reference, masks, weights
+        points, confidence, export, effort, frames, reference, masks
     )
     trust, explained = frame_confidence(confidence, error), np.ones(len(frames), np.float32)
     if sight.mask is not None:
-        agreed = agreement(bodies, person_probability(sight.mask))
+        agreed = agreement(bodies, expit(sight.mask))
         trust, explained = trust * mask_confidence(agreed), agreed.explained
     joints = joint_confidence(confidence, error)
     bodies = np.array(bridge_doubtful(bodies, trust))

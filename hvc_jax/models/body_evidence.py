@@ -83,11 +83,6 @@ def agreement(vectors: np.ndarray, masks: np.ndarray) -> Agreement:
     return Agreement(share(person, widened(body, _SLACK)), share(body, widened(person, 1)))
 
 
-def person_probability(mask: np.ndarray) -> np.ndarray:
-    """Returns the probabilities of logits, of any shape."""
-    return 1 / (1 + np.exp(-np.clip(mask, -20, 20)))
-
-
 def mask_confidence(agreed: Agreement) -> np.ndarray:
     """Returns [T] in [0, 1]: how far the mask lets a body be trusted.
 

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 from PIL import Image
+from scipy.special import expit
 
 from hvc_jax.body.landmarks import COCO_MIRROR
 
@@ -104,7 +105,7 @@ def ordered(
       confidence: [N, 17] in [0, 1].
       logits: [N] of `FacingNet`.
     """
-    back = 1 / (1 + np.exp(-np.clip(logits, -20, 20)))
+    back = expit(logits)
     order = shoulder_order(points)
     wrong = (np.abs(order) > _NARROW) & ((order < 0) != (back > 0.5))
     points = np.where(wrong[:, None, None], points[:, COCO_MIRROR], points)

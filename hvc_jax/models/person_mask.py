@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 
 from hvc_jax.models.body_estimator import RegressorExport, look
-from hvc_jax.models.body_evidence import person_probability
 
 
 def place_window(values: np.ndarray, box: np.ndarray, size: int, beyond: float = 0.0) -> np.ndarray:
@@ -48,4 +48,4 @@ def find_masks(
     """
     window = np.array([0.0, 0.0, 1.0] if box is None else box, np.float32)
     logits = np.clip(look(frames, export, box).mask, -20, 20)
-    return person_probability(place_window(logits, window, size, beyond=-20.0))
+    return expit(place_window(logits, window, size, beyond=-20.0))

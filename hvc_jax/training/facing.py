@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from hvc_jax.models.body_facing import WINDOW, FacingNet, head_windows, shoulder_order
+from hvc_jax.models.body_regressor import cell_centres
 from hvc_jax.training.averaged import Report, Schedule, train_averaged
 from hvc_jax.training.regressor import Pool
 from hvc_jax.training.regressor_augment import sample_picture
@@ -62,8 +63,7 @@ def _view(key: jax.Array, window: jax.Array) -> jax.Array:
     angle = 0.2 * jax.random.normal(keys[2], ())
     mirror = jnp.where(jax.random.bernoulli(keys[3]), -1.0, 1.0)
     turn = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
-    line = (jnp.arange(WINDOW) + 0.5) / WINDOW * 2 - 1
-    grid = jnp.stack(jnp.meshgrid(line, line, indexing="xy"), -1)
+    grid = cell_centres(WINDOW)
     at = grid @ (zoom * turn * jnp.array([mirror, 1.0])).T + shift
     picture = tinted(sample_picture(window, at), random_tint(keys[4], 0.4))
     picture = compress(keys[5], blur(keys[6], picture))

@@ -22,11 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from hvc_jax.body.fit import smooth_over_time
-from hvc_jax.body.fit_objective import FitState, PosePrior, reproject, to_vectors
+from hvc_jax.body.fit_objective import (
+    FitState,
+    PosePrior,
+    reproject,
+    to_vectors,
+    unlikeliness,
+)
 from hvc_jax.body.landmarks import Landmarks
 from hvc_jax.data.clips import read_clip
-from hvc_jax.models.body_estimator import RegressorExport, look_twice
+from hvc_jax.models.body_estimator import RegressorExport, calmed, look_twice
 from hvc_jax.models.body_regressor import BodyRegressor, Lifted, seen_confidence
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.export import Export
@@ -92,7 +97,7 @@ def track_clips(paths: Sequence[Path], regressor: RegressorExport, frames: int =
     for path in tqdm(paths, "keypoints", unit="clip", disable=None):
         pictures = read_clip(path, 2 * _SIDE, frames=frames).frames
         sight = look_twice(pictures, regressor)
-        points = smooth_over_time(sight.points, sight.confidence[..., None] ** 2, 0.7)
+        points = calmed(sight.points, sight.confidence)
         small = average_pool(jnp.asarray(pictures, jnp.float32), 2)
         tracks.append(Track(np.asarray(small).astype(np.uint8), points, sight.confidence))
     return tracks
@@ -140,8 +145,7 @@ def real_terms(
     scale = jax.lax.stop_gradient(jnp.exp(state.log_scale))[:, None]
     miss = jnp.linalg.norm(screen - points.reshape(screen.shape) + 1e-6, axis=-1) / scale
     seen = seen_confidence(confidence).reshape(miss.shape)
-    pose = state.pose[:, 1:].reshape(len(state.pose), -1)
-    unusual = jnp.sum(((pose - prior.mean) @ prior.whiten.T) ** 2, -1)
+    unusual = unlikeliness(prior, state.pose)
     before, middle, after = jnp.moveaxis(joints.reshape(-1, 4, *joints.shape[1:])[:, 1:], 1, 0)
     return {
         "keypoints": (seen * jnp.minimum(miss, _BLUNDER)).sum() / (seen.sum() + 1e-3),
@@ -181,7 +185,6 @@ def adapt_lifter(
     steps: int,
     batch_size: int = 8,
     learning_rate: float = 3e-4,
-    weights: AdaptWeights | None = None,
     seed: int = 0,
     report: Report | None = None,
     report_every: int = 50,
@@ -199,12 +202,11 @@ def adapt_lifter(
       steps: optimiser steps.
       batch_size: windows a step; 256 sampled bodies go with them.
       learning_rate: peak of the cosine schedule.
-      weights: of the terms.
       seed: of everything random.
       report: called with (step, mean terms, averaged parameters) every `report_every` steps.
       report_every: steps between reports.
     """
-    weights = weights or AdaptWeights()
+    weights = AdaptWeights()
     drawer = None if codec is None else CodecModel(codec.config.model)
     variables = {} if codec is None else {"params": codec.params}
     schedule = Schedule(steps, learning_rate, final=0.05, weight_decay=1e-4, average=0.99)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from hvc_jax.body.landmarks import COCO_MIRROR
-from hvc_jax.models.body_regressor import INPUT_SIZE
+from hvc_jax.models.body_regressor import INPUT_SIZE, cell_centres
 from hvc_jax.training.regressor_degrade import blur, compress, dress, random_tint, tinted
 
 
@@ -98,8 +98,7 @@ def _one(
 ) -> Labelled:
     keys = jax.random.split(key, 13)
     camera = random_camera(keys[0], example.points, example.confidence)
-    line = (jnp.arange(INPUT_SIZE) + 0.5) / INPUT_SIZE * 2 - 1
-    grid = jnp.stack(jnp.meshgrid(line, line, indexing="xy"), -1)
+    grid = cell_centres(INPUT_SIZE)
     stacked = jnp.concatenate([example.pictures, example.mask[..., None]], -1)
     at = grid @ camera.matrix.T + camera.shift
     inside = (jnp.abs(at) <= 1.0).all(-1)
