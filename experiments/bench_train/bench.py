@@ -33,6 +33,7 @@ from hvc_jax.models.count import multiply_accumulates
 from hvc_jax.models.generator import Generator
 from hvc_jax.models.reference_encoder import ReferenceEncoder
 from hvc_jax.ops.compile import compiler_options, fast_jit
+from hvc_jax.ops.pages import restart_with_large_pages
 from hvc_jax.training.config import load_config
 from hvc_jax.training.losses import rate_distortion
 from hvc_jax.training.parallel import Parallel
@@ -225,7 +226,12 @@ def torch_rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         words = [str(arguments.torch_python), str(HERE / "torch_stack.py")]
         words += [*map(str, config.widths), str(config.blocks)]
         words += [str(arguments.batch), str(arguments.side), arguments.clock]
-        twin = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        environment = os.environ.copy()
+        if not arguments.torch_large_pages:
+            environment.pop("GLIBC_TUNABLES", None)
+        twin = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
         twin_count = int(twin.stdout.readline())
         if twin_count != count:
             raise SystemExit(f"torch has {twin_count} parameters, JAX {count}: not the same layers")
@@ -276,12 +282,16 @@ def write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Measures and writes the tables."""
+    restart_with_large_pages()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--parts", nargs="+", choices=("torch", "steps", "data"), default=["torch", "steps", "data"]
     )
     parser.add_argument("--data", type=Path, help="a built data set, for the readers")
     parser.add_argument("--torch-python", type=Path, help="a Python that has torch")
+    parser.add_argument(
+        "--torch-large-pages", action="store_true", help="give torch the large pages as well"
+    )
     parser.add_argument("--sizes", nargs="+", default=["tiny", "base"])
     parser.add_argument("--side", type=int, default=128, help="of the pictures, pixels")
     parser.add_argument("--batch", type=int, default=4)

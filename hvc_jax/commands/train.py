@@ -1,7 +1,10 @@
 """`hvc train`: trains a model from a configuration."""
 
 import argparse
+import sys
 from pathlib import Path
+
+from hvc_jax.ops.pages import restart_with_large_pages
 
 _EXAMPLE = """\
 example:
@@ -46,6 +49,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Trains to the end or to SIGTERM; exit status 0 in both cases."""
+    if Path(sys.argv[0]).stem in ("hvc", "cli"):  # the program itself, not a caller of `main`
+        restart_with_large_pages()
     import jax
 
     from hvc_jax.ops.compile import keep_compiled_programs
