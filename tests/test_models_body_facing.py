@@ -1,12 +1,22 @@
 """Fronts and backs: where the head is looked at, and how left and right are ordered."""
 
+import itertools
+
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from hvc_jax.body.landmarks import COCO_MIRROR, landmarks_of
 from hvc_jax.body.params import BODY_VECTOR_SIZE, CAMERA
 from hvc_jax.data.synthetic_motion import turned
-from hvc_jax.models.body_facing import head_box, head_windows, ordered, shoulder_order
+from hvc_jax.models.body_facing import (
+    head_box,
+    head_windows,
+    ordered,
+    shoulder_order,
+    shown_over_time,
+    turning,
+)
 from hvc_jax.training.facing import heads_of, train_facing
 from hvc_jax.training.regressor import Pool
 from hvc_jax.training.rendered_labels import keypoints_of_bodies
@@ -80,3 +90,47 @@ def test_it_learns_what_a_back_is(seen):
         [heads], [1.0], 30, 8, report=lambda _, parts, __: told.append(parts), report_every=10
     )
     assert told[-1]["told"] > 0.9 and told[-1]["loss"] < told[0]["loss"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_what_a_clip_shows_is_the_sum_over_all_paths(count):
+    rng = np.random.default_rng(count)
+    logits, weight = 3 * rng.normal(size=count), rng.uniform(size=count)
+    turns = rng.uniform(0.01, 0.5, count - 1)
+    total = np.zeros((count, 2))
+    for path in itertools.product((0, 1), repeat=count):
+        chance = expit(weight * logits * (2 * np.array(path) - 1)).prod()
+        chance *= np.where(np.diff(path), turns, 1 - turns).prod()
+        total[np.arange(count), path] += chance
+    found = expit(shown_over_time(logits, weight, turns, alike=1))
+    np.testing.assert_allclose(found, total[:, 1] / total.sum(1), rtol=1e-9)
+
+
+def test_a_lone_blunder_does_not_turn_anybody():
+    logits, seldom = np.full(64, -2.0), np.full(63, 1e-3)
+    found = shown_over_time(logits, np.ones(64), seldom)
+    assert (found < -4).all()  # what is said again and again is surer
+    logits[[11, 12]] = 4.0
+    assert (shown_over_time(logits, np.ones(64), seldom) < -3).all()
+    np.testing.assert_allclose(shown_over_time(logits[:1], np.ones(1), seldom[:0]), -2.0)
+
+
+def test_who_turns_turns_once_and_is_doubted_in_between():
+    logits = np.concatenate([np.full(32, -3.0), np.full(32, 3.0)])
+    logits[[5, 50]] *= -1
+    found = shown_over_time(logits, np.ones(64), np.full(63, 0.01))
+    np.testing.assert_array_equal(found > 0, np.arange(64) >= 32)
+    assert abs(found[31:33]).max() < 0.5 * abs(found[[16, 48]]).min()
+
+
+def test_a_frame_of_which_nothing_is_seen_follows_its_neighbours():
+    logits, weight, turns = np.full(9, 4.0), np.ones(9), np.full(8, 1e-3)
+    logits[4], weight[4] = -4.0, 0.0
+    assert (shown_over_time(logits, weight, turns) > 2).all()
+    np.testing.assert_array_equal(shown_over_time(np.zeros(9), weight, turns), 0.0)
+
+
+def test_people_turn_where_they_are_seen_from_the_side(seen):
+    front, back, side = seen[0]
+    chance = turning(np.stack([front, front, side, back, back]))
+    assert chance[0] == chance[3] < 0.002 and (chance[1:3] > 0.05).all()

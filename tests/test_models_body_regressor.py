@@ -111,8 +111,8 @@ def test_bodies_of_a_clip_have_every_field(export):
 
 def test_a_mirrored_picture_gives_mirrored_keypoints(export):
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
-    points, confidence, _ = look(frames, export)
-    mirrored, mirrored_confidence, _ = look(frames[:, :, ::-1], export)
+    points, confidence, *_ = look(frames, export)
+    mirrored, mirrored_confidence, *_ = look(frames[:, :, ::-1], export)
     swap = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
     np.testing.assert_allclose(mirrored[:, swap] * [-1, 1], points, atol=2e-2)
     np.testing.assert_allclose(mirrored_confidence[:, swap], confidence, atol=2e-2)
@@ -170,7 +170,7 @@ def test_shipped_regressor_lands_on_a_rendered_person():
 
     assert regressor_path().stat().st_size < 10e6
     clip = render_clip(3, 4, size=128, framing="hips")
-    points, confidence, _ = look(clip.frames, load_regressor())
+    points, confidence, *_ = look(clip.frames, load_regressor())
     shoulders = confidence[:, 5:7].mean()
     bodies, error = bodies_from_keypoints(points, confidence, load_regressor(), effort=0)
     assert shoulders > 0.3

@@ -28,13 +28,12 @@ from hvc_jax.models.body_evidence import (
     joint_confidence,
     mask_confidence,
 )
-from hvc_jax.models.body_facing import head_windows, ordered
+from hvc_jax.models.body_facing import head_windows, ordered, shown_over_time, turning
 from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import fast_jit
 
 _BATCH = 16
-_TURNING = 6.0  # frames over which "front or back" is averaged, standard deviation
 _RARE = 1.0  # logits by which backs are rarer in clips than where the network learned them
 _STEPS = {0: 0, 1: 250, 2: 600, 3: 1500}  # Adam steps by effort
 
@@ -160,12 +159,14 @@ class Sight(NamedTuple):
     Attributes:
       points: [T, 17, 2] keypoints in [-1, 1] of the picture.
       confidence: [T, 17] in [0, 1]; 0 for keypoints out of the picture.
-      mask: [T, 32, 32] logits of "person here", of the window.
+      mask: [T, 32, 32] logits of "person here", of the window; None if unknown.
+      back: [T] logits of "the person shows the back"; None if unknown.
     """
 
     points: np.ndarray
     confidence: np.ndarray
-    mask: np.ndarray
+    mask: np.ndarray | None
+    back: np.ndarray | None = None
 
 
 def look(frames: np.ndarray, export: RegressorExport, box: np.ndarray | None = None) -> Sight:
@@ -382,8 +383,7 @@ def back_logits(frames: np.ndarray, sight: Sight, export: RegressorExport) -> np
 def look_twice(frames: np.ndarray, export: RegressorExport) -> Sight:
     """Returns what the network sees, keypoints through the window that holds the person.
 
-    Left and right are ordered by whether the clip shows the back about each frame: who turns takes
-    longer than a frame.
+    Left and right are ordered by whether the clip shows the back in each frame: people seldom turn.
 
     The mask stays that of the whole picture: other people are outside of the window.
     """
@@ -392,8 +392,7 @@ def look_twice(frames: np.ndarray, export: RegressorExport) -> Sight:
     if box[2] < 0.85:
         near = look(frames, export, box)
         sight = sight._replace(points=near.points, confidence=near.confidence)
-    logits = np.clip(back_logits(frames, sight, export), -4, 4)[:, None]
-    seen = sight.confidence[:, :7].mean(1, keepdims=True)
-    back = smooth_over_time(logits, seen, _TURNING)[:, 0]
+    logits = np.clip(back_logits(frames, sight, export), -4, 4)
+    back = shown_over_time(logits, sight.confidence[:, :7].mean(1), turning(sight.points))
     points, confidence = ordered(sight.points, sight.confidence, back)
-    return sight._replace(points=points, confidence=confidence)
+    return sight._replace(points=points, confidence=confidence, back=back)

@@ -17,6 +17,9 @@ from hvc_jax.body.landmarks import COCO_MIRROR
 
 WINDOW = 48
 """Side of the window in pixels."""
+_ALIKE = 16  # frames whose evidence of front or back counts as one frame's
+_TURNS = (0.1, 1e-3)  # probability that a person turns between two frames: seen narrow, seen wide
+_WIDE = 0.5  # shoulders as far apart as this, in torsos, are seen wide; below its half, narrow
 _NARROW = 0.15  # shoulders nearer than this to each other, in torsos, are in no order
 
 
@@ -91,6 +94,48 @@ def shoulder_order(points: np.ndarray) -> np.ndarray:
     """
     across = np.linalg.norm(points[:, [5, 6]] - points[:, [12, 11]], axis=-1).max(1)
     return (points[:, 5, 0] - points[:, 6, 0]) / np.maximum(across, 1e-3)
+
+
+def turning(points: np.ndarray) -> np.ndarray:
+    """Returns the probability [N - 1] that front and back change between frames.
+
+    Whoever turns is seen from the side in between, shoulders one behind the other.
+
+    Args:
+      points: [N, 17, 2] COCO keypoints of consecutive frames.
+    """
+    width = np.abs(shoulder_order(points))
+    width = np.minimum(width[1:], width[:-1])
+    return np.exp(np.interp(width, (_WIDE / 2, _WIDE), np.log(_TURNS)))
+
+
+def shown_over_time(
+    logits: np.ndarray, weight: np.ndarray, turns: np.ndarray, alike: int = _ALIKE
+) -> np.ndarray:
+    """Returns logits [T] of "back" given the whole clip.
+
+    The posterior of a hidden Markov chain of two states by the forward-backward algorithm
+    (Rabiner, Proc. IEEE 1989). Frames near each other look alike, and so do the errors in them: the
+    evidence of `alike` frames counts as one; in shorter clips all of it together does.
+
+    Args:
+      logits: [T] of each frame alone.
+      weight: [T] in [0, 1], how well it is seen.
+      turns: [T - 1] probability of a change between frames, in (0, 0.5].
+      alike: frames.
+    """
+    each = weight * logits / max(1, min(alike, len(logits)))
+    ratio = np.log(turns) - np.log1p(-turns)
+
+    def carried(logit: float, t: int) -> float:
+        """The logit of the frame after t, or of t from the one after it."""
+        return np.logaddexp(logit, ratio[t]) - np.logaddexp(0.0, logit + ratio[t])
+
+    before, after = np.zeros(len(each)), np.zeros(len(each))  # what the other frames say of each
+    for t in range(len(ratio)):
+        before[t + 1] = carried(before[t] + each[t], t)
+        after[-2 - t] = carried(after[-1 - t] + each[-1 - t], -1 - t)
+    return before + each + after
 
 
 def ordered(
