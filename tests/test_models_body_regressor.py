@@ -16,7 +16,7 @@ from hvc_jax.models.body_estimator import (
     regressor_path,
     save_regressor,
 )
-from hvc_jax.models.body_evidence import frame_confidence, joint_confidence
+from hvc_jax.models.body_evidence import joint_confidence
 from hvc_jax.models.body_regressor import (
     BodyRegressor,
     Lifter,
@@ -136,14 +136,6 @@ def test_masks_are_probabilities_and_mirror_with_the_picture(export):
 def test_wrong_inputs_are_one_sentence(export, frames, effort):
     with pytest.raises(ValueError, match="square uint8|effort"):
         estimate_bodies(frames, effort, export)
-
-
-def test_confidence_falls_where_nobody_is_seen_or_the_fit_is_off():
-    seen, unseen = np.full((1, 17), 0.9), np.full((1, 17), 0.02)
-    near, far = np.full((1, 17), 0.02), np.full((1, 17), 0.4)
-    assert frame_confidence(seen, near)[0] > 0.9
-    assert frame_confidence(unseen, near)[0] < 0.1
-    assert frame_confidence(seen, far)[0] < 0.1
 
 
 def test_doubtful_frames_are_bridged():

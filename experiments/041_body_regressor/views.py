@@ -2,9 +2,10 @@
 
     python experiments/041_body_regressor/views.py [REGRESSOR...] [--count 480]
 
-Stills of `hvc_jax.data.synthetic.render_stills` that no training saw, 128 x 128; keypoints and mask
-of the network alone, and where the lifted body faces (`heading_exact`: lifted from true keypoints).
-Writes views.csv, a row for each REGRESSOR (the shipped one without any) and view.
+Stills of `hvc_jax.data.synthetic.render_stills` that no training saw, 128 x 128, each a clip of one
+frame; keypoints and mask of the network alone, and where the lifted body faces
+(`heading_exact`: lifted from true keypoints). `..._trusted`: and the body is believed. Writes
+views.csv, a row for each REGRESSOR (the shipped one without any) and view.
 """
 
 import argparse
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from trust import said_of
 
+from hvc_jax.analysis import DOUBT
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import COCO_MIRROR, landmarks_of
 from hvc_jax.body.params import POSE
@@ -21,12 +24,15 @@ from hvc_jax.data.synthetic import render_stills
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.models.body_estimator import (
     RegressorExport,
+    Sight,
     back_logits,
+    bodies_from_keypoints,
     load_regressor,
     look,
     regressor_path,
 )
 from hvc_jax.models.body_facing import ordered
+from hvc_jax.models.body_trust import trusted
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.training.rendered_labels import TURNED_AWAY, keypoints_of_bodies
@@ -41,6 +47,13 @@ def heading(turn: np.ndarray) -> np.ndarray:
     return np.degrees(np.arctan2(turn[:, 0, 2], turn[:, 2, 2]))
 
 
+def lone_trust(sight: Sight, t: int, export: RegressorExport) -> np.ndarray:
+    """Returns how far the body of picture t alone is trusted, [1]."""
+    one = Sight(*(part[t : t + 1] for part in sight))
+    bodies, miss = bodies_from_keypoints(one.points, one.confidence, export, 0)
+    return trusted(said_of(bodies, miss, one, export))
+
+
 def measure(
     export: RegressorExport,
     frames: np.ndarray,
@@ -50,8 +63,9 @@ def measure(
     """Returns a row a view, means over its people."""
     truth, shown = keypoints_of_bodies(bodies, landmarks_of(load_body()))
     sight = look(frames, export)
-    points, confidence = ordered(sight.points, sight.confidence, back_logits(frames, sight, export))
-    sight = sight._replace(points=points, confidence=confidence)
+    back = np.clip(back_logits(frames, sight, export), -4, 4) * sight.confidence[:, :7].mean(1)
+    points, confidence = ordered(sight.points, sight.confidence, back)
+    sight = sight._replace(points=points, confidence=confidence, back=back)
     pelvis = jax.numpy.asarray(bodies[:, POSE.start : POSE.start + 3])
     true = heading(np.asarray(rotation.axis_angle_to_matrix(pelvis)))
 
@@ -73,6 +87,7 @@ def measure(
     wide &= (shown[:, 5:7] > 0).all(1)
     exchanged = shoulder_error(truth[:, COCO_MIRROR]) < shoulder_error(truth)
     believed = sight.confidence[:, 5:7].mean(1) > 0.3
+    trust = np.concatenate([lone_trust(sight, t, export) for t in range(len(frames))]) >= DOUBT
     away = (shown[:, :3] == np.float32(TURNED_AWAY)).all(1)
     cells = sight.mask.shape[1]
     person = masks.reshape(len(masks), cells, masks.shape[1] // cells, cells, -1).mean((2, 4))
@@ -88,12 +103,15 @@ def measure(
             "pck_20": right[1][mine][counted[mine]].mean(),
             "exchanged": exchanged[mine & wide].mean(),
             "exchanged_believed": (exchanged & believed)[mine & wide].mean(),
+            "exchanged_trusted": (exchanged & trust)[mine & wide].mean(),
             "shoulders": sight.confidence[:, 5:7][mine & wide].mean(),
             "face_seen": sight.confidence[:, :3][open_].mean() if open_.any() else None,
             "face_hidden": sight.confidence[:, :3][hidden].mean() if hidden.any() else None,
             "heading": np.median(off[mine]),
             "heading_exact": np.median(exact[mine]),
             "turned_wrong": (off[mine] > 90).mean(),
+            "turned_trusted": ((off > 90) & trust)[mine].mean(),
+            "right_doubted": (~trust)[mine & (off <= 90) & (right[1].mean(1) > 0.8)].mean(),
             "iou": overlap[mine].mean(),
         }
         rows.append(

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from scipy.special import expit
+from trust import said_of
 
+from hvc_jax.analysis import DOUBT
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import landmarks_of
 from hvc_jax.body.lbs import posed_vertices
@@ -24,12 +25,8 @@ from hvc_jax.body.pose_error import acceleration, torso_size
 from hvc_jax.data.clips import read_clip, write_png
 from hvc_jax.evaluation.table import csv_text, read_rows
 from hvc_jax.models.body_estimator import bodies_from_keypoints, load_regressor, look_twice
-from hvc_jax.models.body_evidence import (
-    agreement,
-    frame_confidence,
-    mask_confidence,
-)
 from hvc_jax.models.body_overlay import overlay
+from hvc_jax.models.body_trust import WITNESSES, trusted
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.training.rendered_labels import keypoints_of_bodies
 
@@ -70,9 +67,8 @@ def main() -> None:
         bodies, miss = bodies_from_keypoints(
             sight.points, sight.confidence, export, given.effort, frames
         )
-        by_keypoints = frame_confidence(sight.confidence, miss)
-        agreed = agreement(bodies, expit(sight.mask))
-        trust = by_keypoints * mask_confidence(agreed)
+        said = said_of(bodies, miss, sight, export)
+        trust = trusted(said)
         at = judge["frame"][judge["frame"] < len(frames)]
         truth, score = judge["points"][: len(at)], judge["score"][: len(at)]
         torso = torso_size(judge["points"], judge["score"], SURE)[: len(at)]
@@ -85,8 +81,7 @@ def main() -> None:
             continue
         for i, t in enumerate(at):
             if np.isfinite(error[i]):
-                numbers = (error[i], by_keypoints[t], trust[t])
-                numbers += (agreed.explained[t], agreed.supported[t])
+                numbers = (error[i], trust[t], *said[t])
                 judged.append((path.stem, int(t), *map(float, numbers)))
         worst = int(np.nanargmax(error))
         t = int(at[worst])
@@ -106,7 +101,7 @@ def main() -> None:
         }
         clips.append({k: f"{v:.3g}" if isinstance(v, np.floating) else v for k, v in row.items()})
         print(clips[-1], flush=True)
-    fields = "clip frame error keypoint_confidence confidence explained supported".split()
+    fields = ["clip", "frame", "error", "confidence", *WITNESSES]
     ten = sorted(clips, key=lambda row: -float(row["worst_error"]))[:COUNT]
     names = ("clip", "worst_frame", "worst_error", "confidence_there")
     tables = {
@@ -127,11 +122,10 @@ def main() -> None:
     }
     means |= {"bad": f"{bad.mean():.3f}"}
     means |= {"jitter_mm": f"{np.mean([float(row['jitter_mm']) for row in clips]):.2f}"}
-    for name, column in (("keypoints", 1), ("both", 2)):
-        believed = numbers[:, column] >= 0.25
-        means[f"auc_{name}"] = f"{_area(-numbers[:, column], bad):.3f}"
-        means[f"bad_believed_{name}"] = f"{(bad & believed).sum() / max(bad.sum(), 1):.3f}"
-        means[f"good_doubted_{name}"] = f"{(~bad & ~believed).sum() / (~bad).sum():.3f}"
+    believed = numbers[:, 1] >= DOUBT
+    means["auc"] = f"{_area(-numbers[:, 1], bad):.3f}"
+    means["bad_believed"] = f"{(bad & believed).sum() / max(bad.sum(), 1):.3f}"
+    means["good_doubted"] = f"{(~bad & ~believed).sum() / (~bad).sum():.3f}"
     print(means)
     every = Path(__file__).parent / "real_means.csv"
     others = [row for row in read_rows(every) if row["effort"] != means["effort"]]

@@ -22,14 +22,10 @@ from hvc_jax.body.fit import fit_clip, smooth_over_time
 from hvc_jax.body.fit_objective import PosePrior
 from hvc_jax.body.landmarks import COCO_MIRROR, Landmarks, landmarks_of
 from hvc_jax.body.params import EXPRESSION
-from hvc_jax.models.body_evidence import (
-    agreement,
-    frame_confidence,
-    joint_confidence,
-    mask_confidence,
-)
+from hvc_jax.models.body_evidence import agreement, joint_confidence
 from hvc_jax.models.body_facing import head_windows, ordered, shown_over_time, turning
 from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
+from hvc_jax.models.body_trust import trusted, witnesses
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import fast_jit
 
@@ -283,8 +279,8 @@ class Estimate(NamedTuple):
 
     Attributes:
       bodies: [T, 188] float32 body vectors.
-      confidence: [T] in [0, 1]; below 0.25 the body is not the frame's own but bridged from its
-        neighbours.
+      confidence: [T] in [0, 1], how far the body is trusted (`body_trust`); below 0.25 it is not
+        the frame's own but bridged from its neighbours.
       joint_confidence: [T, 22] in [0, 1] of the body's joints: what was seen, where it lands.
       explained: [T] in [0, 1], share of what looks like a person that the body lies on; low where
         there are two people. 1 with given keypoints.
@@ -345,10 +341,10 @@ def estimate(
     bodies, error = bodies_from_keypoints(
         points, confidence, export, effort, frames, reference, masks
     )
-    trust, explained = frame_confidence(confidence, error), np.ones(len(frames), np.float32)
-    if sight.mask is not None:
-        agreed = agreement(bodies, expit(sight.mask))
-        trust, explained = trust * mask_confidence(agreed), agreed.explained
+    agreed = None if sight.mask is None else agreement(bodies, expit(sight.mask))
+    said = witnesses(bodies, confidence, error, points, export.prior, sight.back, agreed)
+    trust = trusted(said)
+    explained = np.ones(len(frames), np.float32) if agreed is None else agreed.explained
     joints = joint_confidence(confidence, error)
     bodies = np.array(bridge_doubtful(bodies, trust))
     if expression and effort and (trust >= 0.25).any():

@@ -1,8 +1,4 @@
-"""How far bodies are to be trusted: by the keypoints they land on, and by the person mask.
-
-Keypoints alone do not say that a body is wrong: two people have all of them twice, and a fit lands
-on whatever it was given. The mask is a second witness, of every pixel.
-"""
+"""What the person mask says about bodies, and how far each joint is to be trusted."""
 
 from __future__ import annotations
 
@@ -35,10 +31,14 @@ class Agreement(NamedTuple):
         there are two people, or where the body lies elsewhere.
       supported: [T] in [0, 1], share of the body that lies on the mask or next to it; low where the
         body is drawn over the background.
+      overlap: [T] in [0, 1], intersection over union of both.
+      crisp: [T] in [0, 1]; low where the mask is unsure of much.
     """
 
     explained: np.ndarray
     supported: np.ndarray
+    overlap: np.ndarray
+    crisp: np.ndarray
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -66,7 +66,7 @@ def widened(mask: np.ndarray, cells: int) -> np.ndarray:
 
 
 def agreement(vectors: np.ndarray, masks: np.ndarray) -> Agreement:
-    """Returns how bodies and masks agree; 1 where the mask shows hardly anybody.
+    """Returns how bodies and masks agree; shares are 1 where the mask shows hardly anybody.
 
     Args:
       vectors: [T, 188] body vectors.
@@ -80,34 +80,13 @@ def agreement(vectors: np.ndarray, masks: np.ndarray) -> Agreement:
         both, whole = (part & near).sum((1, 2)), part.sum((1, 2))
         return np.where(said, both / np.maximum(whole, 1), 1.0)
 
-    return Agreement(share(person, widened(body, _SLACK)), share(body, widened(person, 1)))
-
-
-def mask_confidence(agreed: Agreement) -> np.ndarray:
-    """Returns [T] in [0, 1]: how far the mask lets a body be trusted.
-
-    Of one person at least nine tenths of the mask lie near a body that is right, whatever they
-    wear; of two of the same size seven tenths at most.
-    """
-    explained = np.clip((agreed.explained - 0.7) / 0.2, 0, 1)
-    supported = np.clip((agreed.supported - 0.3) / 0.3, 0, 1)
-    return (explained * supported).astype(np.float32)
-
-
-def frame_confidence(confidence: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Returns [T] in [0, 1]: how far a frame's body is to be trusted.
-
-    High where the head and shoulders are seen and the body lands on what is seen.
-
-    Args:
-      confidence: [T, 17] of the keypoints.
-      error: [T, 17] distance of the fitted keypoints from the measured, metres.
-    """
-    top = confidence[:, :7]
-    present = np.clip(np.sort(top, axis=1)[:, -4:].mean(1) * 1.3, 0, 1)
-    weight = confidence**2 + 1e-6
-    miss = (weight * np.minimum(error, 0.5)).sum(1) / weight.sum(1)
-    return (present * np.exp(-((miss / 0.12) ** 2))).astype(np.float32)
+    unsure = (4 * masks * (1 - masks)).sum((1, 2)) / np.maximum(person.sum((1, 2)), _LEAST)
+    return Agreement(
+        share(person, widened(body, _SLACK)),
+        share(body, widened(person, 1)),
+        (person & body).sum((1, 2)) / np.maximum((person | body).sum((1, 2)), 1),
+        1 - np.minimum(unsure, 1),
+    )
 
 
 # The keypoints that tell of each of the 22 joints; the trunk is known by shoulders and hips.
