@@ -8,7 +8,6 @@ import pytest
 from hvc_jax.body.fit_objective import PosePrior
 from hvc_jax.models.body_estimator import (
     bodies_from_keypoints,
-    bridge_doubtful,
     clip_box,
     estimate_bodies,
     load_regressor,
@@ -136,17 +135,6 @@ def test_masks_are_probabilities_and_mirror_with_the_picture(export):
 def test_wrong_inputs_are_one_sentence(export, frames, effort):
     with pytest.raises(ValueError, match="square uint8|effort"):
         estimate_bodies(frames, effort, export)
-
-
-def test_doubtful_frames_are_bridged():
-    bodies = np.arange(6, dtype=np.float32)[:, None] * np.ones((1, 188), np.float32)
-    wild = bodies.copy()
-    wild[[0, 2, 3, 5]] = 99.0
-    out = bridge_doubtful(wild, np.array([0.1, 0.9, 0.0, 0.2, 0.9, 0.1]))
-    np.testing.assert_allclose(out[:, 0], [1, 1, 2, 3, 4, 4], atol=1e-6)
-    still = bridge_doubtful(bodies, np.array([0.0, 0.1, 0.2, 0.1, 0.0, 0.0]))
-    np.testing.assert_array_equal(still, np.repeat(bodies[2:3], 6, 0))
-    np.testing.assert_array_equal(bridge_doubtful(bodies, np.ones(6)), bodies)
 
 
 def test_clip_box_holds_the_person_and_stays_inside():

@@ -6,7 +6,13 @@ import pytest
 from hvc_jax.body.fit_objective import PosePrior
 from hvc_jax.body.params import BODY_VECTOR_SIZE, POSE
 from hvc_jax.models.body_evidence import Agreement
-from hvc_jax.models.body_trust import WEIGHTS, WITNESSES, trusted, witnesses
+from hvc_jax.models.body_trust import (
+    WEIGHTS,
+    WITNESSES,
+    bridge_hopeless,
+    trusted,
+    witnesses,
+)
 
 PRIOR = PosePrior(np.zeros(63, np.float32), np.eye(63, dtype=np.float32))
 
@@ -89,3 +95,14 @@ def test_a_lone_frame_is_steady(good):
     one = {k: v if k in ("prior", "agreed") else v[:1] for k, v in good.items()}
     one["agreed"] = Agreement(*(part[:1] for part in good["agreed"]))
     assert column("steady", witnesses(**one)) == 1
+
+
+def test_hopeless_frames_are_bridged():
+    bodies = np.arange(6, dtype=np.float32)[:, None] * np.ones((1, 188), np.float32)
+    wild = bodies.copy()
+    wild[[0, 2, 3, 5]] = 99.0
+    out = bridge_hopeless(wild, np.array([0.02, 0.9, 0.0, 0.04, 0.1, 0.02]))
+    np.testing.assert_allclose(out[:, 0], [1, 1, 2, 3, 4, 4], atol=1e-6)
+    still = bridge_hopeless(bodies, np.array([0.0, 0.01, 0.04, 0.02, 0.0, 0.0]))
+    np.testing.assert_array_equal(still, np.repeat(bodies[2:3], 6, 0))
+    np.testing.assert_array_equal(bridge_hopeless(bodies, np.ones(6)), bodies)

@@ -159,8 +159,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if doubtful := sum(trust < 0.25 for trust in confidence):
         print(
-            f"{doubtful} of {count} frames show no person whose body can be followed, and stand "
-            "still or move with their neighbours; look at hvc fit --overlay, or give --body-params",
+            f"{doubtful} of {count} frames show no person whose body can surely be followed, and "
+            "stand still where that is better; look at hvc fit --overlay, or give --body-params",
             file=sys.stderr,
         )
     return 0

@@ -25,7 +25,7 @@ from hvc_jax.body.params import EXPRESSION
 from hvc_jax.models.body_evidence import agreement, joint_confidence
 from hvc_jax.models.body_facing import head_windows, ordered, shown_over_time, turning
 from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
-from hvc_jax.models.body_trust import trusted, witnesses
+from hvc_jax.models.body_trust import bridge_hopeless, trusted, witnesses
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import fast_jit
 
@@ -250,37 +250,13 @@ def bodies_from_keypoints(
     )
 
 
-def bridge_doubtful(bodies: np.ndarray, confidence: np.ndarray, least: float = 0.25) -> np.ndarray:
-    """Returns bodies [T, 188] in which doubtful frames are interpolated from trusted neighbours.
-
-    A wrong body moves pixels to wrong places; one that stands still does no harm. A clip without
-    any trusted frame gets the same body throughout: its most trusted frame's.
-
-    Args:
-      bodies: [T, 188].
-      confidence: [T] in [0, 1].
-      least: frames below it are doubtful.
-    """
-    trusted = np.flatnonzero(confidence >= least)
-    if len(trusted) == len(bodies):
-        return bodies
-    if not len(trusted):
-        trusted = np.array([int(np.argmax(confidence))])
-    after = np.clip(np.searchsorted(trusted, np.arange(len(bodies))), 0, len(trusted) - 1)
-    before = np.where(trusted[after] > np.arange(len(bodies)), np.maximum(after - 1, 0), after)
-    first, last = trusted[before], trusted[after]
-    share = (np.arange(len(bodies)) - first) / np.maximum(last - first, 1)
-    share = np.clip(share, 0.0, 1.0)[:, None].astype(np.float32)
-    return bodies[first] * (1 - share) + bodies[last] * share
-
-
 class Estimate(NamedTuple):
     """Bodies of a clip and how far to trust them.
 
     Attributes:
       bodies: [T, 188] float32 body vectors.
-      confidence: [T] in [0, 1], how far the body is trusted (`body_trust`); below 0.25 it is not
-        the frame's own but bridged from its neighbours.
+      confidence: [T] in [0, 1], how far the body is trusted (`body_trust`); below 0.25 it is
+        doubted, below 0.05 not the frame's own but bridged from its neighbours.
       joint_confidence: [T, 22] in [0, 1] of the body's joints: what was seen, where it lands.
       explained: [T] in [0, 1], share of what looks like a person that the body lies on; low where
         there are two people. 1 with given keypoints.
@@ -346,7 +322,7 @@ def estimate(
     trust = trusted(said)
     explained = np.ones(len(frames), np.float32) if agreed is None else agreed.explained
     joints = joint_confidence(confidence, error)
-    bodies = np.array(bridge_doubtful(bodies, trust))
+    bodies = np.array(bridge_hopeless(bodies, trust))
     if expression and effort and (trust >= 0.25).any():
         faces = fit_expression(frames, bodies, reference) * (trust >= 0.25)[:, None]
         bodies[:, EXPRESSION] = smooth_over_time(faces, trust[:, None], 0.7)

@@ -18,6 +18,10 @@ from hvc_jax.body.params import CAMERA, NUM_BODY_JOINTS, POSE
 from hvc_jax.models.body_evidence import Agreement
 from hvc_jax.models.body_facing import shoulder_order
 
+HOPELESS = 0.05
+"""Confidence below which a frame's own body is not worth trying. Encoders draw the others, doubted
+ones too, and hold the key picture where that is no better."""
+
 OFFSET = -20.69
 WEIGHTS = {
     "upper": 0.93,
@@ -99,3 +103,29 @@ def trusted(said: np.ndarray) -> np.ndarray:
     for name, (low, high) in _DENIED.items():
         summed = summed * np.clip((said[:, WITNESSES.index(name)] - low) / (high - low), 0, 1)
     return summed.astype(np.float32)
+
+
+def bridge_hopeless(
+    bodies: np.ndarray, confidence: np.ndarray, least: float = HOPELESS
+) -> np.ndarray:
+    """Returns bodies [T, 188] in which hopeless frames are interpolated from their neighbours.
+
+    A wrong body moves pixels to wrong places; one that stands still does no harm. A clip of
+    hopeless frames alone gets the same body throughout: its most trusted frame's.
+
+    Args:
+      bodies: [T, 188].
+      confidence: [T] in [0, 1].
+      least: frames below it are hopeless.
+    """
+    trusted = np.flatnonzero(confidence >= least)
+    if len(trusted) == len(bodies):
+        return bodies
+    if not len(trusted):
+        trusted = np.array([int(np.argmax(confidence))])
+    after = np.clip(np.searchsorted(trusted, np.arange(len(bodies))), 0, len(trusted) - 1)
+    before = np.where(trusted[after] > np.arange(len(bodies)), np.maximum(after - 1, 0), after)
+    first, last = trusted[before], trusted[after]
+    share = (np.arange(len(bodies)) - first) / np.maximum(last - first, 1)
+    share = np.clip(share, 0.0, 1.0)[:, None].astype(np.float32)
+    return bodies[first] * (1 - share) + bodies[last] * share
