@@ -10,6 +10,7 @@ from hvc_jax.body.landmarks import COCO_MIRROR, landmarks_of
 from hvc_jax.body.params import BODY_VECTOR_SIZE, CAMERA
 from hvc_jax.data.synthetic_motion import turned
 from hvc_jax.models.body_facing import (
+    doubted,
     head_box,
     head_windows,
     ordered,
@@ -71,8 +72,9 @@ def test_left_and_right_follow_what_is_said(seen):
         np.testing.assert_allclose(found[:2], points[:2], atol=1e-6)
         np.testing.assert_array_equal(found[2], given[2].astype(np.float32))  # no order there
         assert (sure[0] > 0.99).all() and (sure[1, :3] < 0.01).all() and (sure[1, 3:] > 0.99).all()
-    _, doubted = ordered(points, np.ones((3, 17)), np.zeros(3))
-    np.testing.assert_allclose(doubted, 0.5)
+    _, unsure = ordered(points, np.ones((3, 17)), np.zeros(3))
+    unsure = doubted(unsure, np.zeros(3))
+    np.testing.assert_allclose(unsure, 0.5)
 
 
 def test_it_learns_what_a_back_is(seen):

@@ -28,6 +28,7 @@ from hvc_jax.models.body_estimator import (
     look_twice,
 )
 from hvc_jax.models.body_evidence import agreement
+from hvc_jax.models.body_facing import doubted
 from hvc_jax.models.body_trust import WITNESSES, witnesses
 from hvc_jax.ops.compile import keep_compiled_programs
 
@@ -46,7 +47,7 @@ def said_of(
 ) -> np.ndarray:
     """Returns the witnesses [T, W] of bodies [T, 188], as `hvc_jax.models.body_estimator.estimate`."""  # noqa: E501
     agreed = agreement(bodies, expit(sight.mask))
-    seen = sight.confidence, miss, sight.points
+    seen = doubted(sight.confidence, sight.back), miss, sight.points
     return witnesses(bodies, *seen, export.prior, sight.back, agreed)
 
 

@@ -31,7 +31,7 @@ from hvc_jax.models.body_estimator import (
     look,
     regressor_path,
 )
-from hvc_jax.models.body_facing import ordered
+from hvc_jax.models.body_facing import doubted, ordered
 from hvc_jax.models.body_trust import trusted
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import keep_compiled_programs
@@ -86,7 +86,7 @@ def measure(
     wide = np.linalg.norm(truth[:, 5] - truth[:, 6], axis=-1) > 0.3 * torso
     wide &= (shown[:, 5:7] > 0).all(1)
     exchanged = shoulder_error(truth[:, COCO_MIRROR]) < shoulder_error(truth)
-    believed = sight.confidence[:, 5:7].mean(1) > 0.3
+    believed = doubted(sight.confidence, back)[:, 5:7].mean(1) > 0.3
     trust = np.concatenate([lone_trust(sight, t, export) for t in range(len(frames))]) >= DOUBT
     away = (shown[:, :3] == np.float32(TURNED_AWAY)).all(1)
     cells = sight.mask.shape[1]

@@ -23,7 +23,13 @@ from hvc_jax.body.fit_objective import PosePrior
 from hvc_jax.body.landmarks import COCO_MIRROR, Landmarks, landmarks_of
 from hvc_jax.body.params import EXPRESSION
 from hvc_jax.models.body_evidence import agreement, joint_confidence
-from hvc_jax.models.body_facing import head_windows, ordered, shown_over_time, turning
+from hvc_jax.models.body_facing import (
+    doubted,
+    head_windows,
+    ordered,
+    shown_over_time,
+    turning,
+)
 from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
 from hvc_jax.models.body_trust import bridge_hopeless, trusted, witnesses
 from hvc_jax.ops import rotation
@@ -318,10 +324,11 @@ def estimate(
         points, confidence, export, effort, frames, reference, masks
     )
     agreed = None if sight.mask is None else agreement(bodies, expit(sight.mask))
-    said = witnesses(bodies, confidence, error, points, export.prior, sight.back, agreed)
+    seen = confidence if sight.back is None else doubted(confidence, sight.back)
+    said = witnesses(bodies, seen, error, points, export.prior, sight.back, agreed)
     trust = trusted(said)
     explained = np.ones(len(frames), np.float32) if agreed is None else agreed.explained
-    joints = joint_confidence(confidence, error)
+    joints = joint_confidence(seen, error)
     bodies = np.array(bridge_hopeless(bodies, trust))
     if expression and effort and (trust >= 0.25).any():
         faces = fit_expression(frames, bodies, reference) * (trust >= 0.25)[:, None]

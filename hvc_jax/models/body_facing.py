@@ -143,7 +143,7 @@ def ordered(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns keypoints and confidence with left and right as the logits of "back" say.
 
-    Nose and eyes of a back are not seen; where it is not sure what is shown, nothing is.
+    Nose and eyes of a back are not seen.
 
     Args:
       points: [N, 17, 2] COCO keypoints in [-1, 1].
@@ -155,6 +155,19 @@ def ordered(
     wrong = (np.abs(order) > _NARROW) & ((order < 0) != (back > 0.5))
     points = np.where(wrong[:, None, None], points[:, COCO_MIRROR], points)
     confidence = np.where(wrong[:, None], confidence[:, COCO_MIRROR], confidence)
-    sure = np.maximum(back, 1 - back)[:, None]
-    seen = np.concatenate([np.repeat(1 - back[:, None], 3, 1), np.repeat(sure, 14, 1)], 1)
+    seen = np.where(np.arange(confidence.shape[1]) < 3, 1 - back[:, None], 1.0)
     return points.astype(np.float32), (confidence * seen).astype(np.float32)
+
+
+def doubted(confidence: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Returns confidence [N, 17] of `ordered` keypoints that allows for a wrong order.
+
+    For judging bodies. A fit does better with keypoints as surely seen as they are: at half their
+    weight other terms take over, and bodies become wild.
+
+    Args:
+      confidence: [N, 17] in [0, 1] of `ordered`.
+      logits: [N] of "back".
+    """
+    sure = np.where(np.arange(confidence.shape[1]) < 3, 1.0, expit(np.abs(logits))[:, None])
+    return (confidence * sure).astype(np.float32)
