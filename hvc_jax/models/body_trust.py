@@ -105,10 +105,8 @@ def trusted(said: np.ndarray) -> np.ndarray:
     return summed.astype(np.float32)
 
 
-def bridge_hopeless(
-    bodies: np.ndarray, confidence: np.ndarray, least: float = HOPELESS
-) -> np.ndarray:
-    """Returns bodies [T, 188] in which hopeless frames are interpolated from their neighbours.
+def bridge_hopeless(bodies: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Returns bodies [T, 188] in which `HOPELESS` frames are interpolated from their neighbours.
 
     A wrong body moves pixels to wrong places; one that stands still does no harm. A clip of
     hopeless frames alone gets the same body throughout: its most trusted frame's.
@@ -116,9 +114,8 @@ def bridge_hopeless(
     Args:
       bodies: [T, 188].
       confidence: [T] in [0, 1].
-      least: frames below it are hopeless.
     """
-    trusted = np.flatnonzero(confidence >= least)
+    trusted = np.flatnonzero(confidence >= HOPELESS)
     if len(trusted) == len(bodies):
         return bodies
     if not len(trusted):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from hvc_jax.ops import winograd
+from hvc_jax.ops.channel_sums import channel_sums
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 # Up to this many channels the library of ops/compile.py leaves a convolution to the compiler.
@@ -66,19 +67,10 @@ def _save(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, 
 
 def _backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, ...]:
     if isinstance(saved, winograd.Transformed):
-        return *winograd.gradients(saved, g), _bias_gradient(g)
+        return *winograd.gradients(saved, g), channel_sums(g)
     x, kernel = saved
     (to_x,) = jax.linear_transpose(lambda x: _forward(x, kernel), x)(g)
-    return to_x, _kernel_gradient(x, kernel, g), _bias_gradient(g)
-
-
-def _bias_gradient(g: jax.Array) -> jax.Array:
-    """[O] of the gradient of the result g [B, H, W, O], summed row by row for exactness."""
-    if jax.default_backend() != "cpu":
-        return g.sum((0, 1, 2))
-    # XLA would compute all that g is made of again inside a sum, but not inside a product.
-    rows = g.reshape(-1, *g.shape[2:])
-    return jnp.einsum("rw,rwo->ro", jnp.ones(rows.shape[:2], g.dtype), rows).sum(0)
+    return to_x, _kernel_gradient(x, kernel, g), channel_sums(g)
 
 
 def _kernel_gradient(x: jax.Array, kernel: jax.Array, g: jax.Array) -> jax.Array:

@@ -1,12 +1,13 @@
 """RMS normalisation over channels whose gradients are fast on a CPU.
 
-Of the compiler's own gradients the one of the scale is the slow one: XLA computes everything that
-goes into a sum again inside it, and adds number by number. Here the products are written once and
-summed as a product with ones; ops/convolution.py does the same for biases.
+Of the compiler's own gradients the one of the scale is the slow one, a sum over all places of what
+takes several products: see ops/channel_sums.py.
 """
 
 import jax
 import jax.numpy as jnp
+
+from hvc_jax.ops.channel_sums import channel_sums
 
 _EPSILON = 1e-6
 
@@ -18,7 +19,7 @@ def rms_norm(x: jax.Array, scale: jax.Array) -> jax.Array:
     Zhang and Sennrich, "Root mean square layer normalization", https://arxiv.org/abs/1910.07467.
 
     Args:
-      x: [*, N, C], of any float type; at least one dimension before N.
+      x: [*, N, C], of any float type.
       scale: [C] float32.
 
     Returns:
@@ -38,12 +39,7 @@ def _backward(saved: tuple, g: jax.Array) -> tuple[jax.Array, jax.Array]:
     unit = x.astype(jnp.float32) * inverse
     part = g * unit
     to_x = inverse * (g * scale - unit * (part * scale).mean(-1, keepdims=True))
-    if jax.default_backend() == "cpu":
-        rows = part.reshape(-1, *part.shape[-2:])
-        to_scale = jnp.einsum("rn,rnc->rc", jnp.ones(rows.shape[:2], g.dtype), rows).sum(0)
-    else:
-        to_scale = part.reshape(-1, part.shape[-1]).sum(0)
-    return to_x.astype(x.dtype), to_scale
+    return to_x.astype(x.dtype), channel_sums(part)
 
 
 rms_norm.defvjp(_save, _backward)
