@@ -113,21 +113,21 @@ class Parallel:
             batch: A placed batch.
         """
         placement = jax.tree.map(self.sharding, state)
-        numbers = jax.device_put(step.numbers, self._whole)
+        inputs = jax.device_put(step.inputs, self._whole)
 
-        def per_device(state: Any, batch: Any, numbers: Any) -> tuple[Any, Any]:
-            grads, terms = step.gradients(state, batch, jax.lax.axis_index(AXIS), *numbers)
+        def per_device(state: Any, batch: Any, inputs: Any) -> tuple[Any, Any]:
+            grads, terms = step.gradients(state, batch, jax.lax.axis_index(AXIS), inputs)
             return jax.lax.pmean((grads, terms), AXIS)
 
         if len(self.devices) == 1:
             program = jax.jit(
-                lambda s, b, n: step.update(s, *step.gradients(s, b, 0, *n)),
+                lambda s, b, i: step.update(s, *step.gradients(s, b, 0, i)),
                 out_shardings=(placement, self._whole),
                 donate_argnums=0,
             )
         elif self.kind == "pmap":
             program = jax.pmap(
-                lambda s, b, n: step.update(s, *per_device(s, b, n)),
+                lambda s, b, i: step.update(s, *per_device(s, b, i)),
                 axis_name=AXIS,
                 in_axes=(None, 0, None),
                 out_axes=(None, None),
@@ -145,11 +145,11 @@ class Parallel:
                 check_vma=False,
             )
             program = jax.jit(
-                lambda s, b, n: step.update(s, *averaged(s, b, n)),
+                lambda s, b, i: step.update(s, *averaged(s, b, i)),
                 in_shardings=(placement, self._split, self._whole),
                 out_shardings=(placement, self._whole),
                 donate_argnums=0,
             )
         options = compiler_options()
-        compiled = program.lower(state, batch, numbers).compile(compiler_options=options)
-        return lambda s, b: compiled(s, b, numbers)
+        compiled = program.lower(state, batch, inputs).compile(compiler_options=options)
+        return lambda s, b: compiled(s, b, inputs)

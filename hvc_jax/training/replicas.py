@@ -78,28 +78,32 @@ class Replicas:
             batch: A placed batch.
         """
 
-        def on_device(states: Any, batch: Any, lmbdas: jax.Array) -> tuple[Any, Any]:
+        def on_device(states: Any, batch: Any, lmbdas: Any, inputs: Any) -> tuple[Any, Any]:
             results = []
             for i in range(len(self.lmbdas) // len(self.devices)):
                 one = jax.tree.map(lambda x, i=i: x[i], states)
-                results.append(step.update(one, *step.gradients(one, batch, 0, lmbdas[i])))
+                own = inputs._replace(lmbda=lmbdas[i])
+                results.append(step.update(one, *step.gradients(one, batch, 0, own)))
             return jax.tree.map(lambda *x: jnp.stack(x), *results)
 
         split = PartitionSpec(AXIS)
         every = jax.shard_map(
             on_device,
             mesh=self._mesh,
-            in_specs=(split, PartitionSpec(), split),
+            in_specs=(split, PartitionSpec(), split, PartitionSpec()),
             out_specs=split,
             check_vma=False,
         )
         program = jax.jit(
-            lambda s, b: every(s, b, jnp.asarray(self.lmbdas, jnp.float32)),
-            in_shardings=(self._split, self._whole),
+            lambda s, b, i: every(s, b, jnp.asarray(self.lmbdas, jnp.float32), i),
+            in_shardings=(self._split, self._whole, self._whole),
             out_shardings=(self._split, self._whole),
             donate_argnums=0,
         )
-        return program.lower(state, batch).compile(compiler_options=compiler_options())
+        inputs = jax.device_put(step.inputs, self._whole)
+        lowered = program.lower(state, batch, inputs)
+        compiled = lowered.compile(compiler_options=compiler_options())
+        return lambda s, b: compiled(s, b, inputs)
 
     def members(self, tree: Any) -> Iterator[tuple[str, Any]]:
         """The replicas' parts of a tree of [R, ...] arrays, each with the ending of its names."""

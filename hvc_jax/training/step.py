@@ -7,7 +7,7 @@ are sharded over devices.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,22 +33,37 @@ def unit_range(batch: Batch) -> Batch:
     }
 
 
+class Inputs(NamedTuple):
+    """What a step needs beside state and batch, as arguments of its program.
+
+    So the program is the same for all runs of a sweep, and compiled once; and the 59 MB of a
+    VGG16 are not among its constants, which a compiler would fold and convert one by one.
+
+    Attributes:
+        lmbda: Weight of the distortion.
+        seed: Of the noise and the windows.
+        extract: Feature network of the perceptual loss, a pytree of its weights, or None.
+    """
+
+    lmbda: jax.Array | np.float32
+    seed: jax.Array | np.uint32
+    extract: losses.Features | None
+
+
 @dataclass(frozen=True)
 class Step:
     """The two halves of a training step.
 
     Attributes:
-        gradients: (state, batch of this device, its index, lmbda and seed if other than the
-            configuration's) -> ((model's, discriminator's) gradients, terms), means over this
-            device's examples.
+        gradients: (state, batch of this device, its index, inputs if other than these) ->
+            ((model's, discriminator's) gradients, terms), means over this device's examples.
         update: (state, gradients, terms) -> (next state, terms with norms).
-        numbers: The configuration's lmbda and seed. A program that takes them as arguments is the
-            same for all runs of a sweep, and is compiled once.
+        inputs: Those of the configuration.
     """
 
     gradients: Callable[..., tuple[Gradients, Metrics]]
     update: Callable[[TrainState, Gradients, Metrics], tuple[TrainState, Metrics]]
-    numbers: tuple[np.float32, np.uint32]
+    inputs: Inputs
 
 
 def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
@@ -57,8 +72,9 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
     Args:
         config: The whole configuration.
         model: The codec model; `apply` gives a dict with frame, bits and aux.
-        extract: Feature network of the perceptual loss, or None.
+        extract: Feature network of the perceptual loss, as `load_perceptual` gives it, or None.
     """
+    inputs = Inputs(np.float32(config.loss.lmbda), np.uint32(config.seed), extract)
     tx, discriminator_tx = optimizers(config)
     discriminator = discriminator_of(config)
     loss, optim = config.loss, config.optim
@@ -69,12 +85,12 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
             return to_float32(discriminator.apply({"params": params}, seen))
 
     def model_loss(
-        params: Any, state: TrainState, batch: Batch, rng: jax.Array, lmbda: jax.Array | float
+        params: Any, state: TrainState, batch: Batch, rng: jax.Array, inputs: Inputs
     ) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
         with layers_in(config.dtype):
             outputs = model.apply({"params": params}, batch, train=True, rngs={"noise": rng})
         outputs, target = to_float32(outputs), batch["target"]
-        rate, distortion, terms = losses.rate_distortion(loss, outputs, target, extract, rng)
+        rate, distortion, terms = losses.rate_distortion(loss, outputs, target, inputs.extract, rng)
         if loss.points:
             latents = jnp.concatenate([outputs["latent"], outputs["key_latent"]])
             bodies = jnp.concatenate([batch["target_body"], batch["key_body"]])
@@ -90,11 +106,11 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
                 loss.adversarial * terms["loss/adversarial"]
                 + loss.feature_matching * terms["loss/feature_matching"]
             )
-        terms["loss/total"] = total = rate + lmbda * distortion
+        terms["loss/total"] = total = rate + inputs.lmbda * distortion
         return total, (terms, outputs["frame"])
 
     def points_loss(
-        params: Any, state: TrainState, batch: Batch, rng: jax.Array, lmbda: jax.Array | float
+        params: Any, state: TrainState, batch: Batch, rng: jax.Array, inputs: Inputs
     ) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
         frames = jnp.concatenate([batch["target"], batch["key"]])
         bodies = jnp.concatenate([batch["target_body"], batch["key_body"]])
@@ -108,11 +124,11 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         return losses.hinge_discriminator(real, scores)
 
     def microbatch(
-        state: TrainState, batch: Batch, rng: jax.Array, lmbda: jax.Array | float
+        state: TrainState, batch: Batch, rng: jax.Array, inputs: Inputs
     ) -> tuple[Gradients, Metrics]:
         batch = unit_range(batch)
         value = jax.value_and_grad(points_loss if loss.points_only else model_loss, has_aux=True)
-        (_, (terms, frame)), grads = value(state.params, state, batch, rng, lmbda)
+        (_, (terms, frame)), grads = value(state.params, state, batch, rng, inputs)
         judged: Any = {}
         if discriminator is not None:
             value = jax.value_and_grad(discriminator_loss)
@@ -120,13 +136,9 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         return (grads, judged), terms
 
     def gradients(
-        state: TrainState,
-        batch: Batch,
-        device: jax.Array | int,
-        lmbda: jax.Array | float = loss.lmbda,
-        seed: jax.Array | int = config.seed,
+        state: TrainState, batch: Batch, device: jax.Array | int, inputs: Inputs = inputs
     ) -> tuple[Gradients, Metrics]:
-        rng = jax.random.fold_in(jax.random.key(seed + 1), state.step)
+        rng = jax.random.fold_in(jax.random.key(inputs.seed + 1), state.step)
         rng = jax.random.fold_in(rng, device)
         parts, size = optim.accumulate, len(batch["target"])
         if size % parts:
@@ -135,7 +147,7 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         results = []
         for i in range(parts):
             part = {k: v[i * size // parts : (i + 1) * size // parts] for k, v in batch.items()}
-            results.append(microbatch(state, part, jax.random.fold_in(rng, i), lmbda))
+            results.append(microbatch(state, part, jax.random.fold_in(rng, i), inputs))
         return jax.tree.map(lambda *values: sum(values) / parts, *results)
 
     def update(state: TrainState, grads: Gradients, terms: Metrics) -> tuple[TrainState, Metrics]:
@@ -168,4 +180,4 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         )
         return state, terms
 
-    return Step(gradients, update, (np.float32(loss.lmbda), np.uint32(config.seed)))
+    return Step(gradients, update, inputs)
