@@ -22,18 +22,18 @@ HOPELESS = 0.05
 """Confidence below which a frame's own body is not worth trying. Encoders draw the others, doubted
 ones too, and hold the key picture where that is no better."""
 
-OFFSET = -20.69
+OFFSET = -19.93
 WEIGHTS = {
-    "upper": 0.93,
-    "hips": 2.23,
-    "met": 1.23,
-    "ordered": 3.82,
-    "explained": 4.4,
-    "supported": 2.97,
-    "overlap": 4.59,
-    "crisp": 0.98,
-    "likely": 3.47,
-    "steady": 1.28,
+    "upper": 1.19,
+    "hips": 2.22,
+    "met": 1.27,
+    "ordered": 4.02,
+    "explained": 3.84,
+    "supported": 2.74,
+    "overlap": 4.78,
+    "crisp": 0.92,
+    "likely": 2.63,
+    "steady": 1.48,
 }
 """What each witness weighs, logits; all lie in [0, 1], the more the better."""
 
