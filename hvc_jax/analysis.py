@@ -4,9 +4,7 @@ import numpy as np
 
 from hvc_jax.body.appearance import Reference
 from hvc_jax.data.cuts import CutDetector, scene_starts
-
-DOUBT, SURE = 0.25, 0.5
-"""Below the first a body is not believed (see `estimate_bodies`), above the second it is."""
+from hvc_jax.models.body_trust import SURE
 
 _LASTING = 12
 """Frames that a person has to be seen for, to be worth a key picture."""

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax import keyframes, polish
-from hvc_jax.analysis import DOUBT, BodyFinder, lasting
+from hvc_jax.analysis import BodyFinder, lasting
 from hvc_jax.bitstream.container import StreamReader, StreamWriter, key_unit
 from hvc_jax.bitstream.edit import stream_schema
 from hvc_jax.bitstream.errors import BitstreamError
@@ -26,6 +26,7 @@ from hvc_jax.bitstream.streams import VectorDecoder, VectorEncoder
 from hvc_jax.body.params import BODY_VECTOR_SIZE
 from hvc_jax.data.cuts import CutDetector
 from hvc_jax.holding import better_held
+from hvc_jax.models.body_trust import DOUBT
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.export import Export
 from hvc_jax.models.importance import mesh_importance

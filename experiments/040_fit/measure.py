@@ -16,12 +16,12 @@ import numpy as np
 from rows import append_row
 
 from hvc_jax import keyframes
-from hvc_jax.analysis import DOUBT
 from hvc_jax.codec import BATCH, Codec, batches
 from hvc_jax.data.clips import read_clip, write_png
 from hvc_jax.holding import better_held
 from hvc_jax.models.body_estimator import estimate_bodies
 from hvc_jax.models.body_overlay import overlay
+from hvc_jax.models.body_trust import DOUBT
 from hvc_jax.models.export import load_export
 from hvc_jax.ops.compile import keep_compiled_programs
 

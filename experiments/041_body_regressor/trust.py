@@ -17,7 +17,6 @@ from hard import hard_clip, wrong
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from hvc_jax.analysis import DOUBT
 from hvc_jax.data.clips import read_clip
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.models.body_estimator import (
@@ -29,7 +28,7 @@ from hvc_jax.models.body_estimator import (
 )
 from hvc_jax.models.body_evidence import agreement
 from hvc_jax.models.body_facing import doubted
-from hvc_jax.models.body_trust import WITNESSES, witnesses
+from hvc_jax.models.body_trust import DOUBT, WITNESSES, witnesses
 from hvc_jax.ops.compile import keep_compiled_programs
 
 RENDERED = (range(1000, 1100), 24, (0, 1)), (range(3000, 3400), 8, (0,))

@@ -15,7 +15,6 @@ import jax
 import numpy as np
 from trust import said_of
 
-from hvc_jax.analysis import DOUBT
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import COCO_MIRROR, landmarks_of
 from hvc_jax.body.params import POSE
@@ -32,7 +31,7 @@ from hvc_jax.models.body_estimator import (
     regressor_path,
 )
 from hvc_jax.models.body_facing import doubted, ordered
-from hvc_jax.models.body_trust import trusted
+from hvc_jax.models.body_trust import DOUBT, trusted
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.training.rendered_labels import TURNED_AWAY, keypoints_of_bodies

@@ -16,7 +16,6 @@ import jax
 import numpy as np
 from trust import said_of
 
-from hvc_jax.analysis import DOUBT
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import landmarks_of
 from hvc_jax.body.lbs import posed_vertices
@@ -26,7 +25,7 @@ from hvc_jax.data.clips import read_clip, write_png
 from hvc_jax.evaluation.table import csv_text, read_rows
 from hvc_jax.models.body_estimator import bodies_from_keypoints, load_regressor, look_twice
 from hvc_jax.models.body_overlay import overlay
-from hvc_jax.models.body_trust import WITNESSES, trusted
+from hvc_jax.models.body_trust import DOUBT, WITNESSES, trusted
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.training.rendered_labels import keypoints_of_bodies
 

@@ -133,6 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from hvc_jax.codec import Codec, Source, check_side
+    from hvc_jax.models.body_trust import DOUBT
 
     check_side("--size", arguments.size)
     options = options_of(arguments)
@@ -157,7 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{describe_fit(*source)}; {count / seconds:.1f} frames/s",
         file=sys.stderr if to_pipe else sys.stdout,
     )
-    if doubtful := sum(trust < 0.25 for trust in confidence):
+    if doubtful := sum(trust < DOUBT for trust in confidence):
         print(
             f"{doubtful} of {count} frames show no person whose body can surely be followed, and "
             "stand still where that is better; look at hvc fit --overlay, or give --body-params",

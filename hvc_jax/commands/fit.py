@@ -72,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.commands.output import check_output
     from hvc_jax.data.clips import atomic_path, probe, read_clip, write_png, write_video
     from hvc_jax.models.body_overlay import overlay
+    from hvc_jax.models.body_trust import DOUBT
     from hvc_jax.ops.compile import keep_compiled_programs
 
     if arguments.output.suffix not in (".npy", ".npz"):
@@ -98,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         side = drawn.shape[1]
         grid = drawn.reshape(3, 4, side, side, 3).swapaxes(1, 2).reshape(3 * side, 4 * side, 3)
         write_png(arguments.sheet, grid)
-    low = int((confidence < 0.25).sum())
+    low = int((confidence < DOUBT).sum())
     note = f"; {low} frames are doubtful: look at an --overlay" if low else ""
     if low == len(bodies):
         note = "; no person is seen whose body can be followed: the bodies stand still"

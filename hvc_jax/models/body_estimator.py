@@ -31,7 +31,7 @@ from hvc_jax.models.body_facing import (
     turning,
 )
 from hvc_jax.models.body_regressor import INPUT_SIZE, BodyRegressor, Keypoints, Lifted
-from hvc_jax.models.body_trust import bridge_hopeless, trusted, witnesses
+from hvc_jax.models.body_trust import DOUBT, bridge_hopeless, trusted, witnesses
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import fast_jit
 
@@ -261,8 +261,8 @@ class Estimate(NamedTuple):
 
     Attributes:
       bodies: [T, 188] float32 body vectors.
-      confidence: [T] in [0, 1], how far the body is trusted (`body_trust`); below 0.25 it is
-        doubted, below 0.05 not the frame's own but bridged from its neighbours.
+      confidence: [T] in [0, 1], how far the body is trusted (`body_trust`); below `DOUBT` it is
+        doubted, below `HOPELESS` not the frame's own but bridged from its neighbours.
       joint_confidence: [T, 22] in [0, 1] of the body's joints: what was seen, where it lands.
       explained: [T] in [0, 1], share of what looks like a person that the body lies on; low where
         there are two people. 1 with given keypoints.
@@ -330,8 +330,8 @@ def estimate(
     explained = np.ones(len(frames), np.float32) if agreed is None else agreed.explained
     joints = joint_confidence(seen, error)
     bodies = np.array(bridge_hopeless(bodies, trust))
-    if expression and effort and (trust >= 0.25).any():
-        faces = fit_expression(frames, bodies, reference) * (trust >= 0.25)[:, None]
+    if expression and effort and (trust >= DOUBT).any():
+        faces = fit_expression(frames, bodies, reference) * (trust >= DOUBT)[:, None]
         bodies[:, EXPRESSION] = smooth_over_time(faces, trust[:, None], 0.7)
     return Estimate(bodies, trust, joints, explained)
 

@@ -18,6 +18,8 @@ from hvc_jax.body.params import CAMERA, NUM_BODY_JOINTS, POSE
 from hvc_jax.models.body_evidence import Agreement
 from hvc_jax.models.body_facing import shoulder_order
 
+DOUBT, SURE = 0.25, 0.5
+"""Confidence below the first: the body is not believed; above the second it is."""
 HOPELESS = 0.05
 """Confidence below which a frame's own body is not worth trying. Encoders draw the others, doubted
 ones too, and hold the key picture where that is no better."""
