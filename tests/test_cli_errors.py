@@ -84,6 +84,7 @@ CASES = [
     ("encode IN/good.mp4 OUT/none/out.hvc", "create it"),
     ("encode IN/good.mp4 IN/good.mp4", "also the input"),
     (ENCODE + " --size 250", "use 256"),
+    ("export --workdir IN --out OUT/m.safetensors --blend IN/none=2", "share of 0 to 1"),
     (ENCODE + " --key-qp 64", "0 (finest) to 63"),
     (ENCODE + " --quantiser 0", "use 64"),
     (ENCODE + " --body-params IN/numbers.npy", "hvc fit"),

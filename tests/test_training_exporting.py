@@ -8,7 +8,7 @@ from ml_collections import FrozenConfigDict
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.training.checkpoint import Checkpoints, restore_params
 from hvc_jax.training.config import load_config
-from hvc_jax.training.exporting import export_run, fit_coding_tables, read_config
+from hvc_jax.training.exporting import blended, export_run, fit_coding_tables, read_config
 
 SIDE = 64
 
@@ -59,6 +59,27 @@ def test_a_replica_becomes_a_model_of_its_own(run: Path, tmp_path: Path) -> None
     export = export_run(tmp_path, tmp_path / "m.safetensors", lmbda=4, clips=clips()[:1])
     assert export.config.loss.lmbda == 4 and not export.config.loss.lmbdas
     np.testing.assert_allclose(export.params["log_step"], ema["log_step"] / 2, rtol=1e-3)
+
+
+def test_blended_parameters_are_weighted_means(run: Path, tmp_path: Path) -> None:
+    config, ema = read_config(run), restore_params(run)
+    start = export_run(run, tmp_path / "start.safetensors", clips=clips()[:1])
+    (tmp_path / "config.json").write_text(config.to_json_best_effort())
+    later = jax.tree.map(lambda x: 3 * x, ema)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, {"ema": later, "params": later}, 0.0)
+    checkpoints.close()
+    for source in (start.path, run):
+        blend = (source, 0.25)
+        export = export_run(tmp_path, tmp_path / "m.safetensors", blend=blend, clips=clips()[:1])
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, 2.5 * y, rtol=2e-3, atol=1e-6),
+            export.params,
+            ema,
+        )
+    later.pop("log_step")
+    with pytest.raises(ValueError, match=r"start.safetensors: holds another model"):
+        blended(later, start.path, 0.25)
 
 
 def test_tables_see_every_frame_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

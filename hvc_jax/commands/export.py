@@ -36,6 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="share of the generator's change to the moved pixels that decoders show, 0 to 1; "
         "less is sharper (default: 1)",
     )
+    parser.add_argument(
+        "--blend",
+        metavar="MODEL=SHARE",
+        help="another run of the same model, an export or a workdir, such as the one that this "
+        "began from; parameters are the weighted means: start.safetensors=0.25",
+    )
     parser.add_argument("--clips", type=int, default=32, help="clips to fit tables on, at most")
     parser.add_argument("--frames", type=int, default=128, help="frames of each, at most")
     parser.set_defaults(run=run)
@@ -50,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.strength <= 1:
         raise ValueError(f"--strength is {arguments.strength}; use 0 to 1")
     check_output(arguments.out)
+    blend = None if arguments.blend is None else _blend(arguments.blend)
     from hvc_jax.training.exporting import export_run
 
     export = export_run(
@@ -57,12 +64,29 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out,
         lmbda=arguments.lmbda,
         strength=arguments.strength,
+        blend=blend,
         size=arguments.size,
         most_clips=arguments.clips,
         most_frames=arguments.frames,
     )
     print(describe(export))
     return 0
+
+
+def _blend(text: str) -> tuple[Path, float]:
+    """MODEL=SHARE as (path, share).
+
+    Raises:
+        ValueError: It is not of that form, or the share is not between 0 and 1.
+    """
+    path, _, share = text.rpartition("=")
+    try:
+        number = float(share)
+    except ValueError:
+        number = -1.0
+    if not path or not 0 <= number <= 1:
+        raise ValueError(f"--blend {text}: write MODEL=SHARE with a share of 0 to 1")
+    return Path(path), number
 
 
 def describe(export: Any) -> str:

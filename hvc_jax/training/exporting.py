@@ -16,6 +16,7 @@ from hvc_jax.models.codec_model import CodecModel, latent_schema
 from hvc_jax.models.export import Export, save_export
 from hvc_jax.ops.compile import fast_jit
 from hvc_jax.training.checkpoint import restore_params
+from hvc_jax.training.init import load_params
 
 _BATCH = 16
 
@@ -28,6 +29,7 @@ def export_run(
     *,
     lmbda: float | None = None,
     strength: float = 1.0,
+    blend: tuple[Path, float] | None = None,
     clips: Iterable[Clip] | None = None,
     size: int | None = None,
     most_clips: int = 32,
@@ -40,6 +42,8 @@ def export_run(
         out: The .safetensors file to write.
         lmbda: Of a run of replicas, which one.
         strength: Of the generator's changes, see `Generator`.
+        blend: (export or workdir, share) of another run of the same model, such as the one that
+            this began from; parameters are the weighted means.
         clips: (frames uint8 [T, H, W, 3], body vectors [T, 188]) to fit the tables on; None takes
             them from the run's training data.
         size: Side of the pictures that tokens are taken from, pixels; None = as in training.
@@ -47,7 +51,7 @@ def export_run(
         most_frames: Frames taken from the beginning of each.
 
     Raises:
-        ValueError: No finished run in workdir, or no such replica in it.
+        ValueError: No finished run in workdir, no such replica in it, or blended models differ.
     """
     config = read_config(workdir)
     params = restore_params(workdir, "ema")
@@ -61,10 +65,32 @@ def export_run(
         config.data.size = size
     with config.unlocked():
         config.model.strength = strength
+    if blend is not None:
+        params = blended(params, *blend)
     if clips is None:
         clips = training_clips(config, most_clips, most_frames)
     tables = fit_coding_tables(config.model, params, clips)
     return save_export(out, config.model.motion.kind, config, params, tables)
+
+
+def blended(params: dict[str, Any], source: Path, share: float) -> dict[str, Any]:
+    """Weighted means of the parameters and those of another run of the same model.
+
+    A model that was trained on from another, and fits its training data better, often does best on
+    other data halfway between the two (Wortsman et al., "Robust fine-tuning of zero-shot models").
+
+    Args:
+        params: Parameters of CodecModel.
+        source: An export or a workdir.
+        share: Of the parameters of `source`, 0 to 1.
+
+    Raises:
+        ValueError: The parameters of `source` have other names or shapes.
+    """
+    other = load_params(source)
+    if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, other):
+        raise ValueError(f"{source}: holds another model; blend runs of the same configuration")
+    return jax.tree.map(lambda a, b: (1 - share) * np.asarray(a) + share * b, params, other)
 
 
 def read_config(workdir: Path) -> ConfigDict:
