@@ -4,7 +4,8 @@
 
 Stills of `hvc_jax.data.synthetic.render_stills` that no training saw, 128 x 128, each a clip of one
 frame; keypoints and mask of the network alone, and where the lifted body faces
-(`heading_exact`: lifted from true keypoints). `..._trusted`: and the body is believed. Writes
+(`heading_exact`: lifted from true keypoints). `..._trusted`: and the body is believed, `..._sure`:
+surely. Writes
 views.csv, a row for each REGRESSOR (the shipped one without any) and view.
 """
 
@@ -31,7 +32,7 @@ from hvc_jax.models.body_estimator import (
     regressor_path,
 )
 from hvc_jax.models.body_facing import doubted, ordered
-from hvc_jax.models.body_trust import DOUBT, trusted
+from hvc_jax.models.body_trust import DOUBT, SURE, trusted
 from hvc_jax.ops import rotation
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.training.rendered_labels import TURNED_AWAY, keypoints_of_bodies
@@ -86,7 +87,8 @@ def measure(
     wide &= (shown[:, 5:7] > 0).all(1)
     exchanged = shoulder_error(truth[:, COCO_MIRROR]) < shoulder_error(truth)
     believed = doubted(sight.confidence, back)[:, 5:7].mean(1) > 0.3
-    trust = np.concatenate([lone_trust(sight, t, export) for t in range(len(frames))]) >= DOUBT
+    said = np.concatenate([lone_trust(sight, t, export) for t in range(len(frames))])
+    trust = said >= DOUBT
     away = (shown[:, :3] == np.float32(TURNED_AWAY)).all(1)
     cells = sight.mask.shape[1]
     person = masks.reshape(len(masks), cells, masks.shape[1] // cells, cells, -1).mean((2, 4))
@@ -110,6 +112,7 @@ def measure(
             "heading_exact": np.median(exact[mine]),
             "turned_wrong": (off[mine] > 90).mean(),
             "turned_trusted": ((off > 90) & trust)[mine].mean(),
+            "turned_sure": ((off > 90) & (said >= SURE))[mine].mean(),
             "right_doubted": (~trust)[mine & (off <= 90) & (right[1].mean(1) > 0.8)].mean(),
             "iou": overlap[mine].mean(),
         }
