@@ -16,7 +16,7 @@ AT_MOST = 0.9
 """Share of the squared error of holding that motion may have. What is synthesised is less sharp
 than what is held, which squared errors see too little of."""
 
-UNLIKE_AT_MOST = 1.1
+UNLIKE_AT_MOST = 1.2
 """Times that motion may be as unlike the frame as the key picture is, by 1 - SSIM at half size. A
 person torn to shreds has less squared error than one who stands where nobody is any more."""
 
