@@ -8,6 +8,7 @@ itself and costs next to nothing.
 import numpy as np
 
 from hvc_jax.evaluation.metrics import ssim
+from hvc_jax.ops.warp import average_pool
 
 WINDOW = 13
 """Frames over which errors are compared, so that the choice does not flicker."""
@@ -47,9 +48,7 @@ def _unlike(frames: np.ndarray, shown: np.ndarray) -> np.ndarray:
 
 
 def _halved(frames: np.ndarray) -> np.ndarray:
-    t, h, w, c = frames.shape
-    blocks = frames.reshape(t, h // 2, 2, w // 2, 2, c)
-    return np.rint(blocks.mean((2, 4), dtype=np.float32)).astype(np.uint8)
+    return np.rint(average_pool(frames.astype(np.float32), 2)).astype(np.uint8)
 
 
 def _windowed(errors: np.ndarray) -> np.ndarray:
