@@ -20,15 +20,12 @@ from scipy.special import expit, logit
 from hvc_jax.data.clips import read_clip
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.models.body_estimator import (
-    RegressorExport,
-    Sight,
     bodies_from_keypoints,
     load_regressor,
     look_twice,
+    testimony,
 )
-from hvc_jax.models.body_evidence import agreement
-from hvc_jax.models.body_facing import doubted
-from hvc_jax.models.body_trust import DOUBT, WITNESSES, witnesses
+from hvc_jax.models.body_trust import DOUBT, WITNESSES
 from hvc_jax.ops.compile import keep_compiled_programs
 
 RENDERED = (range(1000, 1100), 24, (0, 1)), (range(3000, 3400), 8, (0,))
@@ -41,15 +38,6 @@ _RIDGE = 1e-3
 """What a squared weight of a standardised witness costs, cross-entropy in nats."""
 
 
-def said_of(
-    bodies: np.ndarray, miss: np.ndarray, sight: Sight, export: RegressorExport
-) -> np.ndarray:
-    """Returns the witnesses [T, W] of bodies [T, 188], as `hvc_jax.models.body_estimator.estimate`."""  # noqa: E501
-    agreed = agreement(bodies, expit(sight.mask))
-    seen = doubted(sight.confidence, sight.back), miss, sight.points
-    return witnesses(bodies, *seen, export.prior, sight.back, agreed)
-
-
 def rendered(mocap: list[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields witnesses [T, W] of rendered clips and whether the body is right [T]."""
     export = load_regressor()
@@ -59,7 +47,7 @@ def rendered(mocap: list[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             sight = look_twice(clip.frames, export)
             for effort in efforts:
                 bodies, miss = bodies_from_keypoints(*sight[:2], export, effort, clip.frames)
-                yield said_of(bodies, miss, sight, export), ~wrong(clip, bodies)
+                yield testimony(bodies, miss, sight, export)[-1], ~wrong(clip, bodies)
 
 
 def real(clips: Path) -> Iterator[np.ndarray]:
@@ -70,7 +58,7 @@ def real(clips: Path) -> Iterator[np.ndarray]:
         sight = look_twice(frames, export)
         for effort in (0, 1):
             bodies, miss = bodies_from_keypoints(*sight[:2], export, effort, frames)
-            yield said_of(bodies, miss, sight, export)
+            yield testimony(bodies, miss, sight, export)[-1]
 
 
 def fitted(x: np.ndarray, right: np.ndarray, share: np.ndarray) -> np.ndarray:

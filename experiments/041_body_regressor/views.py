@@ -14,7 +14,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from trust import said_of
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import COCO_MIRROR, landmarks_of
@@ -30,6 +29,7 @@ from hvc_jax.models.body_estimator import (
     load_regressor,
     look,
     regressor_path,
+    testimony,
 )
 from hvc_jax.models.body_facing import doubted, ordered
 from hvc_jax.models.body_trust import DOUBT, SURE, trusted
@@ -51,7 +51,7 @@ def lone_trust(sight: Sight, t: int, export: RegressorExport) -> np.ndarray:
     """Returns how far the body of picture t alone is trusted, [1]."""
     one = Sight(*(part[t : t + 1] for part in sight))
     bodies, miss = bodies_from_keypoints(one.points, one.confidence, export, 0)
-    return trusted(said_of(bodies, miss, one, export))
+    return trusted(testimony(bodies, miss, one, export)[-1])
 
 
 def measure(

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from trust import said_of
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import landmarks_of
@@ -23,7 +22,12 @@ from hvc_jax.body.params import NUM_BODY_JOINTS, unpack
 from hvc_jax.body.pose_error import acceleration, torso_size
 from hvc_jax.data.clips import read_clip, write_png
 from hvc_jax.evaluation.table import csv_text, read_rows
-from hvc_jax.models.body_estimator import bodies_from_keypoints, load_regressor, look_twice
+from hvc_jax.models.body_estimator import (
+    bodies_from_keypoints,
+    load_regressor,
+    look_twice,
+    testimony,
+)
 from hvc_jax.models.body_overlay import overlay
 from hvc_jax.models.body_trust import DOUBT, WITNESSES, trusted
 from hvc_jax.ops.compile import keep_compiled_programs
@@ -66,7 +70,7 @@ def main() -> None:
         bodies, miss = bodies_from_keypoints(
             sight.points, sight.confidence, export, given.effort, frames
         )
-        said = said_of(bodies, miss, sight, export)
+        said = testimony(bodies, miss, sight, export)[-1]
         trust = trusted(said)
         at = judge["frame"][judge["frame"] < len(frames)]
         truth, score = judge["points"][: len(at)], judge["score"][: len(at)]

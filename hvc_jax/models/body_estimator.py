@@ -22,7 +22,7 @@ from hvc_jax.body.fit import fit_clip, smooth_over_time
 from hvc_jax.body.fit_objective import PosePrior
 from hvc_jax.body.landmarks import COCO_MIRROR, Landmarks, landmarks_of
 from hvc_jax.body.params import EXPRESSION
-from hvc_jax.models.body_evidence import agreement, joint_confidence
+from hvc_jax.models.body_evidence import Agreement, agreement, joint_confidence
 from hvc_jax.models.body_facing import (
     doubted,
     head_windows,
@@ -274,6 +274,26 @@ class Estimate(NamedTuple):
     explained: np.ndarray
 
 
+def testimony(
+    bodies: np.ndarray, error: np.ndarray, sight: Sight, export: RegressorExport
+) -> tuple[np.ndarray, Agreement | None, np.ndarray]:
+    """Returns what tells how far to trust the bodies of a clip.
+
+    Args:
+      bodies: [T, 188].
+      error: [T, 17] of `bodies_from_keypoints`.
+      sight: what they were found in.
+      export: the regressor.
+
+    Returns:
+      Confidence [T, 17] of keypoints in either order, agreement with the mask, witnesses [T, W].
+    """
+    agreed = None if sight.mask is None else agreement(bodies, expit(sight.mask))
+    seen = sight.confidence if sight.back is None else doubted(sight.confidence, sight.back)
+    said = witnesses(bodies, seen, error, sight.points, export.prior, sight.back, agreed)
+    return seen, agreed, said
+
+
 def estimate_bodies(
     frames: np.ndarray,
     effort: int = 1,
@@ -319,13 +339,8 @@ def estimate(
         raise ValueError(f"effort must be 0, 1, 2 or 3, got {effort}")
     export = export or load_regressor()
     sight = look_twice(frames, export) if keypoints is None else Sight(*keypoints, None)
-    points, confidence = sight.points, sight.confidence
-    bodies, error = bodies_from_keypoints(
-        points, confidence, export, effort, frames, reference, masks
-    )
-    agreed = None if sight.mask is None else agreement(bodies, expit(sight.mask))
-    seen = confidence if sight.back is None else doubted(confidence, sight.back)
-    said = witnesses(bodies, seen, error, points, export.prior, sight.back, agreed)
+    bodies, error = bodies_from_keypoints(*sight[:2], export, effort, frames, reference, masks)
+    seen, agreed, said = testimony(bodies, error, sight, export)
     trust = trusted(said)
     explained = np.ones(len(frames), np.float32) if agreed is None else agreed.explained
     joints = joint_confidence(seen, error)
