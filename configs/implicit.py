@@ -1,29 +1,5 @@
-"""Implicit motion: a learned token guides attention over the key frame (IMT, arXiv 2506.10453).
+"""The implicit model; see hvc_jax/configs/implicit.py."""
 
-    hvc train --config configs/implicit.py:size=tiny --workdir runs/implicit
+from hvc_jax.configs.implicit import get_config
 
-Arguments of the string after the colon: see configs/common.py.
-"""
-
-from ml_collections import ConfigDict
-
-from configs.common import get_base
-
-
-def motion_config(size: str) -> ConfigDict:
-    motion = ConfigDict()
-    motion.kind = "implicit"
-    motion.token_size = 32  # numbers a frame
-    motion.points = 13  # soft positions among them, two numbers each, at most 17; 0 = none
-    motion.learn_positions = True  # False keeps what loss.points_only or init_keypoints gave
-    motion.initial_step = 0.05  # quantisation step before it is learned
-    motion.token_width = {"tiny": 16, "small": 24, "base": 32}[size]
-    motion.width = {"tiny": 24, "small": 40, "base": 56}[size]  # channels of motion features
-    motion.blocks = {"tiny": 1, "small": 2, "base": 2}[size]
-    motion.heads = 4
-    motion.transformer_blocks = {"tiny": 1, "small": 2, "base": 2}[size]
-    return motion
-
-
-def get_config(argument: str | None = None) -> ConfigDict:
-    return get_base(argument, {size: motion_config(size) for size in ("tiny", "small", "base")})
+__all__ = ["get_config"]

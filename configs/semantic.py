@@ -1,23 +1,5 @@
-"""Explicit motion: body parameters posed as meshes give the flow (IHVC, arXiv 2505.16152).
+"""The semantic model; see hvc_jax/configs/semantic.py."""
 
-    hvc train --config configs/semantic.py:size=tiny --workdir runs/semantic
+from hvc_jax.configs.semantic import get_config
 
-Arguments of the string after the colon: see configs/common.py.
-"""
-
-from ml_collections import ConfigDict
-
-from configs.common import get_base
-
-
-def motion_config(size: str) -> ConfigDict:
-    motion = ConfigDict()
-    motion.kind = "semantic"
-    motion.schema = "upper31"  # the 31 published numbers, or "full_body"
-    motion.camera = True  # the camera's three numbers go with every frame
-    motion.width = {"tiny": 24, "small": 40, "base": 64}[size]  # channels of the flow refiner
-    return motion
-
-
-def get_config(argument: str | None = None) -> ConfigDict:
-    return get_base(argument, {size: motion_config(size) for size in ("tiny", "small", "base")})
+__all__ = ["get_config"]

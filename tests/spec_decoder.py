@@ -108,7 +108,7 @@ def builtin_schema(name: str) -> tuple[int, list, list]:
 
 def builtin_tables(dynamic: list, count: int) -> dict[str, Any]:
     """Section 5."""
-    record = json.loads((PACKAGE / "entropy" / "default_tables.json").read_text())
+    record = json.loads((PACKAGE / "stream" / "default_tables.json").read_text())
     groups = [name.rsplit("_", 1)[0] for name, *_ in dynamic]
     stages = [groups[:i].count(group) % 3 for i, group in enumerate(groups)]
     slots = range(len(dynamic))

@@ -5,16 +5,16 @@ from fractions import Fraction
 
 import numpy as np
 
-from hvc_jax.bitstream.conceal import ConcealingDecoder, frames_and_keys, salvage
-from hvc_jax.bitstream.container import StreamWriter
-from hvc_jax.bitstream.edit import stream_tables
-from hvc_jax.bitstream.errors import BitstreamError
-from hvc_jax.bitstream.framing import UnitType, motion_group
-from hvc_jax.bitstream.header import Header
-from hvc_jax.bitstream.schema import builtin_schema
-from hvc_jax.bitstream.streams import VectorDecoder, VectorEncoder
-from hvc_jax.entropy.slots import Schema
-from hvc_jax.entropy.tables import default_tables
+from hvc_jax.stream.conceal import ConcealingDecoder, frames_and_keys, salvage
+from hvc_jax.stream.container import StreamWriter
+from hvc_jax.stream.edit import stream_tables
+from hvc_jax.stream.errors import BitstreamError
+from hvc_jax.stream.header import Header
+from hvc_jax.stream.schema import builtin_schema
+from hvc_jax.stream.slots import Schema
+from hvc_jax.stream.tables import default_tables
+from hvc_jax.stream.units import UnitType, motion_group
+from hvc_jax.stream.vectors import VectorDecoder, VectorEncoder
 
 KEY_PAYLOAD = bytes(range(40))
 

@@ -5,12 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hvc_jax.body.keypoint_files import (
-    _BLAZEPOSE,
-    _OPENPOSE,
-    KeypointFileError,
-    read_keypoints,
-)
+from hvc_jax.body.keypoint_files import _BLAZEPOSE, _OPENPOSE, KeypointFileError, read_keypoints
 from hvc_jax.body.parameter_cameras import View
 
 VIEW = View(320, 240)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from tiny_export import FPS, make_export, make_frames
 
-from hvc_jax.bitstream.container import StreamWriter
-from hvc_jax.bitstream.header import NO_MODEL, Header
-from hvc_jax.bitstream.schema import builtin_schema
-from hvc_jax.bitstream.streams import VectorEncoder
 from hvc_jax.body.params import identity_vector
-from hvc_jax.cli import COMMANDS, main
+from hvc_jax.cli.main import COMMANDS, main
 from hvc_jax.data.clips import write_video
-from hvc_jax.entropy.tables import default_tables
+from hvc_jax.stream.container import StreamWriter
+from hvc_jax.stream.header import NO_MODEL, Header
+from hvc_jax.stream.schema import builtin_schema
+from hvc_jax.stream.tables import default_tables
+from hvc_jax.stream.vectors import VectorEncoder
 
 
 def make_stream(model_id: bytes = NO_MODEL) -> bytes:
@@ -153,8 +153,8 @@ def test_full_disk_leaves_nothing(
 
     monkeypatch.setattr(StreamWriter, "write_unit", full)
     frame = np.zeros((64, 64, 3), np.uint8), np.zeros(188), np.zeros(1), 1.0, True
-    monkeypatch.setattr("hvc_jax.codec.Codec._analysed", lambda *a: iter([frame]))
-    monkeypatch.setattr("hvc_jax.codec.Codec._write_key", full)
+    monkeypatch.setattr("hvc_jax.codec.codec.Codec._analysed", lambda *a: iter([frame]))
+    monkeypatch.setattr("hvc_jax.codec.codec.Codec._write_key", full)
     argv = ENCODE.replace("IN", str(inputs)).replace("OUT", str(tmp_path)).split()
     assert main(argv) == 2
     assert "No space left" in capsys.readouterr().err
@@ -165,7 +165,7 @@ def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: str) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("hvc_jax.cli.build_parser", fail)
+    monkeypatch.setattr("hvc_jax.cli.main.build_parser", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["inspect", "x.hvc"])
 
@@ -176,7 +176,7 @@ def test_interrupt_ends_with_130(
     def stop(_: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hvc_jax.cli.build_parser", stop)
+    monkeypatch.setattr("hvc_jax.cli.main.build_parser", stop)
     assert main(["inspect", "x.hvc"]) == 130
     assert capsys.readouterr().err == "hvc: stopped\n"
 

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 from tiny_export import FPS, SIDE, make_bodies, make_export, make_frames
 
-from hvc_jax.bitstream.container import StreamReader
-from hvc_jax.bitstream.framing import UnitType
-from hvc_jax.cli import main
-from hvc_jax.commands.decode import Clock
+from hvc_jax.cli.decode import Clock
+from hvc_jax.cli.main import main
 from hvc_jax.data.clips import write_video
-from hvc_jax.data.synthetic import SyntheticClip
 from hvc_jax.evaluation.table import read_rows
+from hvc_jax.stream.container import StreamReader
+from hvc_jax.stream.units import UnitType
+from hvc_jax.synth.people import SyntheticClip
 
 COUNT = 11
 
@@ -180,8 +180,8 @@ def test_demo_codes_edits_and_shows(
     def estimate(frames: np.ndarray, effort: int, **_: object) -> tuple[np.ndarray, np.ndarray]:
         return make_bodies(len(frames)), np.ones(len(frames), np.float32)
 
-    monkeypatch.setattr("hvc_jax.data.synthetic.render_clip", render)
-    monkeypatch.setattr("hvc_jax.models.body_estimator.estimate_bodies", estimate)
+    monkeypatch.setattr("hvc_jax.synth.people.render_clip", render)
+    monkeypatch.setattr("hvc_jax.pose.estimator.estimate_bodies", estimate)
     output = tmp_path / "demo"
     argv = ["demo", "--output", str(output), "--models", str(models), "--size", str(SIDE)]
     assert main([*argv, "--frames", str(COUNT), "--quiet"]) == 0

@@ -10,12 +10,12 @@ import pytest
 from tiny_export import FPS, SIDE, make_bodies, make_export, make_frames
 
 from hvc_jax import keyframes
-from hvc_jax.bitstream.container import StreamReader, key_unit
-from hvc_jax.bitstream.edit import edit
-from hvc_jax.bitstream.errors import BitstreamError
-from hvc_jax.bitstream.framing import UnitType
-from hvc_jax.bitstream.operations import parse_assignment
-from hvc_jax.codec import _CHUNK, BATCH, Codec, CodecError, EncodeOptions, Source, check_side
+from hvc_jax.codec.codec import _CHUNK, BATCH, Codec, CodecError, EncodeOptions, Source, check_side
+from hvc_jax.stream.container import StreamReader, key_unit
+from hvc_jax.stream.edit import edit
+from hvc_jax.stream.errors import BitstreamError
+from hvc_jax.stream.operations import parse_assignment
+from hvc_jax.stream.units import UnitType
 
 COUNT = 19  # two full batches and a short one
 

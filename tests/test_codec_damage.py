@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from tiny_export import FPS, SIDE, make_export, make_frames
 
-from hvc_jax.bitstream.container import StreamReader
-from hvc_jax.bitstream.framing import Unit, UnitType
-from hvc_jax.bitstream.index import index_keys, key_offsets
-from hvc_jax.cli import main
-from hvc_jax.codec import Codec, EncodeOptions
+from hvc_jax.cli.main import main
+from hvc_jax.codec.codec import Codec, EncodeOptions
+from hvc_jax.codec.repair import RepairingDecoder
 from hvc_jax.data.cuts import CutDetector
-from hvc_jax.repair import RepairingDecoder
+from hvc_jax.stream.container import StreamReader
+from hvc_jax.stream.index import index_keys, key_offsets
+from hvc_jax.stream.units import Unit, UnitType
 
 COUNT = 24
 

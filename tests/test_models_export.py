@@ -8,10 +8,10 @@ import pytest
 from ml_collections import ConfigDict
 from safetensors.numpy import save_file
 
-from hvc_jax.bitstream.schema import token_schema
-from hvc_jax.entropy.tables import default_tables
 from hvc_jax.models import export as exports
 from hvc_jax.models.export import ExportError, find_export, load_export, save_export
+from hvc_jax.stream.schema import token_schema
+from hvc_jax.stream.tables import default_tables
 
 SCHEMA = token_schema(3, [0.1, 0.2, 0.3])
 CONFIG = ConfigDict({"model": {"widths": (4, 8), "motion": {"kind": "implicit"}}})

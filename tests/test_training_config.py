@@ -80,7 +80,7 @@ def test_override_without_a_value() -> None:
 def test_config_of_the_users_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(
-        "from configs import semantic\n"
+        "from hvc_jax.configs import semantic\n"
         "def get_config(argument=None):\n"
         "    config = semantic.get_config(argument)\n"
         "    config.total_steps = 5\n"

@@ -13,7 +13,7 @@ import pytest
 from training_stub import StubModel, stub_batches, stub_config
 from two_processes import GLOBAL_BATCH, STEPS
 
-from hvc_jax.cli import main
+from hvc_jax.cli.main import main
 from hvc_jax.training.checkpoint import Checkpoints
 from hvc_jax.training.loop import train
 from hvc_jax.training.parallel import Parallel

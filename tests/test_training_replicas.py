@@ -9,7 +9,7 @@ import pytest
 from training_stub import StubModel, stub_batches, stub_config
 
 from hvc_jax.training.checkpoint import restore_params
-from hvc_jax.training.exporting import export_run
+from hvc_jax.training.export import export_run
 from hvc_jax.training.loop import NonFiniteError, train
 from hvc_jax.training.replicas import Replicas
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hvc_jax.cli import main
+from hvc_jax.cli.main import main
 from hvc_jax.training import sweep
 from hvc_jax.training.sweep import Run, load_runs, run_locally, run_on_slurm
 
@@ -59,7 +59,7 @@ def test_rows_become_commands(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and not Path("w").exists()
     assert lines[1].endswith(
-        "-m hvc_jax.cli train --config configs/semantic.py:size=tiny,res=64 "
+        "-m hvc_jax train --config configs/semantic.py:size=tiny,res=64 "
         "--config.loss.lmbda=2.5 '--config.data.key_qps=(32, 32)' --workdir w/lmbda_2.5"
     )
 

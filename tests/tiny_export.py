@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.entropy.tables import default_tables
 from hvc_jax.models.codec_model import CodecModel, latent_schema
 from hvc_jax.models.export import Export, save_export
+from hvc_jax.stream.tables import default_tables
 from hvc_jax.training.config import load_config
 
 SIDE = 64

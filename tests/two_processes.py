@@ -21,7 +21,7 @@ def main(port: str, number: int, folder: Path) -> None:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     import jax
 
-    from hvc_jax.commands.train import join
+    from hvc_jax.training.parallel import join
 
     join(f"127.0.0.1:{port},2,{number}")
     assert (len(jax.local_devices()), jax.device_count()) == (4, 8)

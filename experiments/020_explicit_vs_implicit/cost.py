@@ -7,7 +7,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from hvc_jax.commands.count import synthesis_cost
+from hvc_jax.models.count import synthesis_cost
 from hvc_jax.training.config import load_config
 
 AT_MOST = 0.1

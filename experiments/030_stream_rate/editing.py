@@ -10,13 +10,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from hvc_jax.bitstream.container import StreamWriter
-from hvc_jax.bitstream.edit import edit
-from hvc_jax.bitstream.header import Header
-from hvc_jax.bitstream.operations import parse_assignment
-from hvc_jax.bitstream.schema import builtin_schema
-from hvc_jax.bitstream.streams import VectorEncoder
-from hvc_jax.entropy.tables import default_tables
+from hvc_jax.stream.container import StreamWriter
+from hvc_jax.stream.edit import edit
+from hvc_jax.stream.header import Header
+from hvc_jax.stream.operations import parse_assignment
+from hvc_jax.stream.schema import builtin_schema
+from hvc_jax.stream.tables import default_tables
+from hvc_jax.stream.vectors import VectorEncoder
 
 FRAMES, ROUNDS = 150, 21
 NAME = "upper31+camera"

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from tracks import load, options
 
-from hvc_jax.bitstream.schema import semantic_schema
-from hvc_jax.bitstream.streams import encode_vectors
-from hvc_jax.entropy.tables import fit_tables
+from hvc_jax.codec.importance import mesh_importance, projected_vertices
+from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.evaluation.table import csv_text
-from hvc_jax.models.importance import mesh_importance, projected_vertices
-from hvc_jax.options import EncodeOptions
+from hvc_jax.stream.schema import semantic_schema
+from hvc_jax.stream.tables import fit_tables
+from hvc_jax.stream.vectors import encode_vectors
 
 HERE = Path(__file__).parent
 SIDE, WIDTH, APART = 256, 4, 10

@@ -16,11 +16,10 @@ import numpy as np
 from published import frame_bits
 from tracks import load
 
-from hvc_jax.bitstream.schema import Schema, semantic_schema
-from hvc_jax.bitstream.streams import decode_vectors, encode_vectors
-from hvc_jax.entropy.adaptive import MotionContexts, capped, folded
-from hvc_jax.entropy.fit import fit_generic
-from hvc_jax.entropy.tables import (
+from hvc_jax.codec.options import EncodeOptions
+from hvc_jax.stream.contexts import MotionContexts, capped, folded
+from hvc_jax.stream.schema import Schema, semantic_schema
+from hvc_jax.stream.tables import (
     DEFAULT_FILE,
     TOTAL,
     CodingTables,
@@ -28,8 +27,9 @@ from hvc_jax.entropy.tables import (
     fit_tables,
     pmf_to_frequencies,
 )
-from hvc_jax.entropy.tokens import EXTRA_BITS, NUM_TOKENS, to_tokens
-from hvc_jax.options import EncodeOptions
+from hvc_jax.stream.tables_fit import fit_generic
+from hvc_jax.stream.tokens import EXTRA_BITS, NUM_TOKENS, to_tokens
+from hvc_jax.stream.vectors import decode_vectors, encode_vectors
 
 HERE = Path(__file__).parent
 QUANTISERS = (32, 64, 128)

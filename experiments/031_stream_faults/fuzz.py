@@ -17,13 +17,13 @@ import atheris
 with atheris.instrument_imports(include=["hvc_jax"]):
     import numpy as np
 
-    from hvc_jax.bitstream.conceal import salvage
-    from hvc_jax.bitstream.container import StreamReader, key_unit, meta_record
-    from hvc_jax.bitstream.edit import edit, read_tracks, stream_tables
-    from hvc_jax.bitstream.errors import BitstreamError
-    from hvc_jax.bitstream.framing import Chain, motion_group
-    from hvc_jax.bitstream.index import key_offsets
-    from hvc_jax.bitstream.operations import Operation
+    from hvc_jax.stream.conceal import salvage
+    from hvc_jax.stream.container import StreamReader, key_unit, meta_record
+    from hvc_jax.stream.edit import edit, read_tracks, stream_tables
+    from hvc_jax.stream.errors import BitstreamError
+    from hvc_jax.stream.index import key_offsets
+    from hvc_jax.stream.operations import Operation
+    from hvc_jax.stream.units import Chain, motion_group
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 from stream_cases import repair, stream  # noqa: E402

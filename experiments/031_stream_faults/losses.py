@@ -15,12 +15,12 @@ sys.path.append(str(HERE.parent / "030_stream_rate"))
 
 from tracks import load, options  # noqa: E402
 
-from hvc_jax.bitstream.conceal import ConcealingDecoder  # noqa: E402
-from hvc_jax.bitstream.schema import semantic_schema  # noqa: E402
-from hvc_jax.bitstream.streams import Group, VectorDecoder, encode_vectors  # noqa: E402
-from hvc_jax.entropy.tables import default_tables  # noqa: E402
+from hvc_jax.codec.importance import projected_vertices  # noqa: E402
 from hvc_jax.evaluation.table import csv_text  # noqa: E402
-from hvc_jax.models.importance import projected_vertices  # noqa: E402
+from hvc_jax.stream.conceal import ConcealingDecoder  # noqa: E402
+from hvc_jax.stream.schema import semantic_schema  # noqa: E402
+from hvc_jax.stream.tables import default_tables  # noqa: E402
+from hvc_jax.stream.vectors import Group, VectorDecoder, encode_vectors  # noqa: E402
 
 SCHEMA = semantic_schema("upper31")
 TABLES = default_tables(SCHEMA)

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from losses import patterns
 
-from hvc_jax.bitstream.container import StreamReader
-from hvc_jax.bitstream.framing import UnitType
-from hvc_jax.codec import Codec, EncodeOptions
+from hvc_jax.codec.codec import Codec, EncodeOptions
+from hvc_jax.codec.repair import RepairingDecoder
 from hvc_jax.data.clips import iter_frames
 from hvc_jax.evaluation.metrics import psnr
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.models.export import load_export
-from hvc_jax.repair import RepairingDecoder
+from hvc_jax.stream.container import StreamReader
+from hvc_jax.stream.units import UnitType
 
 HERE = Path(__file__).parent
 SIDE, FRAMES = 256, 64

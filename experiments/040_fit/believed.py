@@ -15,14 +15,14 @@ import numpy as np
 from measure import drawn, psnr
 
 from hvc_jax import keyframes
-from hvc_jax.codec import Codec
+from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.hold import better_held
 from hvc_jax.data.clips import read_clip
 from hvc_jax.evaluation.table import csv_text, read_rows
-from hvc_jax.holding import better_held
-from hvc_jax.models.body_estimator import estimate_bodies
-from hvc_jax.models.body_trust import DOUBT
 from hvc_jax.models.export import load_export
 from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.pose.confidence import DOUBT
+from hvc_jax.pose.estimator import estimate_bodies
 
 HERE = Path(__file__).parent
 WRONG = 0.3  # torsos

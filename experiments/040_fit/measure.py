@@ -16,14 +16,14 @@ import numpy as np
 from rows import append_row
 
 from hvc_jax import keyframes
-from hvc_jax.codec import BATCH, Codec, batches
+from hvc_jax.codec.codec import BATCH, Codec, batches
+from hvc_jax.codec.hold import better_held
 from hvc_jax.data.clips import read_clip, write_png
-from hvc_jax.holding import better_held
-from hvc_jax.models.body_estimator import estimate_bodies
-from hvc_jax.models.body_overlay import overlay
-from hvc_jax.models.body_trust import DOUBT
 from hvc_jax.models.export import load_export
 from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.pose.confidence import DOUBT
+from hvc_jax.pose.estimator import estimate_bodies
+from hvc_jax.pose.overlay import overlay
 
 TABLE = Path(__file__).parent / "fit.csv"
 FIELDS = "clip effort frames hold_psnr gain held gain_held confidence doubtful seconds".split()

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from rows import append_row
 
-from hvc_jax.bitstream.container import StreamReader, UnitType
-from hvc_jax.codec import Codec, EncodeOptions
+from hvc_jax.codec.codec import Codec, EncodeOptions
 from hvc_jax.data.clips import read_clip
 from hvc_jax.models.export import load_export
 from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.stream.container import StreamReader, UnitType
 
 TABLE = Path(__file__).parent / "polish.csv"
 FIELDS = "clip variant effort key_qp quantiser frames bytes motion_bytes psnr seconds".split()

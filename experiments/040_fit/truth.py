@@ -3,7 +3,7 @@
     python experiments/040_fit/truth.py [--clips 8] [--frames 64]
 
 Whole streams of the shipped semantic model, decoded back. Clips of
-`hvc_jax.data.synthetic.render_clip`, seeds from 910000 on, which no training saw, 256 x 256,
+`hvc_jax.synth.people.render_clip`, seeds from 910000 on, which no training saw, 256 x 256,
 framings in turn. Writes truth.csv and truth_means.csv beside it.
 """
 
@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hvc_jax.bitstream.container import StreamReader, UnitType
-from hvc_jax.codec import Codec, EncodeOptions
-from hvc_jax.data.synthetic import SyntheticClip, render_clip
+from hvc_jax.codec.codec import Codec, EncodeOptions
 from hvc_jax.evaluation.learned_metrics import lpips_vgg
 from hvc_jax.evaluation.metrics import psnr
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.models.export import load_export
 from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.stream.container import StreamReader, UnitType
+from hvc_jax.synth.people import SyntheticClip, render_clip
 
 FRAMINGS = ("upper", "hips", "knees", "full")
 BODIES = {"true": 1, "effort 0": 0, "effort 1": 1, "held": 1}

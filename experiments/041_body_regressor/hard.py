@@ -16,10 +16,10 @@ from scipy.spatial.transform import Rotation
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import landmarks_of
 from hvc_jax.body.params import POSE
-from hvc_jax.data.synthetic import render_clip
-from hvc_jax.data.synthetic_motion import turned
-from hvc_jax.data.synthetic_trouble import hands_before_face, two_people
-from hvc_jax.training.rendered_labels import TURNED_AWAY, keypoints_of_bodies
+from hvc_jax.pose.train.rendered_labels import TURNED_AWAY, keypoints_of_bodies
+from hvc_jax.synth.motion import turned
+from hvc_jax.synth.people import render_clip
+from hvc_jax.synth.trouble import hands_before_face, two_people
 
 WRONG = 0.3
 """Torsos by which the keypoints of a wrong body err, on average."""

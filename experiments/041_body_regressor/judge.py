@@ -17,8 +17,8 @@ from PIL import Image
 from hvc_jax.body.landmarks import COCO_MIRROR
 from hvc_jax.data.builders import videos_in
 from hvc_jax.data.clips import read_clip
-from hvc_jax.data.label_clip import MOVENET
-from hvc_jax.data.pseudo_labels import LiteNetwork, movenet_keypoints, person_box, square_crop
+from hvc_jax.pose.label_clip import MOVENET
+from hvc_jax.pose.pseudo_labels import LiteNetwork, movenet_keypoints, person_box, square_crop
 
 BODYPIX = Path("seg", "bodypix_mnv1_x050_stride8_padfix.onnx")
 STRIDE = 8

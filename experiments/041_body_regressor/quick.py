@@ -12,19 +12,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hvc_jax.body.pose_error import correct_keypoints, mask_iou, torso_size
 from hvc_jax.data.clips import read_clip
 from hvc_jax.evaluation.table import csv_text
-from hvc_jax.models.body_estimator import (
-    back_logits,
-    clip_box,
-    load_regressor,
-    look,
-    regressor_path,
-)
-from hvc_jax.models.body_facing import ordered
-from hvc_jax.models.person_mask import find_masks
 from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.pose.estimator import back_logits, clip_box, load_regressor, look, regressor_path
+from hvc_jax.pose.facing import ordered
+from hvc_jax.pose.person_mask import find_masks
+from hvc_jax.pose.pose_error import correct_keypoints, mask_iou, torso_size
 
 SURE = 0.5
 """Least score of a keypoint of the judge that counts."""

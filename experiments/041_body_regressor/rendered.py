@@ -2,7 +2,7 @@
 
     python experiments/041_body_regressor/rendered.py [--clips 12] [--frames 32] [--efforts 0 1]
 
-Clips of `hvc_jax.data.synthetic.render_clip`, seeds from 900000 on, 256 x 256 pixels, framings in
+Clips of `hvc_jax.synth.people.render_clip`, seeds from 900000 on, 256 x 256 pixels, framings in
 turn. Joints are the 22 of the body, vertices the whole mesh with hands and face, pelvis at the
 origin. Joints out of the picture count in mm: they have to be guessed; `seen` leaves them out.
 """
@@ -17,11 +17,11 @@ from hvc_jax.body.assets import load_body
 from hvc_jax.body.camera import project
 from hvc_jax.body.lbs import posed_vertices
 from hvc_jax.body.params import unpack
-from hvc_jax.body.pose_error import acceleration, mpjpe, pa_mpjpe
-from hvc_jax.data.synthetic import render_clip
 from hvc_jax.evaluation.table import csv_text
-from hvc_jax.models.body_estimator import estimate_bodies
 from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.pose.estimator import estimate_bodies
+from hvc_jax.pose.pose_error import acceleration, mpjpe, pa_mpjpe
+from hvc_jax.synth.people import render_clip
 
 FRAMINGS = ("upper", "hips", "knees", "full")
 

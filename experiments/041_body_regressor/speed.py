@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hvc_jax.data.synthetic import render_clip
 from hvc_jax.evaluation.table import csv_text
-from hvc_jax.models.body_estimator import bodies_from_keypoints, estimate, load_regressor, look
 from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.pose.estimator import bodies_from_keypoints, estimate, load_regressor, look
+from hvc_jax.synth.people import render_clip
 
 FRAMES = 64
 

@@ -1,4 +1,4 @@
-"""Fits the weights of `hvc_jax.models.body_trust`: writes trust.csv, a row for each witness.
+"""Fits the weights of `hvc_jax.pose.confidence`: writes trust.csv, a row for each witness.
 
     python experiments/041_body_regressor/trust.py MOCAP CLIPS
 
@@ -19,14 +19,9 @@ from scipy.special import expit, logit
 
 from hvc_jax.data.clips import read_clip
 from hvc_jax.evaluation.table import csv_text
-from hvc_jax.models.body_estimator import (
-    bodies_from_keypoints,
-    load_regressor,
-    look_twice,
-    testimony,
-)
-from hvc_jax.models.body_trust import DOUBT, WITNESSES
 from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.pose.confidence import DOUBT, WITNESSES
+from hvc_jax.pose.estimator import bodies_from_keypoints, load_regressor, look_twice, testimony
 
 RENDERED = (range(1000, 1100), 24, (0, 1)), (range(3000, 3400), 8, (0,))
 """Seeds, frames and efforts."""

@@ -2,7 +2,7 @@
 
     python experiments/041_body_regressor/views.py [REGRESSOR...] [--count 480]
 
-Stills of `hvc_jax.data.synthetic.render_stills` that no training saw, 128 x 128, each a clip of one
+Stills of `hvc_jax.synth.people.render_stills` that no training saw, 128 x 128, each a clip of one
 frame; keypoints and mask of the network alone, and where the lifted body faces
 (`heading_exact`: lifted from true keypoints). `..._trusted`: and the body is believed, `..._sure`:
 surely. Writes
@@ -18,10 +18,11 @@ import numpy as np
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import COCO_MIRROR, landmarks_of
 from hvc_jax.body.params import POSE
-from hvc_jax.body.pose_error import correct_keypoints, mask_iou, torso_size
-from hvc_jax.data.synthetic import render_stills
 from hvc_jax.evaluation.table import csv_text
-from hvc_jax.models.body_estimator import (
+from hvc_jax.ops import rotation
+from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.pose.confidence import DOUBT, SURE, trusted
+from hvc_jax.pose.estimator import (
     RegressorExport,
     Sight,
     back_logits,
@@ -31,11 +32,10 @@ from hvc_jax.models.body_estimator import (
     regressor_path,
     testimony,
 )
-from hvc_jax.models.body_facing import doubted, ordered
-from hvc_jax.models.body_trust import DOUBT, SURE, trusted
-from hvc_jax.ops import rotation
-from hvc_jax.ops.compile import keep_compiled_programs
-from hvc_jax.training.rendered_labels import TURNED_AWAY, keypoints_of_bodies
+from hvc_jax.pose.facing import doubted, ordered
+from hvc_jax.pose.pose_error import correct_keypoints, mask_iou, torso_size
+from hvc_jax.pose.train.rendered_labels import TURNED_AWAY, keypoints_of_bodies
+from hvc_jax.synth.people import render_stills
 
 SEED = 900000
 VIEWS = {"front": (0, 50), "side": (50, 130), "back": (130, 181)}

@@ -19,19 +19,14 @@ from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import landmarks_of
 from hvc_jax.body.lbs import posed_vertices
 from hvc_jax.body.params import NUM_BODY_JOINTS, unpack
-from hvc_jax.body.pose_error import acceleration, torso_size
 from hvc_jax.data.clips import read_clip, write_png
 from hvc_jax.evaluation.table import csv_text, read_rows
-from hvc_jax.models.body_estimator import (
-    bodies_from_keypoints,
-    load_regressor,
-    look_twice,
-    testimony,
-)
-from hvc_jax.models.body_overlay import overlay
-from hvc_jax.models.body_trust import DOUBT, WITNESSES, trusted
 from hvc_jax.ops.compile import keep_compiled_programs
-from hvc_jax.training.rendered_labels import keypoints_of_bodies
+from hvc_jax.pose.confidence import DOUBT, WITNESSES, trusted
+from hvc_jax.pose.estimator import bodies_from_keypoints, load_regressor, look_twice, testimony
+from hvc_jax.pose.overlay import overlay
+from hvc_jax.pose.pose_error import acceleration, torso_size
+from hvc_jax.pose.train.rendered_labels import keypoints_of_bodies
 
 SURE = 0.5  # least score of a keypoint of the judge that counts
 COUNT = 10

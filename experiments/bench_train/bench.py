@@ -31,7 +31,7 @@ from hvc_jax.data.pipeline import batches
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.count import multiply_accumulates
 from hvc_jax.models.generator import Generator
-from hvc_jax.models.reference_encoder import ReferenceEncoder
+from hvc_jax.models.reference import ReferenceEncoder
 from hvc_jax.ops.compile import compiler_options, fast_jit
 from hvc_jax.ops.pages import restart_with_large_pages
 from hvc_jax.training.config import load_config

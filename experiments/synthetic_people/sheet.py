@@ -10,8 +10,8 @@ from matplotlib import colormaps
 from matplotlib.colors import hsv_to_rgb
 from PIL import Image
 
-from hvc_jax.data.synthetic import render_clip, render_stills
-from hvc_jax.data.synthetic_labels import BACKGROUND, Labels
+from hvc_jax.synth.labels import BACKGROUND, Labels
+from hvc_jax.synth.people import render_clip, render_stills
 
 SIDE, COLUMNS, STILLS = 192, 8, 24
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from hvc_jax.data.builders import FrameBuilder, SourceClip
-from hvc_jax.data.synthetic import render_clip
-from hvc_jax.data.synthetic_labels import pack_labels, write_labels
 from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.synth.labels import pack_labels, write_labels
+from hvc_jax.synth.people import render_clip
 
 Rendered = tuple[np.ndarray, float, np.ndarray, bytes | None]
 """Frames, frames a second, body vectors, packed labels."""

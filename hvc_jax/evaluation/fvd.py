@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from PIL import Image
 
-from hvc_jax.evaluation.learned_metrics import MetricError
+from hvc_jax.ops.ssim import MetricError
 from hvc_jax.ops.unpickle import UnpickleError, load_torch
 
 WINDOW = 16

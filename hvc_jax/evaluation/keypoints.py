@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hvc_jax.data.pseudo_labels import LiteNetwork, movenet_keypoints
-from hvc_jax.evaluation.learned_metrics import MetricError
+from hvc_jax.ops.ssim import MetricError
+from hvc_jax.pose.pseudo_labels import LiteNetwork, movenet_keypoints
 
 FOUND = 0.3
 """Least confidence of a keypoint that counts as found."""

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from hvc_jax.models import perceptual
+from hvc_jax.ops.ssim import MetricError
 from hvc_jax.ops.unpickle import UnpickleError, load_torch
 
 _KEPT_BYTES = 1 << 29
@@ -24,10 +25,6 @@ _KEPT_BYTES = 1 << 29
 
 _DISTS_CHANNELS = (3, 64, 128, 256, 512, 512)
 _DISTS_SMALL = 256
-
-
-class MetricError(ValueError):
-    """A metric cannot be computed; one sentence with the reason and the fix."""
 
 
 def lpips_vgg(original: np.ndarray, decoded: np.ndarray) -> np.ndarray:

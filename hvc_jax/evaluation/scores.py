@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hvc_jax.evaluation import metrics
+from hvc_jax.evaluation import learned_metrics, metrics
 from hvc_jax.evaluation.keypoints import PoseNet, distance_and_missing, lite_network
 from hvc_jax.evaluation.learned_metrics import check_dists, check_lpips
-from hvc_jax.evaluation.metrics import MetricError
 from hvc_jax.evaluation.regions import Region, body_region, face_region, person_masks
 from hvc_jax.evaluation.vmaf import check_vmaf, vmaf
+from hvc_jax.ops import ssim
+from hvc_jax.ops.ssim import MetricError
 
 _EQUAL_DB = 100.0  # stands for the infinite PSNR of equal frames, so that means stay finite
 
@@ -43,8 +44,8 @@ REGIONS = ("body", "face")
 _OF_POSE = ("akd", "mkr")
 _OF_PIXELS = {
     "psnr": metrics.psnr,
-    "ssim": metrics.ssim,
-    "ms_ssim": metrics.ms_ssim,
+    "ssim": ssim.ssim,
+    "ms_ssim": ssim.ms_ssim,
     "flicker": metrics.flicker,
 }
 COLUMNS = (*SCORES, *(f"{r}_{s}" for r in REGIONS for s in SCORES if s not in _OF_POSE))
@@ -104,7 +105,7 @@ def unavailable(options: ScoreOptions, side: int) -> dict[str, str]:
         side: of the square frames, pixels.
     """
     checks: dict[str, Callable[[], None]] = {
-        "ms_ssim": lambda: metrics.check_ms_ssim_side(side),
+        "ms_ssim": lambda: ssim.check_ms_ssim_side(side),
         "lpips_vgg": lambda: check_lpips("vgg16"),
         "lpips_alex": lambda: check_lpips("alexnet"),
         "dists": lambda: check_dists(options.dists_weights),
@@ -205,10 +206,10 @@ class Original:
             mask = None if mask is None else mask[self._some]
         weights = self._options.dists_weights
         whole: dict[str, Callable[[], np.ndarray]] = {
-            "lpips_vgg": lambda: metrics.lpips_vgg(a, b),
-            "lpips_alex": lambda: metrics.lpips_alex(a, b),
-            "dists": lambda: metrics.dists(a, b, weights),
-            "dists_256": lambda: metrics.dists(a, b, weights, small=True),
+            "lpips_vgg": lambda: learned_metrics.lpips_vgg(a, b),
+            "lpips_alex": lambda: learned_metrics.lpips_alex(a, b),
+            "dists": lambda: learned_metrics.dists(a, b, weights),
+            "dists_256": lambda: learned_metrics.dists(a, b, weights, small=True),
             "vmaf": lambda: vmaf(a, b, self._fps),
         }
         try:

@@ -10,8 +10,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
-from hvc_jax.evaluation.learned_metrics import MetricError
 from hvc_jax.ops.color import rgb_to_yuv420
+from hvc_jax.ops.ssim import MetricError
 
 MODELS = ("vmaf_v0.6.1", "vmaf_v0.6.1neg")
 

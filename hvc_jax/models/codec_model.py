@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from hvc_jax.bitstream.schema import Schema, semantic_schema, token_schema
-from hvc_jax.entropy.factorized import FactorizedPrior
 from hvc_jax.models.generator import Generator
-from hvc_jax.models.implicit_motion import ImplicitMotion
-from hvc_jax.models.reference_encoder import Pyramid, ReferenceEncoder
-from hvc_jax.models.semantic_motion import SemanticMotion
-from hvc_jax.ops.quantization import add_uniform_noise
+from hvc_jax.models.motion.keypoint import ImplicitMotion
+from hvc_jax.models.motion.mesh import SemanticMotion
+from hvc_jax.models.prior import FactorizedPrior
+from hvc_jax.models.reference import Pyramid, ReferenceEncoder
+from hvc_jax.ops.quantise import add_uniform_noise
+from hvc_jax.stream.schema import Schema, semantic_schema, token_schema
 
 _MOTIONS = {"semantic": SemanticMotion, "implicit": ImplicitMotion}
 

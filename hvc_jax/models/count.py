@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend import core
+from ml_collections import FrozenConfigDict
+
+from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.models.codec_model import CodecModel
 
 
 def multiply_accumulates(function: Callable[..., Any], *arguments: Any) -> Counter[str]:
@@ -94,3 +99,40 @@ def parameter_counts(params: Any) -> dict[str, int]:
         "/".join(str(entry.key) for entry in path): leaf.size
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)
     }
+
+
+def synthesis_cost(model_config: Any, side: int) -> int:
+    """Multiply-accumulates of a decoded frame, without the key frame's own part."""
+    return sum(costs(model_config, side)[0]["synthesise"].values())
+
+
+def costs(model_config: Any, side: int) -> tuple[dict[str, dict[str, int]], Any]:
+    """Multiply-accumulates by module of analyse, reference and synthesise, and the parameters.
+
+    Args:
+        model_config: `config.model`.
+        side: Rows and columns of the picture.
+    """
+    model = CodecModel(FrozenConfigDict(model_config))
+    picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    body = jax.ShapeDtypeStruct((1, BODY_VECTOR_SIZE), jnp.float32)
+    names = ("key", "target", "previous")
+    batch = {name: picture for name in names} | {f"{name}_body": body for name in names}
+    rngs = {name: jax.random.key(0) for name in ("params", "noise")}
+    variables = jax.eval_shape(lambda b: model.init(rngs, b, train=False), batch)
+
+    def method(name: str) -> Any:
+        return lambda variables, *rest: model.apply(variables, *rest, method=name)
+
+    latent = jax.eval_shape(method("analyse"), variables, picture, body)
+    features = jax.eval_shape(method("reference"), variables, picture)
+    parts = {
+        "analyse": (picture, body),
+        "reference": (picture,),
+        "synthesise": (features, latent, latent),
+    }
+    counts = {
+        name: multiply_accumulates(method(name), variables, *arguments)
+        for name, arguments in parts.items()
+    }
+    return counts, variables["params"]

@@ -22,7 +22,7 @@ from ml_collections import FrozenConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from hvc_jax.entropy.tables import CodingTables
+from hvc_jax.stream.tables import CodingTables
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 MODEL_PATH = "HVC_MODELS"

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from hvc_jax.models.layers import Conv, ResBlock, RMSNorm, Up
-from hvc_jax.models.reference_encoder import Pyramid
+from hvc_jax.models.reference import Pyramid
 from hvc_jax.ops.warp import depth_to_space, repeat_upsample, space_to_depth
 
 

@@ -3,7 +3,6 @@
 import argparse
 import importlib.util
 import sys
-import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-_PACKAGE = Path(__file__).parents[1]
-
-
-def _make_configs_importable() -> Path:
-    """The folder of the shipped configs; after this `from configs.common import ...` works.
-
-    In a checkout the folder stands beside the package, in an installation inside it.
-    """
-    beside, inside = _PACKAGE.parent / "configs", _PACKAGE / "configs"
-    folder = inside if inside.is_dir() else beside
-    if "configs" not in sys.modules:
-        package = types.ModuleType("configs")
-        package.__path__ = [str(folder)]
-        sys.modules["configs"] = package
-    return folder
+_SHIPPED = Path(__file__).parents[1] / "configs"
 
 
 def load_config(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
@@ -43,13 +28,14 @@ def load_config(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
         ValueError: No such file or field, or a value that does not fit the field.
     """
     text, _, argument = spec.partition(":")
-    shipped = _make_configs_importable()
     path = Path(text)
     if not path.is_file():
-        path = shipped / path.name
+        path = _SHIPPED / path.name
         if not path.is_file():
             names = ", ".join(
-                sorted(p.name for p in shipped.glob("*.py") if p.stem not in ("common", "__init__"))
+                sorted(
+                    p.name for p in _SHIPPED.glob("*.py") if p.stem not in ("common", "__init__")
+                )
             )
             raise ValueError(f"{text}: no such config file; shipped ones are {names}")
     module_spec = importlib.util.spec_from_file_location(f"hvc_config_{path.stem}", path)

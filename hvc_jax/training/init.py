@@ -63,7 +63,7 @@ def with_keypoints(params: dict[str, Any], regressor: str) -> dict[str, Any]:
         ValueError: The model sends no positions, or the file is no body regressor.
         FileNotFoundError: The file is not there.
     """
-    from hvc_jax.models.body_estimator import load_regressor
+    from hvc_jax.pose.estimator import load_regressor
 
     encoder = params["motion"].get("token_encoder", {})
     if "keypoints" not in encoder:

@@ -153,3 +153,14 @@ class Parallel:
         options = compiler_options()
         compiled = program.lower(state, batch, inputs).compile(compiler_options=options)
         return lambda s, b: compiled(s, b, inputs)
+
+
+def join(hosts: str) -> None:
+    """Connects this process to the others of its run; must come before jax is used."""
+    if hosts == "auto":
+        jax.distributed.initialize()
+        return
+    address, *numbers = hosts.split(",")
+    if len(numbers) != 2 or not all(n.isdigit() for n in numbers) or ":" not in address:
+        raise ValueError(f"--hosts {hosts}: write auto, or ADDRESS:PORT,COUNT,NUMBER")
+    jax.distributed.initialize(address, int(numbers[0]), int(numbers[1]))

@@ -14,7 +14,7 @@ from hvc_jax.body import params
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.camera import project
 from hvc_jax.body.landmarks import Landmarks, landmarks_of, pose_landmarks
-from hvc_jax.models.token_encoder import POSITIONS
+from hvc_jax.models.token import POSITIONS
 from hvc_jax.ops.rotation import axis_angle_to_matrix
 
 SUPERVISED = POSITIONS[:13]  # without eyes and ears

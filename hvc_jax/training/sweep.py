@@ -41,7 +41,7 @@ class Run:
     @property
     def command(self) -> list[str]:
         """The words of the command that trains it."""
-        program = [sys.executable, "-m", "hvc_jax.cli", "train"]
+        program = [sys.executable, "-m", "hvc_jax", "train"]
         return [*program, *self.arguments, "--workdir", str(self.workdir)]
 
     def state(self) -> str:

@@ -1,1 +1,0 @@
-"""The .hvc stream: schema, units, vectors, editing. Imports no jax."""

@@ -1,0 +1,1 @@
+"""The command line: options and printing, a file a command; nothing imports it."""

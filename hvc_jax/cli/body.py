@@ -1,0 +1,160 @@
+"""`hvc body`: describe, convert and render body models."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+_EXAMPLE = """\
+examples:
+  hvc body info                                  (the open body)
+  hvc body info SMPLX_NEUTRAL.npz
+  hvc body convert SMPL_NEUTRAL.pkl smpl.npz     (plain arrays; nothing in the .pkl is executed)
+  hvc body render --pose sitting --out sitting.png
+  hvc body render --pose standing --set head_yaw=30deg --set expression_0=2 --map parts --out p.png
+  hvc body render --body SMPLX_NEUTRAL.npz --pose arms_up --out up.png
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    from hvc_jax.body.poses import POSES
+
+    parser = subparsers.add_parser(
+        "body",
+        description="Describes, converts and renders body models.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    info = actions.add_parser("info", help="what a model file holds")
+    info.add_argument("file", type=Path, nargs="?", help=".npz or .pkl (default: the open body)")
+    info.set_defaults(run=run_info)
+    convert = actions.add_parser("convert", help="a model file to a plain .npz")
+    convert.add_argument("file", type=Path, help=".pkl or .npz of SMPL, SMPL-H or SMPL-X")
+    convert.add_argument("output", type=Path, help=".npz")
+    convert.set_defaults(run=run_convert)
+    render = actions.add_parser("render", help="a picture of a posed body")
+    render.add_argument("--body", type=Path, help="model file (default: the open body)")
+    render.add_argument(
+        "--pose", default="standing", help=f"{', '.join(POSES)}, or a .npy of body vectors [N, 188]"
+    )
+    render.add_argument(
+        "--set", action="append", default=[], dest="assignments", metavar="NAME=VALUE",
+        help="a parameter, e.g. head_yaw=20deg, betas_0=1, camera_scale=2; may be repeated",
+    )  # fmt: skip
+    render.add_argument("--map", default="shaded", help="shaded, parts, normals or depth")
+    render.add_argument("--size", type=int, default=512, help="pixels (512)")
+    render.add_argument("--out", type=Path, required=True, help=".png")
+    render.set_defaults(run=run_render)
+
+
+def run_info(arguments: argparse.Namespace) -> int:
+    """Prints what a model file holds."""
+    print("\n".join(describe(arguments.file)))
+    return 0
+
+
+def describe(path: Path | None) -> list[str]:
+    """Returns the lines of `hvc body info`: kind, sizes, height, parts.
+
+    Raises:
+      BodyFileError: the file is no body model.
+    """
+    from hvc_jax.body.assets import load_body
+
+    body = load_body(None if path is None else str(path), num_betas=300, num_expression=100)
+    height = np.ptp(np.asarray(body.v_template)[:, 1])
+    lines = [
+        f"{body.name}: {body.num_vertices} vertices, {len(body.faces)} triangles, "
+        f"{body.num_joints} joints",
+        f"shape directions {body.num_betas}, expression directions {body.num_expression}, "
+        f"pose correctives {len(body.posedirs)}",
+        f"template {height:.3f} m high, {np.ptp(np.asarray(body.v_template)[:, 0]):.3f} m wide",
+    ]
+    for k in range(min(3, body.num_betas)):
+        reach = np.linalg.norm(np.asarray(body.shapedirs[k]), axis=-1)
+        lines.append(f"  betas_{k}: moves vertices by up to {100 * reach.max():.1f} cm per unit")
+    hands = "none" if body.hands_components is None else f"{body.hands_components.shape[1]} a hand"
+    marks = 0 if body.landmark_faces is None else len(body.landmark_faces)
+    lines.append(f"hand components {hands}, face landmarks {marks}")
+    if body.name == "open_body":
+        lines.append(f"parts: {', '.join(body.part_names)}")
+    return lines
+
+
+def run_convert(arguments: argparse.Namespace) -> int:
+    """Writes a model file as a plain .npz."""
+    from hvc_jax.body import files
+    from hvc_jax.cli.output import check_output
+
+    if arguments.output.suffix != ".npz":
+        raise ValueError(f"{arguments.output}: name the output .npz")
+    check_output(arguments.output, inputs=(arguments.file,))
+    model = files.read_model(arguments.file)
+    files.write_model(arguments.output, model)
+    joints = model["kintree_table"].shape[1]
+    print(
+        f"{arguments.output}: {files.KINDS[joints]}, {len(model['v_template'])} vertices, "
+        f"{joints} joints, {arguments.output.stat().st_size / 1e6:.1f} MB"
+    )
+    return 0
+
+
+def run_render(arguments: argparse.Namespace) -> int:
+    """Renders a pose into a PNG; several body vectors go side by side."""
+    from hvc_jax.body import shade
+    from hvc_jax.body.assets import load_body
+    from hvc_jax.cli.output import check_output
+    from hvc_jax.data.clips import write_png
+
+    if not 8 <= arguments.size <= 4096:
+        raise ValueError(f"--size {arguments.size}: choose 8 to 4096 pixels")
+    check_output(arguments.out)
+    vectors = read_pose(arguments.pose)
+    for text in arguments.assignments:
+        assign(vectors, text)
+    body = load_body(None if arguments.body is None else str(arguments.body))
+    pictures = shade.render(body, vectors, arguments.size, arguments.map)
+    write_png(arguments.out, np.concatenate(list(pictures), axis=1))
+    print(f"{arguments.out}: {len(pictures)} x {arguments.size}x{arguments.size}, {arguments.map}")
+    return 0
+
+
+def read_pose(text: str) -> np.ndarray:
+    """Returns body vectors [N, 188] of a pose name or a .npy file.
+
+    Raises:
+      ValueError: no such pose, or the file holds something else.
+    """
+    from hvc_jax.body.params import BODY_VECTOR_SIZE
+    from hvc_jax.body.poses import pose_vector
+
+    if not text.endswith(".npy"):
+        return pose_vector(text)[None]
+    vectors = np.atleast_2d(np.load(text, allow_pickle=False)).astype(np.float32)
+    if vectors.ndim != 2 or vectors.shape[1] != BODY_VECTOR_SIZE or not 1 <= len(vectors) <= 16:
+        raise ValueError(f"{text}: shape {vectors.shape}; give 1 to 16 vectors of 188 numbers")
+    return vectors
+
+
+def assign(vectors: np.ndarray, text: str) -> None:
+    """Changes body vectors [N, 188] in place as "head_yaw+=20deg" says.
+
+    Raises:
+      ValueError: the text is no assignment, or names no parameter.
+    """
+    from hvc_jax.body.params import resolve_name
+    from hvc_jax.stream.operations import parse_assignment
+
+    operation = parse_assignment(text)
+    try:
+        slot = resolve_name(operation.names[0])
+    except KeyError as error:
+        raise ValueError(error.args[0]) from None
+    if operation.kind == "set":
+        vectors[:, slot] = operation.value
+    elif operation.kind == "add":
+        vectors[:, slot] += operation.value
+    else:
+        vectors[:, slot] *= operation.value

@@ -1,0 +1,67 @@
+"""`hvc count`: multiply-accumulates and parameters of a model, by module."""
+
+import argparse
+from typing import Any
+
+_EXAMPLE = """\
+example:
+  hvc count --config configs/semantic.py:size=base --side 384
+
+Analysis runs for every frame in the encoder, the reference once for every key frame in the
+decoder, synthesis for every frame in the decoder. Convolutions and matrix products are counted,
+the rasteriser and element-wise work are not.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    from hvc_jax.training.config import add_config_options
+
+    parser = subparsers.add_parser(
+        "count",
+        help="multiply-accumulates and parameters of a model, by module",
+        description="Counts multiply-accumulates and parameters by module.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_config_options(parser)
+    parser.add_argument("--side", type=int, default=384, help="of the picture, pixels")
+    parser.add_argument("--depth", type=int, default=1, help="levels of modules to show (1)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the table."""
+    from hvc_jax.training.config import load_config
+
+    config = load_config(arguments.config, arguments.overrides)
+    print("\n".join(table(config.model, arguments.side, arguments.depth)))
+    return 0
+
+
+def table(model_config: Any, side: int, depth: int) -> list[str]:
+    """The lines of the table.
+
+    Args:
+        model_config: `config.model`.
+        side: Rows and columns of the picture.
+        depth: Levels of modules to show.
+    """
+    from hvc_jax.models.count import costs, group, parameter_counts
+
+    counts, params = costs(model_config, side)
+    titles = {
+        "analyse": "analyse, encoder, every frame",
+        "reference": "reference, decoder, every key frame",
+        "synthesise": "synthesise, decoder, every frame",
+    }
+    lines = [f"{side}x{side} pixels{'GMAC':>40}"]
+    for part, title in titles.items():
+        lines.append(f"{title:<44}{sum(counts[part].values()) / 1e9:>9.3f}")
+        for path, count in sorted(group(counts[part], depth).items()):
+            lines.append(f"  {path or '(no module)':<42}{count / 1e9:>9.3f}")
+    sizes = parameter_counts(params)
+    lines.append(f"{'parameters':<44}{sum(sizes.values()):>9,}")
+    for path, count in sorted(group(sizes, depth).items()):
+        lines.append(f"  {path:<42}{count:>9,}")
+    return lines

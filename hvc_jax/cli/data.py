@@ -1,0 +1,250 @@
+"""`hvc data`: builds data sets from videos and from synthetic people, describes and times them."""
+
+import argparse
+import os
+from pathlib import Path
+
+_EXAMPLE = """\
+examples:
+  hvc data prepare my_videos/ datasets/ --size 256
+  hvc data prepare my_videos/ datasets/ --kind taichi_hd --metadata taichi-metadata.csv
+  hvc data synthesise datasets/ --clips 60 --frames 50
+  hvc data keys datasets/human_clips
+  hvc data bodies datasets/human_clips
+  hvc data info datasets/human_clips
+  hvc data benchmark datasets/human_clips --size 128
+  hvc train --config configs/semantic.py:data=datasets/human_clips --workdir runs/a
+
+A prepared data set lies in FOLDER/human_clips/1.0.0: ArrayRecord files with a JPEG per frame,
+clips.json with the place of each clip, coded_keys-* with key pictures as the key codec leaves
+them, body/CLIP.npy where body vectors are known, and labels/CLIP.npz where pixel labels are.
+"""
+
+_KINDS = ("human_clips", "ted_talks", "taichi_hd", "ubc_fashion")
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command and of its actions."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = subparsers.add_parser(
+        "data",
+        help="build datasets from videos and from synthetic people",
+        description="Builds, describes and times data sets.",
+        epilog=_EXAMPLE,
+        formatter_class=raw,
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+
+    prepare = actions.add_parser("prepare", help="videos to a data set", epilog=_EXAMPLE)
+    prepare.formatter_class = raw
+    prepare.add_argument("source", type=Path, help="folder of videos")
+    prepare.add_argument("folder", type=Path, help="where the data set goes")
+    prepare.add_argument(
+        "--kind", choices=_KINDS, default="human_clips", help="what the videos are"
+    )
+    prepare.add_argument(
+        "--manifest", type=Path, help="csv with columns name and split (human_clips, ubc_fashion)"
+    )
+    prepare.add_argument(
+        "--metadata", type=Path, help="metadata csv of the set (ted_talks, taichi_hd)"
+    )
+    prepare.add_argument("--size", type=int, default=256, help="side of the frames in pixels")
+    prepare.add_argument(
+        "--fit",
+        choices=("crop", "pad"),
+        default="crop",
+        help="cut the centre out, or pad with black",
+    )
+    _key_options(prepare)
+
+    make = actions.add_parser("synthesise", help="render synthetic people", epilog=_EXAMPLE)
+    make.formatter_class = raw
+    make.add_argument("folder", type=Path, help="where the data set goes")
+    make.add_argument("--clips", type=int, default=60, help="clips in the split train")
+    make.add_argument(
+        "--validation-clips", type=int, default=6, help="clips in the split validation"
+    )
+    make.add_argument("--frames", type=int, default=50, help="frames a clip")
+    make.add_argument("--size", type=int, default=256, help="side of the frames in pixels")
+    make.add_argument("--seed", type=int, default=0, help="seed of the first clip")
+    make.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="processes that render; 0: this one"
+    )
+    make.add_argument("--bvh", type=Path, help="folder of motion capture files for half the clips")
+    make.add_argument(
+        "--labels", action="store_true", help="store depth, parts, flow and visibility of pixels"
+    )
+    _key_options(make)
+
+    keys = actions.add_parser("keys", help="code key pictures of a data set", epilog=_EXAMPLE)
+    keys.formatter_class = raw
+    keys.add_argument("path", type=Path, help="data set")
+    keys.add_argument("--split", default="train", help="split whose clips are taken")
+    _key_options(keys)
+
+    bodies = actions.add_parser("bodies", help="fit bodies to the clips of a data set")
+    bodies.add_argument("path", type=Path, help="data set")
+    bodies.add_argument("--split", default="train", help="split whose clips are taken")
+    bodies.add_argument("--labels", type=Path, help="folder of pseudo labels, one .npz a clip")
+    bodies.add_argument("--effort", type=int, choices=range(4), default=1, help="of the fit")
+
+    info = actions.add_parser("info", help="list the clips of a data set")
+    info.add_argument("path", type=Path, help="data set")
+
+    speed = actions.add_parser("benchmark", help="training pairs a second")
+    speed.add_argument("path", type=Path, help="data set")
+    speed.add_argument("--size", type=int, default=256, help="side of the pictures in pixels")
+    speed.add_argument("--batch", type=int, default=8, help="pairs a batch")
+    speed.add_argument("--batches", type=int, default=40, help="batches that are timed")
+    speed.add_argument("--threads", type=int, default=1, help="threads that read in each process")
+    speed.add_argument("--workers", type=int, default=0, help="processes that read")
+    parser.set_defaults(run=run)
+
+
+def _key_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keys-per-clip", type=int, default=5, help="frames of a clip that are coded; 0: none"
+    )
+    parser.add_argument("--qps-per-key", type=int, default=3, help="qualities of each, QP 22 to 52")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the action."""
+    actions = {
+        "prepare": _prepare,
+        "synthesise": _synthesise,
+        "keys": _keys,
+        "bodies": _bodies,
+        "info": _info,
+        "benchmark": _benchmark,
+    }
+    return actions[arguments.action](arguments)
+
+
+def _finish(directory: Path, arguments: argparse.Namespace) -> int:
+    """Codes the key pictures of every split and says what was built."""
+    from hvc_jax.data import coded_keys
+    from hvc_jax.data.frames import FrameDataset, split_names
+
+    for split in split_names(directory):
+        dataset = FrameDataset(directory, split)
+        if arguments.keys_per_clip:
+            coded_keys.build(dataset, arguments.keys_per_clip, arguments.qps_per_key)
+        print(f"{directory}: {split} has {len(dataset.clips)} clips, {len(dataset)} frames")
+    return 0
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from hvc_jax.data import builders, metadata_builders
+
+    common = dict(data_dir=arguments.folder, size=arguments.size, fit=arguments.fit)
+    if arguments.kind in ("ted_talks", "taichi_hd"):
+        if arguments.metadata is None:
+            raise ValueError(f"{arguments.kind} needs --metadata, the csv that lists its chunks")
+        kinds = {
+            "ted_talks": metadata_builders.TedTalks,
+            "taichi_hd": metadata_builders.TaichiHd,
+        }
+        builder = kinds[arguments.kind](
+            source=arguments.source, metadata=arguments.metadata, **common
+        )
+    else:
+        kinds = {
+            "human_clips": builders.HumanClips,
+            "ubc_fashion": metadata_builders.UbcFashion,
+        }
+        builder = kinds[arguments.kind](
+            source=arguments.source, manifest=arguments.manifest, **common
+        )
+    builder.download_and_prepare()
+    for path in builder.skipped:
+        print(f"left out: {path}")
+    return _finish(Path(builder.data_dir), arguments)
+
+
+def _synthesise(arguments: argparse.Namespace) -> int:
+    from hvc_jax.data.synthetic_builder import SyntheticHumans
+
+    builder = SyntheticHumans(
+        data_dir=arguments.folder,
+        clips=arguments.clips,
+        validation_clips=arguments.validation_clips,
+        frames=arguments.frames,
+        size=arguments.size,
+        seed=arguments.seed,
+        workers=arguments.workers,
+        bvh=arguments.bvh,
+        labels=arguments.labels,
+    )
+    builder.download_and_prepare()
+    return _finish(Path(builder.data_dir), arguments)
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    from hvc_jax.data import coded_keys
+    from hvc_jax.data.frames import FrameDataset
+
+    dataset = FrameDataset(arguments.path, arguments.split)
+    path = coded_keys.build(dataset, arguments.keys_per_clip, arguments.qps_per_key)
+    print(f"{path}: {sum(map(len, coded_keys.CodedKeys(dataset).by_clip.values()))} pictures")
+    return 0
+
+
+def _bodies(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from hvc_jax.data.frames import FrameDataset
+    from hvc_jax.pose.data_set import write_bodies
+
+    dataset = FrameDataset(arguments.path, arguments.split)
+    written = write_bodies(dataset, arguments.labels, arguments.effort)
+    count = sum(1 for _ in tqdm(written, desc="fitting bodies", unit=" clips"))
+    print(f"{dataset.directory / 'body'}: {count} clips fitted")
+    return 0
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from hvc_jax.data import coded_keys
+    from hvc_jax.data.frames import FrameDataset, find_directory, split_names
+
+    directory = find_directory(arguments.path)
+    for split in split_names(directory):
+        dataset = FrameDataset(directory, split)
+        coded = coded_keys.records_path(dataset).exists()
+        keys = coded_keys.CodedKeys(dataset).by_clip if coded else {}
+        print(f"{split}: {len(dataset.clips)} clips, {len(dataset)} frames of {dataset.size} px")
+        for number, clip in enumerate(dataset.clips):
+            body = "body vectors" if dataset.body(number) is not None else ""
+            print(
+                f"  {clip.name:<40} {clip.frames:>5} frames  {clip.fps:>10} fps"
+                f"  {len(keys.get(number, [])):>3} key pictures  {body}".rstrip()
+            )
+    return 0
+
+
+def _benchmark(arguments: argparse.Namespace) -> int:
+    import time
+
+    from hvc_jax.data.pipeline import batches
+
+    config = dict(
+        path=str(arguments.path),
+        size=arguments.size,
+        crop=0.85,
+        jitter=0.2,
+        threads=arguments.threads,
+        workers=arguments.workers,
+    )
+    iterator = batches(config, arguments.batch)
+    for _ in range(3):
+        next(iterator)
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(arguments.batches):
+        next(iterator)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    count = arguments.batches * arguments.batch
+    print(
+        f"{count / wall:.0f} pairs/s ({count / max(cpu, 1e-9):.0f} per CPU second here) at "
+        f"{arguments.size} px, {arguments.threads} threads, {arguments.workers} workers"
+    )
+    return 0

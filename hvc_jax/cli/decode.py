@@ -1,0 +1,193 @@
+"""`hvc decode`: streams to videos or folders of pictures."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hvc_jax.stream.index import key_offsets
+from hvc_jax.stream.operations import parse_frames
+
+if TYPE_CHECKING:
+    from hvc_jax.codec.repair import RepairingDecoder
+
+_EXAMPLE = """\
+examples:
+  hvc decode out.hvc out.mp4
+  hvc decode out.hvc frames/              PNG pictures frames/000000.png, ...
+  hvc decode a.hvc b.hvc decoded/         decoded/a/000000.png, ..., loading the model once
+  hvc decode long.hvc part.mp4 --frames 300:420    from the nearest key frame on
+  hvc decode damaged.hvc out.mp4 --conceal         what is lost is held
+  hvc encode - - < in.mkv | hvc decode - out.mp4   frames are decoded as they come
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    parser = subparsers.add_parser(
+        "decode",
+        description="Decodes a stream with the model that its header names.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("input", type=Path, nargs="+", help="streams; - is standard input")
+    parser.add_argument(
+        "output", type=Path, help="video file (.mp4, .mkv), or a folder for PNG pictures"
+    )
+    parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
+    parser.add_argument(
+        "--each", action="store_true", help="a folder per stream, even for a single one"
+    )
+    parser.add_argument(
+        "--frames", default=":", metavar="FROM:TO", help="which frames; TO is left out"
+    )
+    parser.add_argument(
+        "--conceal", action="store_true", help="hold what is lost of a damaged stream"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per stream")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Decodes every stream and prints what was written."""
+    from hvc_jax.cli.output import check_output
+    from hvc_jax.models.find import is_pipe, open_stream
+
+    inputs, output = arguments.input, arguments.output
+    each = arguments.each or len(inputs) > 1
+    video = bool(output.suffix) and not output.is_dir()
+    if video and each:
+        raise ValueError(f"{output}: several streams need a folder; name one, as decoded/")
+    if each and len({path.stem for path in inputs}) < len(inputs):
+        raise ValueError(f"{output}: two streams have the same name; decode them one by one")
+    if video:
+        check_output(output, inputs=tuple(inputs))
+    first, last = parse_frames(arguments.frames)
+    if last is not None and last <= first:
+        raise ValueError(f"--frames {arguments.frames} selects nothing; write it like 30:90")
+    if arguments.conceal and (first or last is not None):
+        raise ValueError("--conceal decodes a whole stream; leave --frames out")
+    if any(map(is_pipe, inputs)) and (each or arguments.conceal):
+        raise ValueError("-: only one whole stream comes through a pipe; write it to a file first")
+    for path in [path for path in inputs if not is_pipe(path)]:
+        with open_stream(path):
+            pass  # all of them start well, before seconds of loading
+
+    from hvc_jax.codec.codec import BATCH, Codec
+    from hvc_jax.codec.repair import RepairingDecoder
+    from hvc_jax.models.find import export_of_stream
+
+    if each:
+        output.mkdir(exist_ok=True)
+    codecs: dict[bytes, Codec] = {}
+    for path in inputs:
+        with open_stream(path) as reader:
+            header, file = reader.header, reader.file
+            if header.model_id not in codecs:
+                export = export_of_stream(header, path, arguments.model)
+                codecs[header.model_id] = Codec(export)
+            target = output / path.stem if each else output
+            codec, repair, total = codecs[header.model_id], None, header.frame_count
+            if arguments.conceal:
+                file.seek(0)
+                repair = RepairingDecoder(codec, file)
+                source, total = repair.frames(), repair.frame_count
+            else:
+                if first and not is_pipe(path):
+                    reader.start_at(key_offsets(file, reader.header_size), first)
+                source = codec.decode(reader, first, last)
+                if first or last is not None:
+                    total = None
+            clock = Clock(source, BATCH)
+            frames = _progress(clock, total, arguments.quiet)
+            count = _write(target, frames, header.fps, video, first)
+            if not count:
+                raise ValueError(f"{path}: has no frames {arguments.frames}")
+        _report(target, count, clock, arguments.json, repair)
+    return 0
+
+
+class Clock:
+    """An iterator that measures the time its source takes, without what is done with the items.
+
+    The first batch is left out: it stands for loading and compiling.
+
+    Attributes:
+        count: Items so far.
+        seconds: Time that the source took for all but the first batch.
+        first_seconds: Time that it took for the first batch.
+    """
+
+    def __init__(self, items: Iterable, batch: int) -> None:
+        self._items = iter(items)
+        self._batch = batch
+        self.count = 0
+        self.first_seconds = self.seconds = 0.0
+
+    def __iter__(self) -> Iterator:
+        """Yields the items of the source."""
+        while True:
+            started = time.perf_counter()
+            item = next(self._items, None)
+            spent = time.perf_counter() - started
+            if item is None:
+                return
+            self.count += 1
+            if self.count <= self._batch:
+                self.first_seconds += spent
+            else:
+                self.seconds += spent
+            yield item
+
+    @property
+    def rate(self) -> float | None:
+        """Items a second once everything is compiled; None for clips of one batch."""
+        return (self.count - self._batch) / self.seconds if self.seconds else None
+
+
+def _progress(frames: Iterable, total: int | None, quiet: bool) -> Iterable:
+    from tqdm import tqdm
+
+    return tqdm(frames, total=total, unit=" frames", disable=quiet or None)
+
+
+def _write(target: Path, frames: Iterable, fps: object, video: bool, first: int) -> int:
+    """Writes frames, as a video or as pictures numbered from `first` on; returns how many."""
+    from hvc_jax.cli.output import atomic_folder
+    from hvc_jax.data.clips import write_video
+
+    if video:
+        return write_video(target, frames, fps)
+    from PIL import Image
+
+    count = 0
+    with atomic_folder(target) as folder:
+        for frame in frames:
+            Image.fromarray(frame).save(folder / f"{first + count:06d}.png", compress_level=1)
+            count += 1
+    return count
+
+
+def _report(
+    target: Path, count: int, clock: Clock, as_json: bool, repair: "RepairingDecoder | None"
+) -> None:
+    if as_json:
+        record = {
+            "output": str(target),
+            "frames": count,
+            "frames_per_second": clock.rate,
+            "first_seconds": clock.first_seconds,
+        }
+        if repair is not None:
+            record |= {"held_frames": len(repair.held), "lost_keys": repair.lost_keys}
+        print(json.dumps(record), flush=True)
+        return
+    rate = f", {clock.rate:.1f} frames/s" if clock.rate else ""
+    if repair is not None:
+        rate += f", {len(repair.held)} of them held"
+        if repair.lost_keys:
+            rate += f", key pictures lost of frames {', '.join(map(str, repair.lost_keys))}"
+    print(f"{target}: {count} frames{rate}, after {clock.first_seconds:.1f} s of preparation")

@@ -1,0 +1,210 @@
+"""`hvc encode`: a video file to a stream."""
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from hvc_jax.models.find import export_of_variant, is_pipe
+
+if TYPE_CHECKING:
+    from hvc_jax.codec.codec import EncodeOptions
+
+_EXAMPLE = """\
+examples:
+  hvc encode in.mp4 out.hvc
+  hvc encode in.mp4 out.hvc --variant implicit --key-qp 37 --size 384 --fit pad
+  hvc encode in.mp4 out.hvc --body-params smplx.npz
+  hvc encode long.mkv out.hvc --key-every 250 --start 100 --frames 1000
+  ffmpeg -i in.mp4 -f matroska -c copy - | hvc encode - - | ssh far "cat > out.hvc"
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    parser = subparsers.add_parser(
+        "encode",
+        description="Codes a video of one person. Input is anything that ffmpeg reads, with any "
+        "frame rate, which is kept; other shapes than square are cropped or padded.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("input", type=Path, help="video file, or - for a pipe")
+    parser.add_argument(
+        "output", type=Path, help="stream to write, ending in .hvc, or - for a pipe"
+    )
+    parser.add_argument(
+        "--variant", choices=("semantic", "implicit"), default="semantic", help="motion model"
+    )
+    add_coding_options(parser)
+    parser.add_argument(
+        "--start", type=int, default=0, help="frames to skip (default: %(default)s)"
+    )
+    parser.add_argument("--frames", type=int, help="most frames to code (default: all)")
+    parser.add_argument(
+        "--body-params",
+        type=Path,
+        metavar="FILE",
+        help="bodies of the coded frames, instead of estimating them: a file of hvc fit, or SMPL, "
+        "SMPL-H or SMPL-X parameters (.npz, .pkl) as estimators and AMASS write them; their "
+        "cameras are those of the whole picture. Look at them first: hvc fit --body-params",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def add_coding_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say how a clip is coded, shared by several commands."""
+    parser.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
+    parser.add_argument(
+        "--fit", choices=("crop", "pad"), default="crop", help="how to make it square"
+    )
+    parser.add_argument("--key-qp", type=int, default=32, help="0 (finest) to 63 (default: 32)")
+    parser.add_argument(
+        "--key-every", type=int, default=0, metavar="N", help="a key frame every N frames"
+    )
+    parser.add_argument(
+        "--no-cuts", dest="cuts", action="store_false", help="no key frames at scene cuts"
+    )
+    parser.add_argument(
+        "--group-frames",
+        type=int,
+        default=256,
+        metavar="N",
+        help="frames a motion unit; 1 for the lowest delay (default: 256)",
+    )
+    parser.add_argument(
+        "--resync-groups",
+        type=int,
+        default=0,
+        metavar="N",
+        help="every N motion units one that decodes without those before it (default: never)",
+    )
+    parser.add_argument(
+        "--key-codec",
+        choices=("auto", "vvc", "av1"),
+        default="auto",
+        help="of key pictures; auto is VVC where the machine has it (default: auto)",
+    )
+    parser.add_argument(
+        "--quantiser", type=int, default=64, help="steps of the parameters, in 1/64 (default: 64)"
+    )
+    parser.add_argument(
+        "--no-hold",
+        dest="hold",
+        action="store_false",
+        help="send motion also where the key picture alone is closer to the frame",
+    )
+    parser.add_argument(
+        "--effort",
+        type=int,
+        choices=range(4),
+        default=1,
+        help="of the body fit and of the search for cheap levels; 2 and 3 also polish what is sent "
+        "through the decoder, which takes a second or more a frame (default: 1)",
+    )
+    parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Codes the clip and prints what became of it."""
+    from hvc_jax.cli.output import check_output
+    from hvc_jax.data.clips import open_clip
+    from hvc_jax.stream.rates import kbps
+
+    to_pipe = is_pipe(arguments.output)
+    if not to_pipe:
+        check_output(arguments.output, inputs=(arguments.input,))
+    clip, frames = open_clip(
+        arguments.input, arguments.size, arguments.fit, arguments.start, arguments.frames
+    )
+    bodies = None
+    if arguments.body_params:
+        from hvc_jax.body.parameter_cameras import View
+        from hvc_jax.body.parameter_files import read_parameters
+
+        view = View(clip.width, clip.height, arguments.fit)
+        bodies = read_parameters(arguments.body_params, view=view)
+
+    # Only now, so that a wrong path is reported before seconds of loading.
+    from tqdm import tqdm
+
+    from hvc_jax.codec.codec import Codec, Source, check_side
+    from hvc_jax.pose.confidence import DOUBT
+
+    check_side("--size", arguments.size)
+    options = options_of(arguments)
+    codec = Codec(export_of_variant(arguments.variant, arguments.model))
+    source = Source.made_square(clip.width, clip.height, arguments.fit)
+    started, confidence = time.perf_counter(), []
+    with _output(arguments.output) as file:
+        count = codec.encode(
+            tqdm(frames, unit=" frames", disable=arguments.quiet or None),
+            file,
+            fps=clip.fps,
+            options=options,
+            source=source,
+            bodies=bodies,
+            confidence=confidence,
+        )
+        size = file.size
+    seconds = time.perf_counter() - started
+    print(
+        f"{arguments.output}: {count} frames of {arguments.size}x{arguments.size} at "
+        f"{float(clip.fps):.5g} frames/s, {size} bytes, {kbps(size, count, clip.fps):.2f} kbps; "
+        f"{source.describe()}; {count / seconds:.1f} frames/s",
+        file=sys.stderr if to_pipe else sys.stdout,
+    )
+    if doubtful := sum(trust < DOUBT for trust in confidence):
+        print(
+            f"{doubtful} of {count} frames show no person whose body can surely be followed, and "
+            "stand still where that is better; look at hvc fit --overlay, or give --body-params",
+            file=sys.stderr,
+        )
+    return 0
+
+
+class _Counted:
+    """A file to write to that counts its bytes and hands them on at once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        self._file.write(data)
+        self._file.flush()
+        return len(data)
+
+
+@contextlib.contextmanager
+def _output(path: Path) -> Iterator[_Counted]:
+    """What the stream is written to: the standard output for "-", else a file, whole or absent."""
+    from hvc_jax.data.clips import atomic_path
+
+    if is_pipe(path):
+        yield _Counted(sys.stdout.buffer)
+        return
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        yield _Counted(file)
+
+
+def options_of(arguments: argparse.Namespace) -> "EncodeOptions":
+    """The codec's options from those of `add_coding_options`."""
+    from hvc_jax.codec.codec import EncodeOptions
+
+    return EncodeOptions(
+        key_qp=arguments.key_qp,
+        key_every=arguments.key_every,
+        key_codec=arguments.key_codec,
+        quantiser=arguments.quantiser,
+        group_frames=arguments.group_frames,
+        resync_groups=arguments.resync_groups,
+        cuts=arguments.cuts,
+        hold=arguments.hold,
+        effort=arguments.effort,
+    )

@@ -1,0 +1,207 @@
+"""`hvc evaluate`: codes a folder of clips, measures what a fresh process decodes."""
+
+import argparse
+from pathlib import Path
+
+_EXAMPLE = """\
+examples:
+  hvc evaluate --clips clips/ --out results/
+  hvc evaluate --model a.safetensors runs/b/model.safetensors --clips clips/ --out results/ \\
+      --key-qp 22,32,42,52 --anchors vvc,vvc-ld,vvc-half,hevc,av1 --jobs 2
+  hvc evaluate --clips clips/ --out results/ --scores psnr,lpips_vgg,dists,akd,mkr \\
+      --mask-net selfie.tflite --pose-net movenet.tflite --dists-weights weights.pt
+
+Every rate is the size of a file that was decoded back. Always beside the models: "hold" shows the
+coded key picture for the whole clip and counts its bytes alone, which is what sending no motion at
+all gives; "uncompressed key" is the best that holding can be. What was measured before is not done
+again, so the command goes on from where it stopped, and points can be added later. Results:
+results.csv (a row for each clip and rate point), run.json, streams/, strips/, anchors/, and what
+`hvc report` makes of them. experiments/README.md has the protocol.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        description="Codes every clip of a folder with every model at every rate point.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--clips", type=Path, required=True, help="folder of video files")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument(
+        "--model", nargs="*", default=["semantic", "implicit"], metavar="M",
+        help="model files, or the names of shipped ones (default: semantic implicit); without a "
+        "name the anchors and hold alone, to which models can be added later"
+    )  # fmt: skip
+    parser.add_argument(
+        "--key-qp", nargs="+", default=["32"], metavar="QP",
+        help="of the key picture; each is a rate point (default: 32; the protocol has 22,32,42,52)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--anchors", nargs="+", default=[], metavar="NAME",
+        help="vvc, vvc-ld, hevc, av1; with -half, coded at half the size and enlarged"
+    )  # fmt: skip
+    parser.add_argument(
+        "--anchor-qp", nargs="+", default=[], metavar="NAME=QP,QP",
+        help="other quality settings for an anchor than the protocol's"
+    )  # fmt: skip
+    parser.add_argument(
+        "--anchor-effort",
+        choices=("fast", "good", "best"),
+        default="best",
+        help="how long they search (default: best)",
+    )
+    parser.add_argument("--frames", type=int, default=64, help="of each clip (default: 64)")
+    parser.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
+    parser.add_argument(
+        "--fit", choices=("crop", "pad"), default="crop", help="how to make it square"
+    )
+    parser.add_argument("--effort", type=int, choices=range(4), default=1, help="of the body fit")
+    parser.add_argument("--clip-count", type=int, metavar="N", help="evenly spaced clips only")
+    parser.add_argument("--jobs", type=int, default=1, help="clips side by side (default: 1)")
+    add_score_options(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def add_score_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say what is measured."""
+    group = parser.add_argument_group("scores")
+    group.add_argument(
+        "--scores", nargs="+", default=[], metavar="NAME",
+        help="psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, dists, dists_256, vmaf, flicker, akd, "
+        "mkr; all but the last two also with body_ or face_ before them (default: all that can be "
+        "computed here)"
+    )  # fmt: skip
+    group.add_argument(
+        "--every", type=int, default=8, metavar="N", help="frames between those that all scores "
+        "but PSNR, VMAF and flicker look at (default: 8)"
+    )  # fmt: skip
+    group.add_argument("--dists-weights", type=Path, help="alpha and beta of DISTS (weights.pt)")
+    group.add_argument("--mask-net", type=Path, help=".tflite that masks persons, for body scores")
+    group.add_argument(
+        "--pose-net",
+        type=Path,
+        help="MoveNet (.tflite), or PoseNet or BodyPix (.onnx), for AKD, MKR and face scores",
+    )
+    group.add_argument("--i3d", type=Path, help="I3D's weights (rgb_imagenet.pt), for FVD")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluates, writes the report and prints its first table."""
+    if not arguments.clips.is_dir():
+        raise ValueError(f"{arguments.clips}: no such folder; name one with video files")
+    if not arguments.out.parent.is_dir():
+        raise ValueError(
+            f"{arguments.out}: the folder {arguments.out.parent} does not exist; create it"
+        )
+    clips = find_clips(arguments.clips, arguments.clip_count)
+    if arguments.frames < 2 or arguments.every < 1 or arguments.jobs < 1:
+        raise ValueError("--frames is at least 2, --every and --jobs at least 1")
+
+    from tqdm import tqdm
+
+    from hvc_jax.codec.codec import check_side
+    from hvc_jax.evaluation.fvd import load_i3d
+    from hvc_jax.evaluation.report import write_report
+    from hvc_jax.evaluation.run import evaluate
+    from hvc_jax.evaluation.scores import ScoreOptions, unavailable
+    from hvc_jax.evaluation.settings import Settings, name_models, write_record
+    from hvc_jax.ops.compile import keep_compiled_programs
+
+    keep_compiled_programs()
+    check_side("--size", arguments.size)
+    names = items(arguments.scores)
+    options = {"scores": tuple(names)} if names else {}
+    for name in ("dists_weights", "mask_net", "pose_net", "i3d"):
+        path = getattr(arguments, name)
+        if path is not None and not path.is_file():
+            raise ValueError(f"{path}: no such file; check --{name.replace('_', '-')}")
+        options[name] = path
+    i3d = options.pop("i3d")
+    if i3d is not None:
+        load_i3d(i3d)
+    settings = Settings(
+        out=arguments.out,
+        models=name_models(arguments.model),
+        key_qps=tuple(whole(item, "--key-qp") for item in items(arguments.key_qp)),
+        anchors=anchor_points(items(arguments.anchors), arguments.anchor_qp),
+        frames=arguments.frames,
+        size=arguments.size,
+        fit=arguments.fit,
+        effort=arguments.effort,
+        anchor_effort=arguments.anchor_effort,
+        scores=ScoreOptions(every=arguments.every, **options),
+        i3d=i3d,
+    )
+    empty = unavailable(settings.scores, settings.size)
+    for model, _ in settings.models:
+        settings.export(model)  # one that is not there is said before anything is written
+    arguments.out.mkdir(exist_ok=True)
+    write_record(settings, clips, empty)
+    for name, reason in empty.items():
+        tqdm.write(f"{name}: left empty. {reason}")
+    evaluate(clips, settings, arguments.jobs, arguments.quiet)
+    print(write_report(arguments.out))
+    return 0
+
+
+def items(words: list[str]) -> list[str]:
+    """The items of a list given with spaces or commas."""
+    return [item for word in words for item in word.split(",") if item]
+
+
+def whole(text: str, option: str) -> int:
+    """A whole number of an option.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not text.isdigit():
+        raise ValueError(f"{option}: {text!r} is no whole number; write 22,32,42,52")
+    return int(text)
+
+
+def anchor_points(names: list[str], others: list[str]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The anchors with their quality settings.
+
+    Args:
+        names: Of anchors.
+        others: "NAME=QP,QP" for those that are not to have the protocol's.
+
+    Raises:
+        ValueError: A name is unknown or not among the anchors.
+    """
+    from hvc_jax.evaluation.anchor_codecs import ANCHORS, default_qps
+
+    for name in names:
+        if name not in ANCHORS:
+            raise ValueError(f"no anchor {name!r}; use {', '.join(ANCHORS)}")
+    points = {name: default_qps(name) for name in names}
+    for word in others:
+        name, equals, qps = word.partition("=")
+        if not equals or name not in points:
+            raise ValueError(f"--anchor-qp {word}: write NAME=QP,QP with one of --anchors")
+        points[name] = tuple(whole(item, "--anchor-qp") for item in items([qps]))
+    return tuple(points.items())
+
+
+def find_clips(folder: Path, count: int | None = None) -> list[Path]:
+    """The video files of a folder in order of name, or `count` of them, evenly spaced.
+
+    Raises:
+        ValueError: There is none, or two share a name.
+    """
+    endings = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".gif", ".y4m"}
+    clips = sorted(p for p in folder.iterdir() if p.suffix.lower() in endings)
+    if not clips:
+        raise ValueError(f"{folder}: holds no video file; name a folder of clips")
+    if len({clip.stem for clip in clips}) < len(clips):
+        raise ValueError(f"{folder}: two clips differ in their ending only; rename one")
+    if count is None or count >= len(clips):
+        return clips
+    if count < 1:
+        raise ValueError("--clip-count is at least 1")
+    return [clips[i * len(clips) // count] for i in range(count)]

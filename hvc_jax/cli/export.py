@@ -1,0 +1,95 @@
+"""`hvc export`: turns a training run into a model file."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_EXAMPLE = """\
+example:
+  hvc export --workdir runs/a --out model.safetensors
+  hvc encode clip.mp4 clip.hvc --model model.safetensors
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    parser = subparsers.add_parser(
+        "export",
+        help="turn a checkpoint into a model file that the codec opens",
+        description="Writes the mean parameters of a run's newest checkpoint as float16, with "
+        "coding tables fitted to its training clips.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--workdir", required=True, type=Path, help="that of hvc train")
+    parser.add_argument("--out", required=True, type=Path, help="the .safetensors file to write")
+    parser.add_argument(
+        "--size", type=int, help="side of the pictures in pixels, if not that of training"
+    )
+    parser.add_argument(
+        "--lmbda", type=float, help="which of the models of a run with several loss.lmbdas"
+    )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        default=1.0,
+        help="share of the generator's change to the moved pixels that decoders show, 0 to 1; "
+        "less is sharper (default: 1)",
+    )
+    parser.add_argument(
+        "--blend",
+        metavar="MODEL=SHARE",
+        help="another run of the same model, an export or a workdir, such as the one that this "
+        "began from; parameters are the weighted means: start.safetensors=0.25",
+    )
+    parser.add_argument("--clips", type=int, default=32, help="clips to fit tables on, at most")
+    parser.add_argument("--frames", type=int, default=128, help="frames of each, at most")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exports and says what was written."""
+    from hvc_jax.cli.output import check_output
+
+    if arguments.out.suffix != ".safetensors":
+        raise ValueError(f"{arguments.out}: name a file that ends in .safetensors")
+    if not 0 <= arguments.strength <= 1:
+        raise ValueError(f"--strength is {arguments.strength}; use 0 to 1")
+    check_output(arguments.out)
+    blend = None if arguments.blend is None else _blend(arguments.blend)
+    from hvc_jax.training.export import export_run
+
+    export = export_run(
+        arguments.workdir,
+        arguments.out,
+        lmbda=arguments.lmbda,
+        strength=arguments.strength,
+        blend=blend,
+        size=arguments.size,
+        most_clips=arguments.clips,
+        most_frames=arguments.frames,
+    )
+    print(describe(export))
+    return 0
+
+
+def _blend(text: str) -> tuple[Path, float]:
+    """MODEL=SHARE as (path, share).
+
+    Raises:
+        ValueError: It is not of that form, or the share is not between 0 and 1.
+    """
+    path, _, share = text.rpartition("=")
+    try:
+        number = float(share)
+    except ValueError:
+        number = -1.0
+    if not path or not 0 <= number <= 1:
+        raise ValueError(f"--blend {text}: write MODEL=SHARE with a share of 0 to 1")
+    return Path(path), number
+
+
+def describe(export: Any) -> str:
+    """One line on a model file: variant, id, size."""
+    size = export.path.stat().st_size / 1e6
+    return f"{export.path}: {export.variant} model {export.model_id.hex()}, {size:.1f} MB"

@@ -1,0 +1,156 @@
+"""`hvc fit`: the body of every frame of a clip, found from its pixels."""
+
+import argparse
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hvc_jax.body.parameter_cameras import View
+    from hvc_jax.pose.estimator import Estimate
+
+_EXAMPLE = """\
+examples:
+  hvc fit clip.mp4 bodies.npy --overlay overlay.mp4 --sheet overlay.png
+  hvc encode clip.mp4 clip.hvc --body-params bodies.npy
+
+  hvc fit clip.mp4 bodies.npz --keypoints openpose_json/
+  hvc fit clip.mp4 bodies.npz --body-params smplx.npz --overlay overlay.mp4
+
+bodies.npy holds the body vectors [frames, 188]. With the ending .npz the file also holds the
+confidence of every frame [frames] and joint [frames, 22].
+
+--keypoints takes COCO-17 results (.json), OpenPose-25 (a folder with one .json a frame) and
+BlazePose-33 (.json: 33 objects with x, y, visibility a frame; .csv: x, y, z, visibility of 33
+points a row), or any of them as .npy, or .npz with `keypoints`, [frames, points, numbers]. They are
+those of the whole picture of the clip, from its first frame on.
+--body-params takes SMPL, SMPL-H or SMPL-X parameters as estimators and AMASS write them; they are
+converted, not fitted, so that the overlay shows whether their camera was understood.
+"""
+
+_ONE_PERSON = 0.8
+"""Share of what looks like a person that one body explains, at least."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    parser = subparsers.add_parser(
+        "fit",
+        help="estimate the body parameters of a clip",
+        description="Finds the body parameters of a clip of one person.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("input", type=Path, help="any video file")
+    parser.add_argument("output", type=Path, help="bodies, .npy or .npz")
+    parser.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
+    parser.add_argument(
+        "--fit", choices=("crop", "pad"), default="crop", help="how to make it square; as in encode"
+    )
+    parser.add_argument("--frames", type=int, help="at most so many frames")
+    parser.add_argument(
+        "--effort", type=int, choices=range(4), default=1, help="0: network only (default: 1)"
+    )
+    parser.add_argument("--overlay", type=Path, help="also write a video with the mesh drawn on it")
+    parser.add_argument("--sheet", type=Path, help="also write a picture of twelve overlaid frames")
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument("--keypoints", type=Path, help="2D keypoints to fit to, see below")
+    known.add_argument("--body-params", type=Path, help="parameters to take as they are")
+    parser.add_argument(
+        "--masks", type=Path, help="video of the clip's size, white where the person is, to fit to"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fits, writes what was asked for and prints one line; exit status 0."""
+    import numpy as np
+
+    from hvc_jax.body.parameter_cameras import View
+    from hvc_jax.cli.output import check_output
+    from hvc_jax.data.clips import atomic_path, probe, read_clip, write_png, write_video
+    from hvc_jax.ops.compile import keep_compiled_programs
+    from hvc_jax.pose.confidence import DOUBT
+    from hvc_jax.pose.overlay import overlay
+
+    if arguments.output.suffix not in (".npy", ".npz"):
+        raise ValueError(f"{arguments.output}: bodies are written as .npy or .npz; rename it")
+    for path in (arguments.output, arguments.overlay, arguments.sheet):
+        if path is not None:
+            check_output(path, inputs=(arguments.input,))
+    keep_compiled_programs()
+    clip = read_clip(arguments.input, arguments.size, arguments.fit, frames=arguments.frames)
+    size = probe(arguments.input)
+    found = _bodies(arguments, clip.frames, View(size.width, size.height, arguments.fit))
+    bodies, confidence = found.bodies, found.confidence
+
+    with atomic_path(arguments.output) as temporary, open(temporary, "wb") as file:
+        if arguments.output.suffix == ".npz":
+            np.savez(file, **found._asdict())
+        else:
+            np.save(file, bodies)
+    if arguments.overlay is not None:
+        write_video(arguments.overlay, overlay(clip.frames, bodies), clip.fps)
+    if arguments.sheet is not None:
+        pick = np.linspace(0, len(bodies) - 1, 12).round().astype(int)
+        drawn = np.stack(list(overlay(clip.frames[pick], bodies[pick])))
+        side = drawn.shape[1]
+        grid = drawn.reshape(3, 4, side, side, 3).swapaxes(1, 2).reshape(3 * side, 4 * side, 3)
+        write_png(arguments.sheet, grid)
+    low = int((confidence < DOUBT).sum())
+    note = f"; {low} frames are doubtful: look at an --overlay" if low else ""
+    if low == len(bodies):
+        note = "; no person is seen whose body can be followed: the bodies stand still"
+    more = int((found.explained < _ONE_PERSON).sum())
+    if more:
+        note += f"; {more} frames show more of people than one body: is it a clip of one person?"
+    print(f"{arguments.output}: {len(bodies)} frames, confidence {confidence.mean():.2f}{note}")
+    return 0
+
+
+def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", view: "View") -> "Estimate":
+    """The bodies of the frames: from a file, or estimated with or without given keypoints."""
+    import numpy as np
+
+    from hvc_jax.data.cuts import CutDetector, scene_starts
+    from hvc_jax.pose.estimator import Estimate, estimate
+
+    count = len(frames)
+    if arguments.body_params is not None:
+        from hvc_jax.body.parameter_files import read_parameters
+
+        bodies = read_parameters(arguments.body_params, view=view)
+        if len(bodies) < count:
+            raise ValueError(
+                f"{arguments.body_params} has bodies of {len(bodies)} frames, the clip has "
+                f"{count}; add --frames {len(bodies)}"
+            )
+        return Estimate(bodies[:count], np.ones(count), np.ones((count, 22)), np.ones(count))
+    keypoints = None
+    if arguments.keypoints is not None:
+        from hvc_jax.body.keypoint_files import read_keypoints
+
+        keypoints = read_keypoints(arguments.keypoints, view, count)
+    masks = None
+    if arguments.masks is not None:
+        from hvc_jax.data.clips import read_clip
+
+        masks = read_clip(arguments.masks, arguments.size, arguments.fit, frames=count).frames
+        masks = masks.mean(-1).astype(np.uint8)
+        if len(masks) != count:
+            raise ValueError(
+                f"{arguments.masks} has {len(masks)} frames, the clip has {count}; "
+                f"add --frames {len(masks)}"
+            )
+    # Nothing is smoothed, and no colours are compared, across a cut.
+    bounds = [0, *scene_starts(frames, CutDetector()), count]
+    parts = []
+    for scene in (slice(a, b) for a, b in itertools.pairwise(bounds)):
+        known = None if keypoints is None else tuple(column[scene] for column in keypoints)
+        shown = None if masks is None else masks[scene]
+        parts.append(
+            estimate(frames[scene], arguments.effort, None, None, known, shown, expression=True)
+        )
+    return Estimate(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -1,0 +1,143 @@
+"""The `hvc` program: finds the command's module, runs it, turns errors into one plain line.
+
+Only the module of the command that was called is imported, so that `hvc inspect` and `hvc edit`
+start without jax. A command module has `add_parser(subparsers)`, which adds one parser and sets
+its default `run` to a function of the parsed arguments that returns an exit status or None.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from hvc_jax import __version__
+
+# name: (module under hvc_jax.cli, one line for the overview)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "render or read a clip, code it with both variants, edit it, compare"),
+    "encode": ("encode", "a video file to a .hvc stream"),
+    "decode": ("decode", "a .hvc stream to a video file or a folder of PNG frames"),
+    "inspect": ("inspect", "units, bytes, rates and parameters of a stream"),
+    "edit": ("edit", "change the parameters inside a stream, leaving its key frames alone"),
+    "evaluate": ("evaluate", "code a folder of clips and measure what was decoded back"),
+    "report": ("report", "tables and plots from the CSV files of an evaluation"),
+    "train": ("train", "train a model"),
+    "sweep": ("sweep", "train every run of an experiment, here or on SLURM"),
+    "export": ("export", "turn a checkpoint into a model file that the codec opens"),
+    "count": ("count", "multiply-accumulates and parameters of a model, by module"),
+    "data": ("data", "build datasets from videos and from synthetic people"),
+    "body": ("body", "convert, describe and render body models"),
+    "fit": ("fit", "estimate the body parameters of a clip"),
+    "train-regressor": ("train_regressor", "train the network that finds bodies in clips"),
+}
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+_OVERVIEW = """\
+examples:
+  hvc demo
+  hvc encode in.mp4 out.hvc --variant semantic
+  hvc edit out.hvc turned.hvc --set head_yaw+=20deg
+  hvc decode turned.hvc turned.mp4
+
+`hvc COMMAND --help` shows the options of a command, with an example.
+"""
+
+
+def _overview() -> str:
+    """The text of `hvc --help`: every command with its line, without importing any."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items()]
+    return "usage: hvc COMMAND ...\n\ncommands:\n" + "\n".join(lines) + "\n\n" + _OVERVIEW
+
+
+def build_parser(command: str) -> argparse.ArgumentParser:
+    """The parser of the program with one command in it.
+
+    Args:
+        command: A key of `COMMANDS`.
+
+    Returns:
+        A parser whose parsed arguments have `run`, the function to call with them.
+    """
+    parser = argparse.ArgumentParser(prog="hvc", allow_abbrev=False)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    module, _ = COMMANDS[command]
+    importlib.import_module(f"hvc_jax.cli.{module}").add_parser(subparsers)
+    return parser
+
+
+def _is_user_error(error: Exception) -> bool:
+    """True for errors that tell the user what to change; others are bugs and keep the traceback.
+
+    Ours are the error classes of this package, the operating system's, ValueError (which every
+    module raises with one plain sentence for a bad argument) and a missing optional package.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        return not (error.name or "hvc_jax").startswith("hvc_jax")
+    ours = type(error).__module__.startswith("hvc_jax")
+    return ours or isinstance(error, OSError | ValueError)
+
+
+def plain_message(error: Exception) -> str:
+    """One line that says what went wrong, from an exception's text."""
+    if isinstance(error, OSError) and error.strerror:
+        named = f"{error.filename}: " if error.filename else ""
+        text = f"{named}{error.strerror}"
+        fixes = {
+            "FileNotFoundError": "check the path",
+            "PermissionError": "check the permissions",
+            "IsADirectoryError": "name a file, not a folder",
+        }
+        fix = fixes.get(type(error).__name__)
+        if error.errno == 28:  # ENOSPC
+            fix = "free some space or write to another disk"
+        text += f"; {fix}" if fix else ""
+    else:
+        text = str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: Arguments without the program's name; None means those of the process.
+
+    Returns:
+        0 on success, 2 for bad input or usage (one line on stderr says what and the fix),
+        130 after ^C. HVC_DEBUG=1 in the environment shows the traceback as well.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_overview(), end="")
+        return 0
+    if argv[0] == "--version":
+        print(f"hvc {__version__}")
+        return 0
+    if argv[0] not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        print(f"hvc: error: no command {argv[0]!r}; use one of {known}", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        arguments = build_parser(argv[0]).parse_args(argv)
+        status = arguments.run(arguments)
+        sys.stdout.flush()
+        return int(status or 0)
+    except KeyboardInterrupt:
+        print("hvc: stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output (head, less) went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not _is_user_error(error) or os.environ.get("HVC_DEBUG"):
+            raise
+        print(f"hvc: error: {plain_message(error)}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The codec: frames to bytes and back, and what an encoder chooses."""

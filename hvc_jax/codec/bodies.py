@@ -1,0 +1,60 @@
+"""The bodies of a clip as the encoder wants them: scene by scene, and how far each is trusted."""
+
+import numpy as np
+
+from hvc_jax.data.cuts import CutDetector, scene_starts
+from hvc_jax.pose.appearance import Reference
+from hvc_jax.pose.confidence import SURE
+
+_LASTING = 12
+"""Frames that a person has to be seen for, to be worth a key picture."""
+
+
+class BodyFinder:
+    """Bodies of the frames of a clip, a chunk after the other.
+
+    Nothing is smoothed across a cut. The first frame of a scene whose body is trusted is the
+    reference for what follows: later chunks keep its shape and look for its colours.
+    """
+
+    def __init__(self, effort: int) -> None:
+        self._effort, self._cuts = effort, CutDetector()
+        self._reference: Reference | None = None
+
+    def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Body vectors [T, 188] and confidence [T] of the next frames.
+
+        Args:
+          pictures: [T, H, H, 3] uint8.
+        """
+        from hvc_jax.pose.estimator import estimate_bodies  # a second network, if needed
+
+        starts = scene_starts(pictures, self._cuts)
+        vectors, trust = [], []
+        for first, last in zip([0, *starts], [*starts, len(pictures)], strict=True):
+            if first in starts:
+                self._reference = None
+            if first == last:
+                continue
+            scene = pictures[first:last]
+            found, confidence = estimate_bodies(scene, self._effort, reference=self._reference)
+            if self._reference is None and (confidence >= SURE).any():
+                sure = int(np.argmax(confidence >= SURE))
+                self._reference = Reference(scene[sure], found[sure])
+            vectors.append(found)
+            trust.append(confidence)
+        return np.concatenate(vectors).astype(np.float32), np.concatenate(trust)
+
+
+def lasting(trust: np.ndarray) -> np.ndarray:
+    """Whether a person is surely seen from each frame on, for a while: [T] bool.
+
+    Args:
+      trust: [T] confidence of consecutive frames.
+    """
+    sure = np.asarray(trust) >= SURE
+    run, out = 0, np.zeros(len(sure), bool)
+    for t in range(len(sure) - 1, -1, -1):
+        run = run + 1 if sure[t] else 0
+        out[t] = run >= _LASTING
+    return out

@@ -1,1 +1,0 @@
-"""One module per command of the `hvc` program; each has `add_parser(subparsers)`."""

@@ -1,1 +1,0 @@
-"""Entropy models and coders; coding tables are integers."""

@@ -1,0 +1,118 @@
+"""How `hvc evaluate` codes clips with many models at many rate points, nothing twice."""
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hvc_jax import keyframes
+from hvc_jax.codec.bodies import BodyFinder
+from hvc_jax.codec.codec import Codec, EncodeOptions, Source
+from hvc_jax.data.clips import Clip, atomic_path, probe, read_clip
+from hvc_jax.evaluation.settings import Settings
+
+
+def read(path: Path, settings: Settings) -> Clip:
+    """The clip as it is coded and measured."""
+    return read_clip(path, settings.size, settings.fit, frames=settings.frames)
+
+
+class Once:
+    """What codecs have in common for a clip, made once, and the seconds that this spared.
+
+    Attributes:
+        spared: Seconds that what was made before took then, since this was last set to 0.
+    """
+
+    def __init__(self) -> None:
+        self.spared = 0.0
+        self._made: dict[Hashable, tuple[Any, float]] = {}
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._made.clear()
+
+    def key(self, picture: np.ndarray, qp: int, codec: str) -> keyframes.KeyPicture:
+        """The coded key picture, which every model wants at every QP."""
+        about = (picture.tobytes(), qp, codec)
+        return self._get(about, lambda: keyframes.encode(picture, qp, codec))
+
+    def bodies(self, effort: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """Finds the bodies of a clip chunk by chunk, which every model that sends any wants."""
+        find, seen, fed = BodyFinder(effort), [], 0
+
+        def make() -> tuple[np.ndarray, np.ndarray]:
+            nonlocal fed
+            while fed < len(seen):  # chunks follow from those before
+                found, fed = find(seen[fed]), fed + 1
+            return found
+
+        def chunk(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            seen.append(pictures)
+            about = hashlib.sha256(b"".join(map(np.ndarray.tobytes, seen))).digest()
+            return self._get((about, effort), make)
+
+        return chunk
+
+    def _get(self, about: Hashable, make: Callable[[], Any]) -> Any:
+        if about in self._made:
+            result, seconds = self._made[about]
+            self.spared += seconds
+            return result
+        started = time.perf_counter()
+        result = make()
+        self._made[about] = result, time.perf_counter() - started
+        return result
+
+
+class Coder:
+    """Codes clips; models share key pictures, bodies and the clip that was read last.
+
+    Args:
+        settings: With the models and how they are asked.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._codecs: dict[str, Codec] = {}
+        self._clip: tuple[Path, Clip] | None = None
+        self._once = Once()
+        self._compiled: set[str] = set()  # variants
+
+    def code(self, path: Path, name: str, qp: int, stream: Path) -> float:
+        """Writes the stream of a clip; returns the seconds that all of it takes, compiled.
+
+        Args:
+            path: The video file.
+            name: Of the model.
+            qp: Of the key picture.
+            stream: The file that is written.
+        """
+        if self._clip is None or self._clip[0] != path:
+            self._clip = (path, read(path, self._settings))
+            self._once.clear()
+        clip, info = self._clip[1], probe(path)
+        source = Source.made_square(info.width, info.height, self._settings.fit)
+        options = EncodeOptions(key_qp=qp, effort=self._settings.effort)
+
+        def write(file: Any) -> None:
+            self._codecs[name].encode(
+                iter(clip.frames), file, fps=clip.fps, options=options, source=source,
+                frame_count=len(clip.frames),
+            )  # fmt: skip
+
+        if name not in self._codecs:
+            codec = self._codecs[name] = Codec(self._settings.export(name))
+            codec.encode_key, codec.body_finder = self._once.key, self._once.bodies
+            write(io.BytesIO())
+            if codec.export.variant not in self._compiled:
+                self._compiled.add(codec.export.variant)
+                self._once.clear()  # the seconds in it had compilation in them
+        self._once.spared, started = 0.0, time.perf_counter()
+        with atomic_path(stream) as temporary, temporary.open("wb") as file:
+            write(file)
+        return time.perf_counter() - started + self._once.spared

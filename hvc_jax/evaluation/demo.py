@@ -1,0 +1,212 @@
+"""The steps of `hvc demo`: code, edit, decode in a fresh process, measure, show."""
+
+import io
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from tqdm import tqdm
+
+from hvc_jax.codec.codec import Codec, EncodeOptions, Source
+from hvc_jax.data.clips import Clip, atomic_path, probe, read_clip, write_png, write_video
+from hvc_jax.evaluation import anchors
+from hvc_jax.evaluation.roundtrip import decode_in_fresh_process, read_pictures
+from hvc_jax.evaluation.run import unit_columns
+from hvc_jax.evaluation.scores import Original, ScoreOptions
+from hvc_jax.evaluation.sheet import contact_sheet, side_by_side
+from hvc_jax.evaluation.table import text_table
+from hvc_jax.models.find import export_of_variant
+from hvc_jax.stream.container import StreamReader
+from hvc_jax.stream.edit import edit
+from hvc_jax.stream.operations import Operation
+from hvc_jax.stream.rates import kbps
+from hvc_jax.stream.units import UnitType
+
+_VARIANTS = ("semantic", "implicit")
+_ANCHORS = ("vvc", "hevc", "av1")
+_EVERY = 10  # MS-SSIM and LPIPS look at every tenth frame
+
+
+class Demo:
+    """One demonstration in one folder.
+
+    Attributes:
+        output: Existing folder for everything that is written.
+        size: Side of the square picture, pixels.
+        key_qp: QP of the key picture.
+        models: Folder with the models; None for those that are shipped.
+    """
+
+    def __init__(
+        self, output: Path, size: int, key_qp: int, models: Path | None = None, quiet: bool = False
+    ) -> None:
+        self.output, self.size, self.key_qp, self.models = output, size, key_qp, models
+        steps = 2 + 2 * len(_VARIANTS) + 1 + len(_ANCHORS) + 2
+        self._bar = tqdm(total=steps, unit=" steps", disable=quiet or None)
+
+    def render(self, seed: int, frames: int) -> tuple[Clip, Source]:
+        """A synthetic clip; written as source.mp4 as well."""
+        from hvc_jax.synth.people import render_clip
+
+        self._step("rendering a person")
+        made = render_clip(seed, frames, self.size, framing="hips")
+        fps = Fraction(made.fps).limit_denominator(1001)
+        clip = Clip(made.frames, fps, "synthetic")
+        write_video(self.output / "source.mp4", clip.frames, clip.fps)
+        return clip, Source()
+
+    def read(self, path: Path, fit: str, start: int, frames: int) -> tuple[Clip, Source]:
+        """The user's clip."""
+        self._step(f"reading {path.name}")
+        info = probe(path)
+        clip = read_clip(path, self.size, fit, start, frames)
+        source = Source.made_square(info.width, info.height, fit)
+        tqdm.write(
+            f"{path}: {len(clip.frames)} frames at {float(clip.fps):.5g} frames/s, "
+            f"{source.describe()}"
+        )
+        return clip, source
+
+    def run(self, clip: Clip, source: Source, edits: Sequence[Operation]) -> str:
+        """Does everything with a clip; returns what is to be printed."""
+        try:
+            return self._run(clip, source, edits)
+        finally:
+            self._bar.close()
+
+    def _run(self, clip: Clip, source: Source, edits: Sequence[Operation]) -> str:
+        speeds = {variant: self._encode(variant, clip, source) for variant in _VARIANTS}
+        self._edit(edits)
+        names = (*_VARIANTS, "edited")
+        decoded, rates = self._decode(names)
+        rows = []
+        for variant in _VARIANTS:
+            self._step(f"measuring {variant}")
+            size = self._stream(variant).stat().st_size
+            row = self._row(clip, variant, size, decoded[variant])
+            row |= self._columns(variant)
+            row |= {"enc f/s": speeds[variant], "dec f/s": rates[variant]}
+            rows.append(row)
+        target = self._stream("semantic").stat().st_size
+        shown = {"source": clip.frames} | {name: decoded[name] for name in names}
+        for name in _ANCHORS:
+            self._step(f"{name.upper()} at the nearest rate")
+            if not anchors.available(name):
+                continue
+            anchor = anchors.nearest_rate(clip.frames, clip.fps, name, target, trials=3)
+            label = name.upper() + (f" at {anchor.scale:g} size" if anchor.scale != 1 else "")
+            rows.append(self._row(clip, label, anchor.bytes, anchor.frames))
+            shown.setdefault(label, anchor.frames) if name == "vvc" else None
+        self._step("holding the key frame")
+        held = anchors.hold(clip.frames, self.key_qp)
+        rows.append(self._row(clip, "hold key frame", held.bytes, held.frames))
+        self._step("writing pictures")
+        sheet, video = self.output / "contact_sheet.png", self.output / "side_by_side.mp4"
+        write_png(sheet, contact_sheet(shown))
+        write_video(video, side_by_side(shown), clip.fps)
+        self._bar.close()
+        return "\n".join(
+            [
+                "",
+                text_table(rows, _COLUMNS),
+                "",
+                f"edited: {'; '.join(operation.describe() for operation in edits)}; "
+                f"{target} -> {self._stream('edited').stat().st_size} bytes, "
+                "key frame untouched, byte for byte",
+                f"streams: {', '.join(str(self._stream(name)) for name in names)}",
+                f"look at: {video}",
+                f"         {sheet}",
+            ]
+        )
+
+    def _step(self, text: str) -> None:
+        self._bar.set_description(text)
+        self._bar.update()
+
+    def _stream(self, name: str) -> Path:
+        return self.output / f"{name}.hvc"
+
+    def _encode(self, variant: str, clip: Clip, source: Source) -> float:
+        """Writes the stream of a variant; returns frames a second, once everything is compiled."""
+        self._step(f"coding, {variant}")
+        path = self.models / f"{variant}.safetensors" if self.models else None
+        codec = Codec(export_of_variant(variant, path))
+
+        def code(file: BinaryIO) -> None:
+            options = EncodeOptions(key_qp=self.key_qp)
+            count = len(clip.frames)
+            codec.encode(
+                clip.frames, file, fps=clip.fps, options=options, source=source, frame_count=count
+            )
+
+        code(io.BytesIO())  # compiles for clips of this length
+        started = time.perf_counter()
+        with atomic_path(self._stream(variant)) as temporary, temporary.open("wb") as file:
+            code(file)
+        return len(clip.frames) / (time.perf_counter() - started)
+
+    def _edit(self, edits: Sequence[Operation]) -> None:
+        """Writes edited.hvc and makes sure that its key frame has the same bytes."""
+        self._step("editing")
+        path = self.models / "semantic.safetensors" if self.models else None
+        tables = export_of_variant("semantic", path).tables
+        before = self._stream("semantic").read_bytes()
+        with atomic_path(self._stream("edited")) as temporary:
+            temporary.write_bytes(edit(before, edits, tables))
+        if _keys(self._stream("edited")) != _keys(self._stream("semantic")):
+            raise RuntimeError("the edit changed a key frame; please report this")
+
+    def _decode(self, names: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Frames of the streams, and decoded frames a second, from a process that has the files."""
+        self._step("decoding in a fresh process")
+        frames, rates = {}, {}
+        folder = Path(tempfile.mkdtemp(prefix="decoded.", dir=self.output))
+        try:
+            streams = [self._stream(name) for name in names]
+            folders = (self.models,) if self.models else ()
+            for name, item in zip(
+                names, decode_in_fresh_process(streams, folder, folders), strict=True
+            ):
+                frames[name] = read_pictures(item.folder)
+                rates[name] = item.frames_per_second
+        finally:
+            shutil.rmtree(folder)
+        return frames, rates
+
+    def _row(self, clip: Clip, codec: str, size: int, frames: np.ndarray) -> dict[str, Any]:
+        """What every codec's row has."""
+        options = ScoreOptions(("psnr", "ms_ssim", "lpips_vgg"), every=_EVERY)
+        scores = Original(clip.frames, clip.fps, options).score(frames)
+        count = len(clip.frames)
+        return {
+            "codec": codec,
+            "total": size,
+            "kbps": kbps(size, count, clip.fps),
+            "bits/frame": size * 8 / count,
+            "PSNR": scores["psnr"],
+            "MS-SSIM": scores["ms_ssim"],
+            "LPIPS": scores["lpips_vgg"],
+        }
+
+    def _columns(self, variant: str) -> dict[str, int]:
+        """Bytes by unit type."""
+        sizes = unit_columns(self._stream(variant))
+        return {name.removesuffix("_bytes"): size for name, size in sizes.items()}
+
+
+_COLUMNS = (
+    "codec", "header", "key", "static", "motion", "other", "total", "kbps", "bits/frame", "PSNR",
+    "MS-SSIM", "LPIPS", "enc f/s", "dec f/s",
+)  # fmt: skip
+
+
+def _keys(path: Path) -> list[bytes]:
+    """The payloads of the KEY units of a stream."""
+    with path.open("rb") as file:
+        units = StreamReader(file).units()
+        return [unit.payload for unit in units if unit.type == UnitType.KEY]

@@ -1,0 +1,76 @@
+"""Streams decoded back by a process that has nothing but the files, for honest measuring."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from hvc_jax.models.export import MODEL_PATH
+
+
+class RoundtripError(RuntimeError):
+    """The fresh process failed; the message is its last line."""
+
+
+class Decoded(NamedTuple):
+    """What a fresh process made of a stream.
+
+    Attributes:
+        stream: The stream's file.
+        folder: Where the PNG pictures are.
+        frames_per_second: Speed of decoding, without start and compilation; None if too short.
+    """
+
+    stream: Path
+    folder: Path
+    frames_per_second: float | None
+
+
+def decode_in_fresh_process(
+    streams: Sequence[Path], folder: Path, models: Sequence[Path] = ()
+) -> Iterator[Decoded]:
+    """Yields the streams as one `hvc decode` finishes them, in order.
+
+    Args:
+        streams: Files with distinct names.
+        folder: An existing folder; the pictures go to `folder`/name/.
+        models: Folders with further models; each stream's header says which one it needs.
+
+    Raises:
+        RoundtripError: The process failed.
+    """
+    command = [sys.executable, "-m", "hvc_jax", "decode", "--json", "--quiet"]
+    command += ["--each", *map(str, streams), str(folder)]
+    environment = dict(os.environ)
+    if models:
+        environment[MODEL_PATH] = os.pathsep.join(map(str, models))
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            for stream, line in zip(streams, process.stdout, strict=False):
+                record = json.loads(line)
+                yield Decoded(stream, Path(record["output"]), record["frames_per_second"])
+            # Warnings of jax on stderr stay far below a pipe's buffer, so reading it late is safe.
+            said = process.stderr.read().strip().splitlines()
+            if process.wait():
+                raise RoundtripError(f"decoding in a fresh process failed: {said[-1:]}")
+        finally:
+            if process.poll() is None:
+                process.terminate()
+
+
+def read_pictures(folder: Path) -> np.ndarray:
+    """The PNG pictures of a folder in the order of their names: [T, H, W, 3] uint8 RGB."""
+    return np.stack([np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))])

@@ -1,0 +1,302 @@
+"""The work of `hvc evaluate`: clips are coded, decoded by one fresh process, and measured."""
+
+import functools
+import multiprocessing
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from hvc_jax.data.clips import Clip, atomic_path
+from hvc_jax.evaluation import anchors
+from hvc_jax.evaluation.anchor_codecs import codec_and_scale
+from hvc_jax.evaluation.coder import Coder, read
+from hvc_jax.evaluation.fvd import i3d_features, load_i3d
+from hvc_jax.evaluation.roundtrip import (
+    Decoded,
+    RoundtripError,
+    decode_in_fresh_process,
+    read_pictures,
+)
+from hvc_jax.evaluation.scores import COLUMNS as SCORE_COLUMNS
+from hvc_jax.evaluation.scores import Original
+from hvc_jax.evaluation.settings import Settings
+from hvc_jax.evaluation.sheet import write_strip
+from hvc_jax.evaluation.table import csv_text, read_rows
+from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.stream.container import StreamReader
+from hvc_jax.stream.rates import bytes_by_unit, kbps
+
+COLUMNS = (
+    "clip", "kind", "codec", "qp", "frames", "fps", "width", "height", "bytes", "header_bytes",
+    "key_bytes", "static_bytes", "motion_bytes", "other_bytes", "bpp", "kbps", "bits_per_frame",
+    *SCORE_COLUMNS, "encode_seconds", "decode_seconds", "decoded_ok",
+)  # fmt: skip
+CEILING = "uncompressed key"
+
+_BLOCK_STREAMS = 32  # whose decoded pictures lie on the disk at a time
+
+Step = Callable[[str, int], None]
+
+
+class Point(NamedTuple):
+    """One rate point of one codec: a row for every clip.
+
+    Attributes:
+        kind: "hold", "ceiling", "model" or "anchor".
+        codec: Its name in the tables.
+        qp: Of the key picture, or the anchor's quality setting; None for the ceiling.
+    """
+
+    kind: str
+    codec: str
+    qp: int | None
+
+
+class Work(NamedTuple):
+    """A clip and the points at which it is not measured yet."""
+
+    clip: Path
+    points: tuple[Point, ...]
+
+
+def points_of(settings: Settings) -> list[Point]:
+    """Every rate point that is asked for."""
+    points = [Point("hold", "hold", qp) for qp in settings.hold_qps]
+    points.append(Point("ceiling", CEILING, None))
+    points += [Point("model", name, qp) for qp in settings.key_qps for name, _ in settings.models]
+    return points + [Point("anchor", name, qp) for name, qps in settings.anchors for qp in qps]
+
+
+def evaluate(clips: Sequence[Path], settings: Settings, jobs: int = 1, quiet: bool = False) -> None:
+    """Measures what is not in results.csv yet, and writes the file again after every clip.
+
+    Args:
+        clips: Video files with distinct names.
+        settings: What to do; `settings.out` exists.
+        jobs: Processes that work side by side, each on clips of its own.
+        quiet: No progress bar.
+    """
+    table = Results(settings.out / "results.csv")
+    work = []
+    for clip in clips:
+        missing = [p for p in points_of(settings) if (clip.stem, p.codec, p.qp) not in table]
+        if missing:
+            work.append(Work(clip, tuple(missing)))
+    (settings.out / "streams").mkdir(exist_ok=True)
+    most = max(1, _BLOCK_STREAMS // max(len(settings.models) * len(settings.key_qps), 1))
+    most = min(most, -(-len(work) // jobs)) or 1
+    blocks = [work[start : start + most] for start in range(0, len(work), most)]
+    total = sum(len(item.points) for item in work)
+    with tqdm(total=total, unit=" rows", disable=quiet or None) as bar:
+        if jobs == 1 or len(blocks) < 2:
+            for block in blocks:
+                for rows in _block(block, settings, lambda text, _: bar.set_description(text)):
+                    table.add(rows)
+                    bar.update(len(rows))
+            return
+        context = multiprocessing.get_context("spawn")  # forks of a process with jax can hang
+        with ProcessPoolExecutor(min(jobs, len(blocks)), context) as pool:
+            waiting = [pool.submit(_block_rows, block, settings) for block in blocks]
+            try:
+                for done in as_completed(waiting):
+                    table.add(done.result())
+                    bar.update(len(done.result()))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+class Results:
+    """results.csv, rewritten whole whenever rows are added.
+
+    Attributes:
+        rows: One mapping from column to value a row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows: list[dict[str, Any]] = read_rows(path) if path.exists() else []
+        self._done = {(row["clip"], row["codec"], row["qp"]) for row in self.rows}
+
+    def __contains__(self, key: tuple[str, str, int | None]) -> bool:
+        return key in self._done
+
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Adds the rows that are not there yet, and writes the file."""
+        for row in rows:
+            key = (row["clip"], row["codec"], row["qp"])
+            if key not in self._done:
+                self._done.add(key)
+                self.rows.append(row)
+        with atomic_path(self._path) as temporary:
+            temporary.write_text(csv_text(self.rows, COLUMNS), encoding="utf-8")
+
+
+def _block_rows(block: Sequence[Work], settings: Settings) -> list[dict[str, Any]]:
+    """All rows of a block, for another process."""
+    keep_compiled_programs()
+    return [row for rows in _block(block, settings, lambda *_: None) for row in rows]
+
+
+def _block(block: Sequence[Work], settings: Settings, step: Step) -> Iterator[list[dict[str, Any]]]:
+    """Takes clips through coding, decoding and measuring; yields the rows of each."""
+    coder, seconds = _coder(settings), {}
+    streams: dict[tuple[Path, Point], Path] = {}
+    for work in block:
+        for point in work.points:
+            if point.kind == "model":
+                step(f"coding {work.clip.stem}", 0)
+                name = f"{work.clip.stem}.{point.codec}.qp{point.qp}.hvc"
+                streams[work.clip, point] = settings.out / "streams" / name
+                seconds[streams[work.clip, point]] = coder.code(
+                    work.clip, point.codec, point.qp, streams[work.clip, point]
+                )
+    folder = Path(tempfile.mkdtemp(prefix="decoded.", dir=settings.out))
+    try:
+        step("decoding in a fresh process", 0)
+        decoded = _decoded(list(streams.values()), folder, settings)
+        for work in block:
+            step(f"measuring {work.clip.stem}", 0)
+            mine = {point: stream for (clip, point), stream in streams.items() if clip == work.clip}
+            yield _measure(work, mine, settings, decoded, seconds)
+    finally:
+        shutil.rmtree(folder)
+
+
+@functools.cache
+def _coder(settings: Settings) -> Coder:
+    return Coder(settings)
+
+
+def _decoded(streams: list[Path], folder: Path, settings: Settings) -> dict[Path, Decoded | None]:
+    """What fresh processes made of streams; None where decoding failed."""
+    decoded: dict[Path, Decoded | None] = {}
+
+    def decode(some: list[Path]) -> None:
+        for item in decode_in_fresh_process(some, folder, settings.model_folders):
+            decoded[item.stream] = item
+
+    while left := [stream for stream in streams if stream not in decoded]:
+        try:
+            decode(left)
+        except RoundtripError:
+            first = next(stream for stream in streams if stream not in decoded)
+            try:
+                decode([first])
+            except RoundtripError:
+                decoded[first] = None
+    return decoded
+
+
+def _measure(
+    work: Work,
+    streams: dict[Point, Path],
+    settings: Settings,
+    decoded: dict[Path, Decoded | None],
+    seconds: dict[Path, float],
+) -> list[dict[str, Any]]:
+    """The rows of one clip, and a strip of pictures for each."""
+    clip = read(work.clip, settings)
+    original = Original(clip.frames, clip.fps, settings.scores)
+    strips = settings.out / "strips" / work.clip.stem
+    strips.mkdir(parents=True, exist_ok=True)
+    write_strip(strips / "source.jpg", clip.frames)
+    _keep_features(settings, work.clip.stem, "source", clip.frames)
+    rows, sizes = [], {}
+
+    def add(point: Point, frames: np.ndarray | None, size: int, **more: Any) -> None:
+        ok = frames is not None and frames.shape == clip.frames.shape
+        row = {"clip": work.clip.stem, "kind": point.kind, "codec": point.codec, "qp": point.qp}
+        row |= _rates(clip, size) | more | (original.score(frames) if ok else {})
+        rows.append(row | {"decoded_ok": ok})
+        sizes[point] = size
+        if ok:
+            write_strip(strips / f"{point.codec}.qp{point.qp}.{size}.jpg", frames)
+            _keep_features(settings, work.clip.stem, f"{point.codec}.qp{point.qp}", frames)
+
+    coded: dict[str, dict[int, anchors.Anchor]] = {}
+    for point in work.points:
+        if point.kind == "model":
+            stream = streams[point]
+            item = decoded[stream]
+            frames = read_pictures(item.folder) if item else None
+            more = unit_columns(stream) | {"encode_seconds": seconds[stream]}
+            if item and item.frames_per_second:
+                more["decode_seconds"] = len(clip.frames) / item.frames_per_second
+            add(point, frames, stream.stat().st_size, **more)
+        elif point.kind == "anchor":
+            anchor = _anchor(clip, point.codec, point.qp, settings)
+            coded.setdefault(point.codec, {})[point.qp] = anchor
+            more = {name: getattr(anchor, name) for name in ("encode_seconds", "decode_seconds")}
+            add(point, anchor.frames, anchor.bytes, **more)
+        else:
+            held = anchors.hold(clip.frames, point.qp)
+            add(point, held.frames, held.bytes, key_bytes=held.bytes)
+    middle = sorted(settings.key_qps)[len(settings.key_qps) // 2]
+    first = [sizes[p] for p in sizes if p.kind == "model" and p.qp == middle][:1]
+    for name, tried, target in ((*item, size) for item in coded.items() for size in first):
+        qp = anchors.qp_for_size(tried, codec_and_scale(name)[0], target)
+        if qp is not None:
+            anchor = _anchor(clip, name, qp, settings)
+            write_strip(strips / f"{name}.qp{qp}.{anchor.bytes}.jpg", anchor.frames)
+    return rows
+
+
+def _keep_features(settings: Settings, clip: str, name: str, frames: np.ndarray) -> None:
+    """Writes what I3D sees in a clip, from which the report makes FVD over all clips."""
+    if settings.i3d is None:
+        return
+    folder = settings.out / "features" / clip
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / f"{name}.npy", i3d_features(_i3d(settings.i3d), frames))
+
+
+@functools.cache
+def _i3d(path: Path) -> dict[str, np.ndarray]:
+    return load_i3d(path)
+
+
+def _anchor(clip: Clip, name: str, qp: int, settings: Settings) -> anchors.Anchor:
+    """A conventional codec's coding of a clip, from the folder of those that were made before."""
+    codec, scale = codec_and_scale(name)
+    kept = settings.out / "anchors"
+    return anchors.code_clip(
+        clip.frames, clip.fps, codec, qp, settings.anchor_effort, scale, cache=kept
+    )
+
+
+def _rates(clip: Clip, size: int) -> dict[str, Any]:
+    """Size and rates of a stream, all of it counted, at the true frame rate."""
+    count, height, width = clip.frames.shape[:3]
+    return {
+        "frames": count,
+        "fps": float(clip.fps),
+        "width": width,
+        "height": height,
+        "bytes": size,
+        "bpp": size * 8 / (count * height * width),
+        "kbps": kbps(size, count, Fraction(clip.fps)),
+        "bits_per_frame": size * 8 / count,
+    }
+
+
+def unit_columns(stream: Path) -> dict[str, int]:
+    """Bytes of a stream by unit, as columns that sum to its size."""
+    with stream.open("rb") as file:
+        reader = StreamReader(file)
+        sizes = bytes_by_unit(reader, list(reader.units()))
+    names = {
+        "HEADER": "header_bytes",
+        "KEY": "key_bytes",
+        "STATIC": "static_bytes",
+        "MOTION": "motion_bytes",
+    }
+    columns = {column: sizes.pop(unit, 0) for unit, column in names.items()}
+    return columns | {"other_bytes": sum(sizes.values())}

@@ -1,0 +1,88 @@
+"""Which model file a command needs, and plain words where it is missing. Imports no jax."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from hvc_jax.models.export import Export, find_export, load_export
+from hvc_jax.stream.container import StreamReader
+from hvc_jax.stream.edit import stream_tables
+from hvc_jax.stream.errors import BitstreamError
+from hvc_jax.stream.header import NO_MODEL, Header
+from hvc_jax.stream.tables import CodingTables
+
+
+class ModelError(ValueError):
+    """The model that is needed is not there or not the right one; the message says which."""
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether a path of the command line stands for standard input or output."""
+    return str(path) == "-"
+
+
+@contextlib.contextmanager
+def open_stream(path: Path) -> Iterator[StreamReader]:
+    """A reader of the stream in a file, or in standard input for "-"; errors name the file.
+
+    Raises:
+        BitstreamError: The file is no stream, or is damaged.
+    """
+    if path.is_dir():
+        raise BitstreamError(f"{path} is a folder; give one .hvc file")
+    with open(0, "rb", closefd=False) if is_pipe(path) else path.open("rb") as file:
+        try:
+            yield StreamReader(file)
+        except BitstreamError as error:
+            raise StreamFileError(path, error) from error
+
+
+class StreamFileError(BitstreamError):
+    """A `BitstreamError` that names the file and the way out."""
+
+    def __init__(self, path: Path, error: BitstreamError) -> None:
+        super().__init__(error.reason, error.offset)
+        self.args = (f"{path}: {error}; copy or encode it again",)
+
+
+def export_of_variant(variant: str, path: Path | None = None) -> Export:
+    """The model to encode with: the file at `path`, or the one shipped for `variant`.
+
+    Raises:
+        ModelError: There is none, or it is of another variant.
+    """
+    export = load_export(path if path is not None else variant)
+    if export.variant != variant:
+        raise ModelError(
+            f"{path} is a model of the {export.variant} variant; add --variant {export.variant}"
+        )
+    return export
+
+
+def export_of_stream(header: Header, stream: Path, path: Path | None = None) -> Export:
+    """The model that a stream needs: the file at `path`, or the shipped one with its id.
+
+    Raises:
+        ModelError: There is none with this id.
+    """
+    needed = f"{stream} needs the {header.variant} model {header.model_id.hex()}"
+    if path is None:
+        export = find_export(header.model_id)
+        if export is None:
+            raise ModelError(f"{needed}, which is not shipped; name its file with --model")
+        return export
+    export = load_export(path)
+    if export.model_id != header.model_id:
+        raise ModelError(f"{needed}; {path} is {export.model_id.hex()}, name the right file")
+    return export
+
+
+def tables_of_stream(header: Header, stream: Path, path: Path | None = None) -> CodingTables:
+    """The integer tables that a stream was coded with.
+
+    Raises:
+        ModelError: They are those of a model that is not there.
+    """
+    if header.model_id == NO_MODEL:
+        return stream_tables(header)
+    return export_of_stream(header, stream, path).tables

@@ -1,0 +1,204 @@
+"""Semantic motion: two posed meshes, the flow between them, and its refinement."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from hvc_jax.body import camera, lbs, params, raster
+from hvc_jax.body.assets import load_body
+from hvc_jax.models.layers import Conv, Down, ResBlock, RMSNorm, SpadeBlock, Up
+from hvc_jax.models.reference import Pyramid
+from hvc_jax.ops.fill import pull_push, widen
+from hvc_jax.ops.warp import (
+    average_pool,
+    depth_to_space,
+    identity_grid,
+    resize_grid,
+    space_to_depth,
+    warp,
+)
+
+MAP_CHANNELS = 14
+
+# The mesh ends at the skin. Hair and clothes reach further, by about this part of the picture;
+# there the flow of the nearest skin goes on.
+_MARGIN = 1 / 32
+
+
+class MeshMotion(NamedTuple):
+    """What the two posed meshes say about a pair of frames, at a quarter of the resolution.
+
+    Attributes:
+      grid: [B, h, w, 2] where in the key picture to look; identity away from the body.
+      left: [B, h, w, 1] in [0, 1], 1 where the key picture shows the body and the target no longer.
+      key_near: [B, h, w, 1] in {0, 1}, 1 on and around the body in the key picture.
+      maps: [B, h, w, MAP_CHANNELS] displacement 2, visibility in the key view 1, left 1, then for
+        the target mesh and for the key mesh: rest-pose position of the surface point in metres 3,
+        depth in metres 1, mask 1.
+    """
+
+    grid: jax.Array
+    left: jax.Array
+    key_near: jax.Array
+    maps: jax.Array
+
+
+def mesh_motion(key_body: jax.Array, body: jax.Array, height: int, width: int) -> MeshMotion:
+    """The motion field between two posed bodies, and maps of both.
+
+    The rest-pose position tells the network which part of the body a pixel shows, continuously
+    and for any mesh.
+
+    Args:
+      key_body: [B, 188] body vectors of the key frame.
+      body: [B, 188] body vectors of the target frame.
+      height: rows of the maps.
+      width: columns of the maps.
+
+    Returns:
+      MeshMotion.
+    """
+    mesh = load_body()
+
+    def screen(vector: jax.Array) -> jax.Array:
+        state = params.unpack(vector)
+        vertices, _ = lbs.posed_vertices(mesh, state)
+        return camera.project(vertices, state.camera)
+
+    key_screen, target_screen = screen(key_body), screen(body)
+    field = raster.motion_field(key_screen, target_screen, mesh.faces, height, width)
+    rest = jnp.broadcast_to(mesh.v_template, (*key_screen.shape[:-1], 3))
+
+    def view(fragments: raster.Fragments, points: jax.Array) -> jax.Array:
+        attributes = jnp.concatenate([rest, points[..., 2:]], -1)
+        drawn = raster.interpolate(fragments, mesh.faces, attributes)
+        mask = (fragments.triangle >= 0).astype(drawn.dtype)
+        return jnp.concatenate([drawn, mask[..., None]], -1)
+
+    target_view = view(field.target_fragments, target_screen)
+    key_view = view(field.key_fragments, key_screen)
+    margin = max(1, round(_MARGIN * width))
+    target_near = widen(target_view[..., -1:], margin)
+    key_near = widen(key_view[..., -1:], margin)
+    place = identity_grid(height, width)
+    displacement = pull_push(field.grid - place, target_view[..., -1:]) * target_near
+    left = key_near * (1 - target_near)
+    maps = [displacement, field.visible[..., None], left, target_view, key_view]
+    return MeshMotion(place + displacement, left, key_near, jnp.concatenate(maps, -1))
+
+
+class FlowRefiner(nn.Module):
+    """Mesh motion -> flow and occlusion, by a SPADE network conditioned on both meshes' maps.
+
+        maps, key features, key features warped by the mesh flow
+              └─► space-to-depth 2 ─► Res ─► Down ─► Res ─► Down ─► Res
+                    maps ─► pool ─► SPADE ◄─ Up ◄─ SPADE ◄─ Up ◄───┘
+                                      └─► depth-to-space 2 ─► flow residual, occlusion
+
+    After IHVC's "SPADE-based motion estimation network for dense flow and occlusion fields"
+    (arXiv 2505.16152); its layers are not published, those of the same author's IFVC are wider.
+
+    Attributes:
+      width: channels at 1/8 of the picture.
+    """
+
+    width: int
+
+    @nn.compact
+    def __call__(self, motion: MeshMotion, fine: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Refined grid and occlusion.
+
+        Args:
+          motion: from `mesh_motion`, at the resolution of `fine`.
+          fine: [B, H/4, W/4, C0] features of the key picture.
+
+        Returns:
+          grid [B, H/4, W/4, 2], and occlusion [B, H/4, W/4, 1] in [0, 1], 1 where the key frame
+          shows what is needed.
+        """
+        looks = Conv(self.width // 4, 1)(fine)
+        seen = jnp.concatenate([motion.maps, looks, warp(looks, motion.grid)], -1)
+        maps = Conv(self.width // 2, 1)(space_to_depth(motion.maps, 2))
+        top = ResBlock(self.width)(Conv(self.width)(space_to_depth(seen, 2)))
+        middle = ResBlock(2 * self.width)(Down(2 * self.width)(top))
+        x = ResBlock(2 * self.width)(Down(2 * self.width)(middle))
+        x = SpadeBlock(2 * self.width)(Up(2 * self.width)(x) + middle, average_pool(maps, 2))
+        x = SpadeBlock(self.width)(Up(self.width)(x) + top, maps)
+        heads = depth_to_space(Conv(4 * 3, zero=True)(nn.silu(RMSNorm()(x))), 2)
+        # Zero-initialised heads: training starts from the mesh's own flow, and from copying (the
+        # +2 opens the occlusion gate), so the first steps already see useful frames.
+        # What the body has left is closed: the key picture shows the body there, not what was
+        # behind it.
+        occlusion = nn.sigmoid(heads[..., 2:] + 2.0 - 4.0 * motion.left)
+        return motion.grid + 0.5 * jnp.tanh(heads[..., :2]), occlusion
+
+
+class SemanticMotion(nn.Module):
+    """Body vectors -> mesh motion -> refined flow; warp, gate and modulate the key's features.
+
+        body, key body ─► skinning ─► rasteriser ─► mesh flow, maps ─► FlowRefiner ─► flow, occlusion
+        features ──────────────────────────► warp ─► x occlusion ─► SPADE(maps) ──► aligned features
+        pixels ─► warp ─► where the body has left: the background, continued ─────► aligned pixels
+
+    Attributes:
+      config: motion block of the model config.
+      widths: channels (C0, C1, C2) of the pyramid.
+    """  # noqa: E501
+
+    config: ml_collections.FrozenConfigDict
+    widths: tuple[int, int, int]
+
+    def setup(self) -> None:
+        """Submodules."""
+        _, middle, coarse = self.widths
+        self.refine = FlowRefiner(self.config.width)
+        self.modulate_middle = SpadeBlock(middle)
+        self.modulate_coarse = SpadeBlock(coarse)
+
+    def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
+        """The body vector [B, 188] itself; frames are not looked at."""
+        del frames
+        return body
+
+    def align(
+        self, features: Pyramid, key_latent: jax.Array, latent: jax.Array
+    ) -> tuple[Pyramid, dict[str, jax.Array]]:
+        """The key frame's features, moved to the pose of `latent`.
+
+        Args:
+          features: Pyramid of the key picture.
+          key_latent: [B, 188] body vector of the key frame.
+          latent: [B, 188] body vector of the target frame.
+
+        Returns:
+          Aligned Pyramid, and {"grid": [B, H/4, W/4, 2], "mesh_grid": same, "occlusion":
+          [B, H/4, W/4, 1], "warped": [B, H, W, 3]}.
+        """
+        height, width = features.pixels.shape[1:3]
+        motion = mesh_motion(key_latent, latent, height // 4, width // 4)
+        grid, occlusion = self.refine(motion, features.fine)
+
+        def move(x: jax.Array, gate: jax.Array) -> jax.Array:
+            return warp(x, resize_grid(grid, *x.shape[1:3])) * gate
+
+        small = average_pool(features.pixels, 4)
+        background = pull_push(small, 1 - motion.key_near)
+        pixels = warp(features.pixels, resize_grid(grid, height, width))
+        full = (pixels.shape[0], height, width)
+        left = jax.image.resize(motion.left, (*full, 1), "bilinear")
+        pixels += left * (jax.image.resize(background, (*full, 3), "bilinear") - pixels)
+        condition = jnp.concatenate([motion.maps, occlusion], -1)
+        middle = move(features.middle, average_pool(occlusion, 2))
+        middle = self.modulate_middle(middle, average_pool(condition, 2))
+        coarse = move(features.coarse, average_pool(occlusion, 4))
+        coarse = self.modulate_coarse(coarse, average_pool(condition, 4))
+        aligned = Pyramid(pixels, move(features.fine, occlusion), middle, coarse)
+        return aligned, {
+            "grid": grid,
+            "mesh_grid": motion.grid,
+            "occlusion": occlusion,
+            "warped": pixels,
+        }

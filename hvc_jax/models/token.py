@@ -1,0 +1,86 @@
+"""Frame -> compact token: some numbers are soft positions in the picture, the others are free."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hvc_jax.models.keypoint_network import KeypointNet
+from hvc_jax.models.layers import Conv, Down, ResBlock, RMSNorm
+from hvc_jax.ops.warp import identity_grid, space_to_depth
+
+ANALYSIS_SIDE = 128
+
+# Of the 17 COCO keypoints, those that a token carries first: the nose, shoulders, elbows, wrists,
+# hips, knees and ankles; then eyes and ears.
+POSITIONS = np.array([0, *range(5, 17), 1, 2, 3, 4])
+
+
+def soft_argmax(logits: jax.Array) -> jax.Array:
+    """Expected position under the softmax of each map.
+
+    Args:
+      logits: [B, h, w, K].
+
+    Returns:
+      [B, K, 2] positions (u, v) in [-1, 1].
+    """
+    batch, rows, columns, count = logits.shape
+    weights = jax.nn.softmax(logits.reshape(batch, rows * columns, count), axis=1)
+    grid = identity_grid(rows, columns).reshape(rows * columns, 2)
+    return jnp.einsum("bnk,nd->bkd", weights, grid)
+
+
+def at_analysis_size(frames: jax.Array) -> jax.Array:
+    """Frames [B, H, W, 3] with the shorter side scaled to about 128 pixels, both multiples of 32.
+
+    Positions need no more, and the encoder meets people of the same size in pixels at every
+    resolution.
+    """
+    height, width = frames.shape[1:3]
+    scale = ANALYSIS_SIDE / min(height, width) / 32
+    size = [32 * max(1, round(side * scale)) for side in (height, width)]
+    return jax.image.resize(frames, (frames.shape[0], *size, frames.shape[3]), "linear")
+
+
+class TokenEncoder(nn.Module):
+    """Frame -> token.
+
+        frame ─► 128 px ─┬─► KeypointNet ─► heat maps ─► soft-argmax ─► 2 K numbers
+                         └─► space-to-depth 4 ─► conv ─► (Down ─► Res) x 2 ─► Down ─► mean ─► the rest
+
+    The size is that of IMF (Gao et al., CVPR 2024: 16 to 64 numbers from a plain convolutional
+    encoder). Its numbers are all free; making some of them positions is what keypoint codecs do
+    (first-order motion model) and needs far fewer clips to learn. `points = 0` is plain IMF. The
+    network that finds the positions is that of the body regressor, whose weights it can start from.
+
+    Attributes:
+      size: numbers in the token, D.
+      points: soft positions K among them, 2 K <= D and K <= 17.
+      width: channels at a quarter of the analysed size, for the free numbers.
+      learn_positions: whether the positions' network learns; it costs as much as the decoder.
+    """  # noqa: E501
+
+    size: int
+    points: int
+    width: int
+    learn_positions: bool
+
+    @nn.compact
+    def __call__(self, frame: jax.Array) -> jax.Array:
+        """The token [B, D] of `frame` [B, H, W, 3] in [0, 1]; positions (u, v) pairs come first."""
+        frame = at_analysis_size(frame)
+        parts = []
+        if self.points:
+            heat = KeypointNet(judge=False, name="keypoints")(frame).heat
+            heat = heat[..., POSITIONS[: self.points]]
+            positions = soft_argmax(heat).reshape(frame.shape[0], 2 * self.points)
+            parts.append(positions if self.learn_positions else jax.lax.stop_gradient(positions))
+        rest = self.size - 2 * self.points
+        if rest:
+            h = Conv(self.width)(space_to_depth(frame, 4) - 0.5)
+            h = ResBlock(2 * self.width)(Down(2 * self.width)(h))
+            h = ResBlock(3 * self.width)(Down(3 * self.width)(h))
+            h = nn.silu(RMSNorm()(Down(4 * self.width)(h))).mean((1, 2))
+            parts.append(nn.Dense(rest)(nn.silu(nn.Dense(4 * self.width)(h))))
+        return jnp.concatenate(parts, -1)

@@ -1,0 +1,1 @@
+"""Bodies of the people in a clip, with confidence."""

@@ -1,0 +1,1 @@
+"""The bit stream: schema, entropy coding, units and container, without jax."""

@@ -1,0 +1,274 @@
+"""The container: a header and typed, checksummed units; written and read over files and pipes.
+
+`SPEC.md` beside this file describes every byte, `framing.py` how units stand in a stream. Imports
+no jax.
+"""
+
+import dataclasses
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+from hvc_jax.stream.errors import BitstreamError
+from hvc_jax.stream.header import MAX_FRAMES, Header, read_header, read_varint, varint
+from hvc_jax.stream.units import (
+    MAX_PAYLOAD,
+    SHORT,
+    Chain,
+    Unit,
+    UnitType,
+    motion_group,
+    motion_payload,
+    short_size,
+)
+from hvc_jax.stream.vectors import Group
+
+_CHUNK = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyUnit:
+    """Content of a KEY unit: a coded picture.
+
+    Attributes:
+      frame: number of the frame it shows.
+      codec: codec id as in `hvc_jax.keyframes`, 0 to 255.
+      qp: quantisation parameter it was coded with, 0 to 255.
+      payload: the coded picture.
+    """
+
+    frame: int
+    codec: int
+    qp: int
+    payload: bytes
+
+
+class StreamWriter:
+    """Writes a stream unit by unit; needs nothing but `write` from `file`.
+
+    Use it as a context manager, or call `close`: a stream without its end is told from a whole one.
+    """
+
+    def __init__(self, file: BinaryIO, header: Header) -> None:
+        self._file = file
+        self._header = header
+        self._frames = 0
+        self._keys: list[tuple[int, int]] = []
+        self._chain = Chain()
+        data = header.to_bytes()
+        self._offset = len(data)
+        file.write(data)
+
+    def __enter__(self) -> "StreamWriter":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
+
+    def write_unit(self, type_: int, frame: int, payload: bytes) -> int:
+        """Writes any unit; returns the bytes it takes."""
+        data = self._chain.write(type_, frame, payload)
+        self._file.write(data)
+        self._offset += len(data)
+        return len(data)
+
+    def write_key(self, frame: int, codec: int, qp: int, payload: bytes) -> int:
+        """Writes a KEY unit; returns the bytes it takes."""
+        self._keys.append((frame, self._offset))
+        return self.write_unit(UnitType.KEY, frame, bytes([codec, qp]) + payload)
+
+    def write_static(self, frame: int, payload: bytes) -> int:
+        """Writes the STATIC unit of the key at `frame`; returns the bytes it takes."""
+        return self.write_unit(UnitType.STATIC, frame, payload)
+
+    def write_motion(self, group: Group) -> int:
+        """Writes a MOTION unit; returns the bytes it takes."""
+        self._frames = max(self._frames, group.frame + group.count)
+        return self.write_unit(UnitType.MOTION, group.frame, motion_payload(group))
+
+    def write_meta(self, record: dict[str, Any]) -> int:
+        """Writes a META unit (JSON); returns the bytes it takes."""
+        return self.write_unit(UnitType.META, 0, meta_payload(record))
+
+    def close(self) -> int:
+        """Ends the stream, with an INDEX unit where one is needed; returns the bytes it takes.
+
+        Raises:
+          ValueError: when the header promised another number of frames.
+        """
+        promised = self._header.frame_count
+        if promised is not None and promised != self._frames:
+            raise ValueError(f"the header says {promised} frames, {self._frames} were written")
+        if promised is not None and len(self._keys) < 2:
+            return 0
+        return self.write_unit(UnitType.INDEX, self._frames, index_payload(self._keys))
+
+
+class StreamReader:
+    """Reads a stream unit by unit, holding one unit in memory; needs `read` from `file` only.
+
+    Attributes:
+      file: what is read.
+      header: the stream's header.
+      header_size: its length in bytes.
+      next_frame: number of the frame that the next MOTION unit has to begin with.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Reads the header.
+
+        Raises:
+          BitstreamError: when there is none.
+        """
+        self.file = file
+        self.header, self._offset = read_header(file.read)
+        self._chain = Chain()
+        self.header_size = self._offset
+        self.next_frame = 0
+
+    def start_at(self, keys: list[tuple[int, int]], frame: int) -> None:
+        """Moves to the last key frame that is not behind `frame`; `units` goes on from there.
+
+        Args:
+          keys: (frame, byte offset) of every KEY unit, from `index.key_offsets` of the same file.
+          frame: from which frames are wanted.
+
+        Raises:
+          BitstreamError: when there is no such key frame.
+        """
+        before = [key for key in keys if key[0] <= frame]
+        if not before:
+            raise BitstreamError(f"there is no key frame for frame {frame}")
+        self.next_frame, self._offset = max(before)
+        self._chain = Chain()
+        self.file.seek(self._offset)
+
+    def units(self) -> Iterator[Unit]:
+        """Yields the units; checks that frames follow each other and that none is missing.
+
+        Raises:
+          BitstreamError: at the first damaged byte, or when the end is missing.
+        """
+        frames, ended = self.next_frame, False
+        while (unit := self._read_unit()) is not None:
+            if ended:
+                raise BitstreamError("data follows the end of the stream", unit.offset)
+            if unit.type in (UnitType.KEY, UnitType.STATIC):
+                if unit.frame != frames:
+                    raise BitstreamError(
+                        f"a key frame says {unit.frame} where frame {frames} is due", unit.offset
+                    )
+            elif unit.type == UnitType.MOTION:
+                group = motion_group(unit)
+                if group.frame != frames:
+                    raise BitstreamError(
+                        f"frame {frames} is missing, frame {group.frame} follows", unit.offset
+                    )
+                frames += group.count
+                self.next_frame = frames
+                if self.header.frame_count is not None and frames > self.header.frame_count:
+                    raise BitstreamError("motion runs past the last frame", unit.offset)
+            if unit.type == UnitType.INDEX:
+                ended = True
+                if unit.frame != frames:
+                    raise BitstreamError(
+                        f"the index says {unit.frame} frames, {frames} were found", unit.offset
+                    )
+            yield unit
+        promised = self.header.frame_count
+        if promised is None and not ended:
+            raise BitstreamError("the stream is cut off: its index is missing", self._offset)
+        if promised is not None and promised != frames:
+            raise BitstreamError(
+                f"the stream is cut off: {frames} of {promised} frames", self._offset
+            )
+
+    def _read_unit(self) -> Unit | None:
+        start = self._offset
+        first = self.file.read(1)
+        if not first:
+            return None
+        self._offset += 1
+        if first[0] >= SHORT:
+            try:
+                rest = self._take(short_size(first[0]) - 1)
+            except BitstreamError as error:
+                raise BitstreamError(error.reason, self._offset) from error
+            return self._chain.parse(first + rest, start)
+        head = bytearray(first)
+
+        def next_byte() -> int:
+            head.extend(self._take(1))
+            return head[-1]
+
+        try:
+            frame, length = read_varint(next_byte), read_varint(next_byte)
+            if length > MAX_PAYLOAD or frame > MAX_FRAMES:
+                raise BitstreamError(f"a unit of {length} bytes at frame {frame} is not allowed")
+            payload = b"".join(self._chunks(length))
+            stored = int.from_bytes(self._take(4), "little")
+        except BitstreamError as error:
+            raise BitstreamError(error.reason, self._offset) from error
+        if zlib.crc32(payload, zlib.crc32(bytes(head))) != stored:
+            raise BitstreamError("a unit's checksum does not match", start)
+        unit = Unit(head[0], frame, payload, start, self._offset - start)
+        self._chain.whole(unit, stored)
+        return unit
+
+    def _chunks(self, length: int) -> Iterator[bytes]:
+        # In pieces, so that a hostile length never allocates more than the stream delivers.
+        while length:
+            part = self._take(min(length, _CHUNK))
+            length -= len(part)
+            yield part
+
+    def _take(self, count: int) -> bytes:
+        data = self.file.read(count)
+        self._offset += len(data)
+        if len(data) < count:
+            raise BitstreamError("the stream ends inside a unit")
+        return data
+
+
+def index_payload(keys: Iterable[tuple[int, int]]) -> bytes:
+    """Returns the payload of an INDEX unit from (frame, byte offset) of every KEY unit."""
+    payload = b""
+    frame = offset = 0
+    for key_frame, key_offset in keys:
+        payload += varint(key_frame - frame) + varint(key_offset - offset)
+        frame, offset = key_frame, key_offset
+    return payload
+
+
+def meta_payload(record: dict[str, Any]) -> bytes:
+    """Returns the payload of a META unit: compact JSON."""
+    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    return text.encode()
+
+
+def key_unit(unit: Unit) -> KeyUnit:
+    """Returns the content of a KEY unit.
+
+    Raises:
+      BitstreamError: when it is malformed.
+    """
+    if len(unit.payload) < 2:
+        raise BitstreamError("a key unit is too short", unit.offset)
+    return KeyUnit(unit.frame, unit.payload[0], unit.payload[1], unit.payload[2:])
+
+
+def meta_record(unit: Unit) -> dict[str, Any]:
+    """Returns the JSON object in a META unit.
+
+    Raises:
+      BitstreamError: when it holds no JSON object.
+    """
+    try:
+        record = json.loads(unit.payload)
+    except (ValueError, RecursionError) as error:
+        raise BitstreamError("a meta unit holds no JSON", unit.offset) from error
+    if not isinstance(record, dict):
+        raise BitstreamError("a meta unit holds no JSON object", unit.offset)
+    return record

@@ -1,0 +1,215 @@
+"""The header of a stream, and the variable-length integers that everything outside payloads uses.
+
+Imports no jax.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+from fractions import Fraction
+
+from hvc_jax.stream.errors import BitstreamError
+
+MAGIC = b"HVC\x1a"
+VERSION = 3
+
+VARIANTS = ("semantic", "implicit", "hybrid")
+FITS = ("none", "crop", "pad")
+NO_MODEL = bytes(8)
+"""Model id of a stream coded with `default_tables` of the schema it names."""
+
+MAX_SIDE = 1 << 15
+MAX_PIXELS = 1 << 26
+MAX_FRAMES = (1 << 31) - 1
+_MAX_RATE = 1 << 20
+MAX_QUANTISER = 1 << 16
+_NAME_BYTES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What holds for a whole stream.
+
+    Attributes:
+      variant: "semantic", "implicit" or "hybrid".
+      width: picture width in pixels, 1 to 32768; width * height <= 2**26.
+      height: picture height in pixels.
+      fps: frame rate, > 0, numerator and denominator < 2**20.
+      frame_count: number of frames, or None when it was not known (a pipe): the INDEX unit says.
+      model_id: 8 bytes, a hash of the exported model; zeros for the default tables.
+      schema: name of the schema; "" for the one stored with the model.
+      quantiser: all steps are those of the schema times quantiser / 64; 1 to 65536.
+      fit: how the source was fitted to the picture: "none", "crop" or "pad".
+      source_width: width of the source in pixels, 0 when unknown or equal.
+      source_height: height of the source in pixels.
+      version: format version.
+    """
+
+    variant: str
+    width: int
+    height: int
+    fps: Fraction
+    frame_count: int | None = None
+    model_id: bytes = NO_MODEL
+    schema: str = ""
+    quantiser: int = 64
+    fit: str = "none"
+    source_width: int = 0
+    source_height: int = 0
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fps", Fraction(self.fps))
+        _check(self, ValueError)
+
+    def to_bytes(self) -> bytes:
+        """Returns the header as it stands at the beginning of a stream."""
+        name = self.schema.encode()
+        count = MAX_FRAMES if self.frame_count is None else self.frame_count
+        body = b"".join(
+            (
+                MAGIC,
+                bytes([self.version, VARIANTS.index(self.variant)]),
+                self.model_id,
+                count.to_bytes(4, "little"),
+                *(
+                    varint(n)
+                    for n in (self.width, self.height, self.fps.numerator, self.fps.denominator)
+                ),
+                varint(self.quantiser),
+                varint(len(name)),
+                name,
+                bytes([FITS.index(self.fit)]),
+                varint(self.source_width) + varint(self.source_height)
+                if self.fit != "none"
+                else b"",
+            )
+        )
+        return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def read_header(read: Callable[[int], bytes]) -> tuple[Header, int]:
+    """Returns the header and its length in bytes.
+
+    Args:
+      read: returns the next n bytes of the stream, or fewer at its end.
+
+    Raises:
+      BitstreamError: when it is no header of a version that is known here.
+    """
+    source = _Recorder(read)
+    if source.peek(4) != MAGIC:
+        raise BitstreamError("this is not an hvc stream (it does not start with 'HVC')", 0)
+    version = source.take(1)[0]
+    if version != VERSION:
+        raise BitstreamError(f"format version {version}; this program reads {VERSION}", 4)
+    variant = source.take(1)[0]
+    model_id = source.take(8)
+    count = int.from_bytes(source.take(4), "little")
+    width, height, numerator, denominator, quantiser, length = (source.varint() for _ in range(6))
+    if length > _NAME_BYTES:
+        raise BitstreamError(f"a schema name of {length} bytes is not allowed", source.offset)
+    name = source.take(length)
+    fit = source.take(1)[0]
+    source_size = (source.varint(), source.varint()) if fit else (0, 0)
+    checksum = zlib.crc32(bytes(source.data))
+    if int.from_bytes(source.take(4), "little") != checksum:
+        raise BitstreamError("the header's checksum does not match", source.offset)
+    if variant >= len(VARIANTS) or fit >= len(FITS) or denominator == 0:
+        raise BitstreamError("the header holds an unknown variant or fit", source.offset)
+    try:
+        header = Header(
+            variant=VARIANTS[variant],
+            width=width,
+            height=height,
+            fps=Fraction(numerator, denominator),
+            frame_count=None if count == MAX_FRAMES else count,
+            model_id=model_id,
+            schema=name.decode(),
+            quantiser=quantiser,
+            fit=FITS[fit],
+            source_width=source_size[0],
+            source_height=source_size[1],
+        )
+    except ValueError as error:
+        raise BitstreamError(str(error), source.offset) from error
+    return header, len(source.data)
+
+
+def varint(value: int) -> bytes:
+    """Returns `value` >= 0 as little-endian groups of seven bits (LEB128), at most 5 bytes."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_varint(next_byte: Callable[[], int]) -> int:
+    """Returns the number written by `varint`.
+
+    Raises:
+      BitstreamError: on more than 5 bytes, more than 2**32 - 1, or a needlessly long form.
+    """
+    value = 0
+    for shift in range(0, 35, 7):
+        byte = next_byte()
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if value >= 1 << 32 or (byte == 0 and shift):
+                break
+            return value
+    raise BitstreamError("a number is malformed")
+
+
+class _Recorder:
+    """Reads exactly, remembers what was read, and says where it stopped."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self.data = bytearray()
+
+    @property
+    def offset(self) -> int:
+        return len(self.data)
+
+    def peek(self, count: int) -> bytes:
+        """Takes up to `count` bytes, without complaint when there are fewer."""
+        data = self._read(count)
+        self.data += data
+        return data
+
+    def take(self, count: int) -> bytes:
+        data = self._read(count) if count else b""
+        self.data += data
+        if len(data) < count:
+            raise BitstreamError("the stream ends inside its header", self.offset)
+        return data
+
+    def varint(self) -> int:
+        try:
+            return read_varint(lambda: self.take(1)[0])
+        except BitstreamError as error:
+            raise BitstreamError(error.reason, self.offset) from error
+
+
+def _check(header: Header, fault: type[ValueError]) -> None:
+    """Raises `fault` when a field is out of its range."""
+    sides = (header.width, header.height)
+    if not all(1 <= n <= MAX_SIDE for n in sides) or sides[0] * sides[1] > MAX_PIXELS:
+        raise fault(f"a picture of {sides[0]}x{sides[1]} pixels is not allowed")
+    if not (0 < header.fps and header.fps.numerator < _MAX_RATE > header.fps.denominator):
+        raise fault(f"a frame rate of {header.fps} is not allowed")
+    if header.frame_count is not None and not 0 <= header.frame_count < MAX_FRAMES:
+        raise fault(f"a frame count of {header.frame_count} is not allowed")
+    if len(header.model_id) != 8 or header.version != VERSION:
+        raise fault("a model id has 8 bytes and the version is that of this program")
+    if header.variant not in VARIANTS or header.fit not in FITS:
+        raise fault(f"unknown variant {header.variant!r} or fit {header.fit!r}")
+    if not 1 <= header.quantiser <= MAX_QUANTISER:
+        raise fault(f"a quantiser of {header.quantiser} is not allowed; 64 leaves steps alone")
+    if len(header.schema.encode()) > _NAME_BYTES:
+        raise fault(f"a schema name has at most {_NAME_BYTES} bytes")
+    if not all(0 <= n <= MAX_FRAMES for n in (header.source_width, header.source_height)):
+        raise fault("the size of the source is not allowed")

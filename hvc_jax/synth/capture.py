@@ -1,0 +1,95 @@
+"""Captured motion for synthetic people: a stretch of a BVH file, facing the camera, at our rate."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from hvc_jax.body.assets import load_body
+from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS, POSE
+from hvc_jax.synth.bvh import BONE_NAMES, Motion, read_bvh, retarget
+
+
+def resample(
+    pose: np.ndarray, root: np.ndarray, source_fps: float, frames: int, fps: float, start: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `frames` states at `fps` from second `start` on; the last one holds at the end.
+
+    Args:
+      pose: `[T, J, 3]` axis-angle, interpolated along great circles.
+      root: `[T, 3]` positions, interpolated linearly.
+      source_fps: Frames a second of both.
+      frames: Frames wanted.
+      fps: Frames a second wanted.
+      start: Seconds.
+    """
+    times = np.arange(len(pose)) / source_fps
+    wanted = np.clip(start + np.arange(frames) / fps, 0, times[-1])
+    turned = [
+        Slerp(times, Rotation.from_rotvec(pose[:, j]))(wanted).as_rotvec()
+        for j in range(pose.shape[1])
+    ]
+    moved = [np.interp(wanted, times, root[:, k]) for k in range(3)]
+    return np.stack(turned, axis=1), np.stack(moved, axis=1)
+
+
+def face_camera(pose: np.ndarray, root: np.ndarray, extra: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the motion turned about the vertical so that it faces +z on average, plus `extra`.
+
+    Args:
+      pose: `[T, J, 3]` axis-angle, the root first.
+      root: `[T, 3]` positions.
+      extra: Radians to the person's left.
+    """
+    forward = Rotation.from_rotvec(pose[:, 0]).apply([0, 0, 1]).mean(0)
+    turn = Rotation.from_rotvec([0, extra - np.arctan2(forward[0], forward[2]), 0])
+    pose = pose.copy()
+    pose[:, 0] = (turn * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
+    return pose, turn.apply(root - root[:1])
+
+
+def _metres(motion: Motion, joints: np.ndarray) -> float:
+    """Returns metres per unit of a file: both skeletons' legs are taken as equally long."""
+    index = {name: number for number, name in enumerate(motion.names)}
+
+    def length(joint: str) -> float:
+        return float(
+            np.linalg.norm(motion.offsets[next(index[n] for n in BONE_NAMES[joint] if n in index)])
+        )
+
+    ours = [joints[JOINT_INDEX[name]] for name in ("left_hip", "left_knee", "left_ankle")]
+    return float(np.linalg.norm(np.diff(ours, axis=0), axis=1).sum()) / max(
+        length("left_knee") + length("left_ankle"), 1e-6
+    )
+
+
+def captured_motion(
+    rng: np.random.Generator, path: str | Path, frames: int, fps: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns body rotations `[T, 66]` (22 joints), root positions `[T, 3]` in metres from frame 0.
+
+    Args:
+      rng: Chooses the stretch and the view.
+      path: BVH file.
+      frames: T.
+      fps: Frames a second.
+
+    Raises:
+      ValueError: The file is no BVH file, or its skeleton cannot be carried over.
+    """
+    motion: Motion = read_bvh(path)
+    try:
+        pose = retarget(motion, np.asarray(load_body().J_template))[:, :NUM_BODY_JOINTS]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    length = len(pose) / motion.fps
+    start = rng.uniform(0, max(0.0, length - frames / fps))
+    root = motion.translation * _metres(motion, np.asarray(load_body().J_template))
+    pose, root = resample(pose, root, motion.fps, frames, fps, start)
+    pose, root = face_camera(pose, root, float(rng.choice([0, rng.uniform(-1.2, 1.2)])))
+    return pose.reshape(frames, -1), root
+
+
+def apply_captured(vectors: np.ndarray, pose: np.ndarray) -> None:
+    """Writes captured rotations `[T, 66]` over those of body vectors `[T, 188]`, in place."""
+    vectors[:, POSE.start : POSE.start + pose.shape[1]] = pose

@@ -1,0 +1,191 @@
+"""Synthetic people: clips and stills of the open body, dressed, lit and moving, with exact labels.
+
+    motion -> body vectors -> skinning -> projection -> visible triangles (jax)
+    look -> rest mesh ----------^                             |
+    light, background, look -> colours of covered pixels <----+ -> shrink -> noise -> frame
+
+Fabrics and faces are functions of the position on the rest mesh, so that texture sticks to the
+body. Pictures are drawn at 1.5 to 2 times their size and averaged down.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hvc_jax.body.assets import Body
+from hvc_jax.body.camera import project
+from hvc_jax.body.coverage import nearest_triangle
+from hvc_jax.body.lbs import posed_vertices
+from hvc_jax.body.params import POSE, unpack
+from hvc_jax.synth.camera import frame_person, random_framing
+from hvc_jax.synth.capture import apply_captured, captured_motion
+from hvc_jax.synth.draw import Scene, add_noise, develop, draw, random_scene
+from hvc_jax.synth.labels import Labels, label_frames
+from hvc_jax.synth.mesh import dressed_body
+from hvc_jax.synth.motion import random_motion, random_style, turned
+
+_CHUNK = 8  # frames posed and rasterised in one call
+
+
+class SyntheticClip(NamedTuple):
+    """A rendered clip and its labels.
+
+    Attributes:
+      frames: `[T, size, size, 3]` uint8.
+      body: `[T, 188]` float32 body vectors, camera included.
+      mask: `[T, size, size]` float32 in [0, 1], share of a pixel that shows the person.
+      fps: Frames a second.
+      labels: Depth, parts, flow and visibility, if they were asked for.
+    """
+
+    frames: np.ndarray
+    body: np.ndarray
+    mask: np.ndarray
+    fps: float
+    labels: Labels | None = None
+
+
+@functools.partial(jax.jit, static_argnames=("size", "canvas"))
+def _pictures(
+    body: Body, vectors: jax.Array, scenes: Scene, size: int, canvas: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns picture coordinates `[B, V', 3]`, frames uint8 `[B, S, S, 3]`, masks `[B, S, S]`."""
+    params = unpack(vectors)
+    vertices, _ = posed_vertices(dataclasses.replace(body, v_template=scenes.rest), params)
+    screen = project(vertices, params.camera)
+    faces = jnp.asarray(dressed_body().faces)
+
+    def single(frame):
+        scene, place, camera = frame
+        triangle = nearest_triangle(place[None], faces, canvas, canvas, cull=True)[0]
+        return develop(scene, draw(scene, place, camera, triangle), size)
+
+    return screen, *jax.lax.map(single, (scenes, screen, params.camera))
+
+
+@jax.jit
+def _joints(body: Body, vectors: jax.Array) -> jax.Array:
+    return posed_vertices(body, unpack(vectors))[1]
+
+
+def render_clip(
+    seed: int,
+    frames: int,
+    size: int = 256,
+    fps: float = 25.0,
+    framing: str | None = None,
+    bvh: str | Path | None = None,
+    supersample: float = 1.5,
+    labels: bool = False,
+    change: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> SyntheticClip:
+    """Returns a clip of a random person; the same seed gives the same clip.
+
+    Args:
+      seed: Seed of everything.
+      frames: T.
+      size: Side in pixels.
+      fps: Frames a second.
+      framing: "head", "upper", "hips", "knees" or "full"; None draws one.
+      bvh: A motion capture file to move by; face and fingers stay procedural.
+      supersample: Drawing pixels per picture pixel along a side.
+      labels: Make those of the pixels as well.
+      change: Makes other body vectors `[T, 188]` of the clip's, before the camera is chosen.
+    """
+    rng = np.random.default_rng((20250516, seed))
+    canvas = int(round(size * supersample))
+    scene = random_scene(rng, canvas)
+    framing = framing or random_framing(rng)
+    style = random_style(rng, framing in ("full", "knees"))
+    vectors = random_motion(rng, frames, fps, style)
+    root = None
+    if bvh is not None:
+        pose, root = captured_motion(rng, bvh, frames, fps)
+        apply_captured(vectors, pose)
+    if change is not None:
+        vectors = change(vectors)
+    mesh = dressed_body()
+    padded = np.concatenate([vectors, np.repeat(vectors[-1:], -frames % _CHUNK, axis=0)])
+    joints = np.concatenate(
+        [_joints(mesh.body, padded[i : i + _CHUNK]) for i in range(0, len(padded), _CHUNK)]
+    )[:frames]
+    frame_person(rng, vectors, joints, style.legs, framing, root)
+    pictures, masks, screens = _render(vectors, [scene] * frames, size, canvas)
+    pictures = np.stack([add_noise(picture, scene.noise, rng) for picture in pictures])
+    made = label_frames(screens, size) if labels else None
+    return SyntheticClip(pictures, vectors, masks, fps, made)
+
+
+def render_stills(
+    seed: int,
+    count: int,
+    size: int = 128,
+    supersample: float = 1.5,
+    poses: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns `count` pictures of different people with their labels, for training estimators.
+
+    Of 100 people 45 face the camera within 70 degrees, most of them by far less; the others are
+    turned about the vertical by any angle: they are seen from the side and from behind as well.
+
+    Args:
+      seed: Seed of everything.
+      count: N.
+      size: Side in pixels.
+      supersample: Drawing pixels per picture pixel along a side.
+      poses: `[P, 22, 3]` captured poses, axis-angle, upright and facing +z; half of the people take
+        one of them instead of a procedural one.
+
+    Returns:
+      Frames uint8 `[N, size, size, 3]`, body vectors float32 `[N, 188]`, masks float32 `[N, size,
+      size]`.
+    """
+    rng = np.random.default_rng((20250610, seed))
+    canvas = int(round(size * supersample))
+    mesh = dressed_body()
+    vectors, scenes = np.empty((count, 188), np.float32), []
+    total = count + -count % _CHUNK
+    styles = [random_style(rng, rng.random() < 0.6) for _ in range(count)]
+    for i, style in enumerate(styles):
+        vectors[i] = random_motion(rng, 12, 4.0, style)[-1]
+    if poses is not None:
+        taken = rng.integers(len(poses), size=count)
+        captured = rng.random(count) < 0.5
+        vectors[captured, POSE.start : POSE.start + 66] = poses[taken[captured]].reshape(-1, 66)
+    anywhere = rng.random(count) >= 0.45
+    vectors = turned(vectors, anywhere * rng.uniform(-np.pi, np.pi, count))
+    padded = np.resize(vectors, (total, 188))
+    joints = [_joints(mesh.body, padded[i : i + _CHUNK]) for i in range(0, total, _CHUNK)]
+    joints = np.concatenate(joints)
+    for i, style in enumerate(styles):
+        scenes.append(random_scene(rng, canvas))
+        frame_person(rng, vectors[i : i + 1], joints[i : i + 1], style.legs, random_framing(rng))
+    frames, masks, _ = _render(vectors, scenes, size, canvas)
+    pairs = zip(frames, scenes, strict=True)
+    frames = np.stack([add_noise(frame, scene.noise, rng) for frame, scene in pairs])
+    return frames, vectors, masks
+
+
+def _render(
+    vectors: np.ndarray, scenes: list[Scene], size: int, canvas: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns noiseless frames, masks and picture coordinates of N vectors `[N, 188]`."""
+    count = len(vectors)
+    vectors = np.resize(vectors, (count + -count % _CHUNK, 188))
+    made, before = [], None
+    for start in range(0, count, _CHUNK):
+        chosen = [scenes[i % count] for i in range(start, start + _CHUNK)]
+        if (now := [id(scene) for scene in chosen]) != before:  # once for a clip, which has one
+            stacked = jax.device_put(jax.tree.map(lambda *x: np.stack(x), *chosen))
+            before = now
+        made.append(
+            _pictures(dressed_body().body, vectors[start : start + _CHUNK], stacked, size, canvas)
+        )
+    screens, frames, masks = (np.concatenate(x)[:count] for x in zip(*made, strict=True))
+    return frames, masks, screens

@@ -1,0 +1,187 @@
+"""From a finished run to the file that codecs open: parameters, learned steps, integer tables."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict, FrozenConfigDict
+from tqdm import tqdm
+
+from hvc_jax.models.codec_model import CodecModel, latent_schema
+from hvc_jax.models.export import Export, save_export
+from hvc_jax.ops.compile import fast_jit
+from hvc_jax.stream.tables import CodingTables, fit_tables
+from hvc_jax.training.checkpoint import restore_params
+from hvc_jax.training.init import load_params
+
+_BATCH = 16
+
+Clip = tuple[np.ndarray, np.ndarray]
+
+
+def export_run(
+    workdir: Path,
+    out: Path,
+    *,
+    lmbda: float | None = None,
+    strength: float = 1.0,
+    blend: tuple[Path, float] | None = None,
+    clips: Iterable[Clip] | None = None,
+    size: int | None = None,
+    most_clips: int = 32,
+    most_frames: int = 128,
+) -> Export:
+    """Writes the export of the newest checkpoint of a run.
+
+    Args:
+        workdir: Where the run wrote its checkpoints and config.json.
+        out: The .safetensors file to write.
+        lmbda: Of a run of replicas, which one.
+        strength: Of the generator's changes, see `Generator`.
+        blend: (export or workdir, share) of another run of the same model, such as the one that
+            this began from; parameters are the weighted means.
+        clips: (frames uint8 [T, H, W, 3], body vectors [T, 188]) to fit the tables on; None takes
+            them from the run's training data.
+        size: Side of the pictures that tokens are taken from, pixels; None = as in training.
+        most_clips: Clips taken at most.
+        most_frames: Frames taken from the beginning of each.
+
+    Raises:
+        ValueError: No finished run in workdir, no such replica in it, or blended models differ.
+    """
+    config = read_config(workdir)
+    params = restore_params(workdir, "ema")
+    lmbdas = list(config.loss.get("lmbdas", ()))
+    if lmbdas or lmbda is not None:
+        if lmbda not in lmbdas:
+            raise ValueError(f"{workdir}: has models of lmbda {lmbdas or config.loss.lmbda}")
+        params = jax.tree.map(lambda x: x[lmbdas.index(lmbda)], params)
+        config.loss.update(lmbda=float(lmbda), lmbdas=())
+    if size is not None:
+        config.data.size = size
+    with config.unlocked():
+        config.model.strength = strength
+    if blend is not None:
+        params = blended(params, *blend)
+    if clips is None:
+        clips = training_clips(config, most_clips, most_frames)
+    tables = fit_coding_tables(config.model, params, clips)
+    return save_export(out, config.model.motion.kind, config, params, tables)
+
+
+def blended(params: dict[str, Any], source: Path, share: float) -> dict[str, Any]:
+    """Weighted means of the parameters and those of another run of the same model.
+
+    A model that was trained on from another, and fits its training data better, often does best on
+    other data halfway between the two (Wortsman et al., "Robust fine-tuning of zero-shot models").
+
+    Args:
+        params: Parameters of CodecModel.
+        source: An export or a workdir.
+        share: Of the parameters of `source`, 0 to 1.
+
+    Raises:
+        ValueError: The parameters of `source` have other names or shapes.
+    """
+    other = load_params(source)
+    if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, other):
+        raise ValueError(f"{source}: holds another model; blend runs of the same configuration")
+    return jax.tree.map(lambda a, b: (1 - share) * np.asarray(a) + share * b, params, other)
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The configuration a run was made with.
+
+    Raises:
+        ValueError: There is none.
+    """
+    path = workdir / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{workdir}: holds no training run; give the --workdir of hvc train")
+    return ConfigDict(json.loads(path.read_text()))
+
+
+def fit_coding_tables(
+    model_config: Any, params: dict[str, Any], clips: Iterable[Clip]
+) -> CodingTables:
+    """Integer tables, with the learned steps in their schema, from the latents of clips.
+
+    The latents are coded with the parameters as float16, as the export holds them.
+
+    Args:
+        model_config: `config.model`.
+        params: Parameters of CodecModel.
+        clips: See `export_run`.
+    """
+    model = CodecModel(FrozenConfigDict(model_config))
+    schema = latent_schema(model_config.motion)
+    steps = np.exp(np.asarray(params["log_step"], np.float64))
+    slots = tuple(
+        dataclasses.replace(slot, step=float(f"{step:.4g}"))
+        for slot, step in zip(schema.dynamic, steps, strict=True)
+    )
+    schema = dataclasses.replace(schema, dynamic=slots)
+    analyse = _analyser(model, _as_stored(params))
+    tracks = [analyse(frames, bodies) for frames, bodies in clips]
+    return fit_tables(schema, tracks)
+
+
+def _as_stored(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters after a round trip through float16."""
+    return {
+        name: _as_stored(value)
+        if isinstance(value, dict)
+        else np.asarray(value, np.float16).astype(np.float32)
+        for name, value in params.items()
+    }
+
+
+def _analyser(
+    model: CodecModel, params: dict[str, Any]
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A function of (frames uint8 [T, H, W, 3], bodies [T, 188]) that gives latents [T, D]."""
+
+    @fast_jit
+    def run(params: Any, frames: Any, bodies: Any) -> Any:
+        unit = frames.astype("float32") / 255
+        return model.apply({"params": params}, unit, bodies, method="analyse")
+
+    def analyse(frames: np.ndarray, bodies: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(frames), _BATCH):
+            part, body = frames[start : start + _BATCH], bodies[start : start + _BATCH]
+            missing = _BATCH - len(part)  # one shape, one compilation
+            padded = [np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for x in (part, body)]
+            parts.append(np.asarray(run(params, *padded))[: len(part)])
+        return np.concatenate(parts).astype(np.float32)
+
+    return analyse
+
+
+def training_clips(config: Any, most_clips: int, most_frames: int) -> Iterator[Clip]:
+    """The first frames of clips of a run's training data, at its picture size.
+
+    Args:
+        config: The whole configuration.
+        most_clips: Clips from each data set at most, spread over it.
+        most_frames: Frames of a clip at most.
+    """
+    from hvc_jax.body.params import BODY_VECTOR_SIZE
+    from hvc_jax.data.frames import FrameDataset
+    from hvc_jax.data.sources import parse_sources, resolve
+
+    size = (config.data.size, config.data.size)
+    for path, _ in parse_sources(config.data.path):
+        dataset = FrameDataset(resolve(path, config.data))
+        chosen = np.linspace(0, len(dataset.clips) - 1, min(most_clips, len(dataset.clips)))
+        for clip in tqdm(chosen.astype(int), desc=f"latents of {Path(path).name}"):
+            count = min(dataset.clips[clip].frames, most_frames)
+            pictures = [dataset.picture(clip, t).convert("RGB").resize(size) for t in range(count)]
+            bodies = dataset.body(clip)
+            if bodies is None:
+                bodies = np.zeros((count, BODY_VECTOR_SIZE), np.float32)
+            yield np.stack([np.asarray(p) for p in pictures]), bodies[:count]

@@ -1,0 +1,182 @@
+"""Editing: what was asked changes, nothing else does, and pictures keep their bytes."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+from stream_cases import stream
+
+from hvc_jax.stream.container import StreamReader, meta_record
+from hvc_jax.stream.edit import Tracks, edit, read_tracks, stream_tables, write_values
+from hvc_jax.stream.errors import BitstreamError
+from hvc_jax.stream.operations import Operation, parse_assignment, parse_frames, resolve
+from hvc_jax.stream.schema import builtin_schema
+from hvc_jax.stream.tables import default_tables
+from hvc_jax.stream.units import UnitType
+
+DATA = stream("upper31+camera", frames=40, keys=(0, 25), group_frames=8)
+SCHEMA = builtin_schema("upper31+camera")
+TABLES = default_tables(SCHEMA)
+NAMES = [slot.name for slot in SCHEMA.dynamic]
+
+
+def column(name: str) -> int:
+    return NAMES.index(name)
+
+
+def units(data: bytes, kind: UnitType) -> list[bytes]:
+    return [u.payload for u in StreamReader(io.BytesIO(data)).units() if u.type == kind]
+
+
+def edited(*operations: Operation, data: bytes = DATA) -> tuple[Tracks, Tracks]:
+    after = edit(data, operations, TABLES)
+    for kind in (UnitType.KEY, UnitType.STATIC):
+        assert units(after, kind) == units(data, kind)
+    return read_tracks(data, TABLES), read_tracks(after, TABLES)
+
+
+def test_editing_nothing_changes_nothing() -> None:
+    assert edit(DATA, [], TABLES) is DATA
+    assert edit(DATA, [Operation("add", value=0.0), Operation("scale", value=1.0)], TABLES) is DATA
+    tracks = read_tracks(DATA, TABLES)
+    assert write_values(DATA, tracks, tracks.values, TABLES) is DATA
+
+
+def test_set_and_add_reach_only_what_they_name() -> None:
+    before, after = edited(parse_assignment("head_yaw+=20deg", 10, 30))
+    change = after.values - before.values
+    yaw = column("head_y")
+    assert np.allclose(change[10:30, yaw], math.radians(20), atol=0.026)
+    change[10:30, yaw] = 0
+    assert not change.any()
+    before, after = edited(parse_assignment("left_elbow_z=-0.8"))
+    assert np.allclose(after.values[:, column("left_elbow_z")], -0.8, atol=0.026)
+    np.testing.assert_array_equal(after.keys, before.keys)  # the picture still shows what it shows
+
+
+def test_motion_before_the_first_change_keeps_its_bytes() -> None:
+    after = edit(DATA, [parse_assignment("head_x+=0.3", 20, 22)], TABLES)
+    old, new = units(DATA, UnitType.MOTION), units(after, UnitType.MOTION)
+    assert old[:2] == new[:2] and old[2] != new[2] and old[4:] == new[4:]
+
+
+def test_streams_of_single_frames_stay_so() -> None:
+    live = stream("upper31+camera", frames=40, group_frames=1, resync_groups=16)
+    after = edit(live, [parse_assignment("head_x+=0.3", 20, 22)], TABLES)
+    old, new = (list(StreamReader(io.BytesIO(data)).units()) for data in (live, after))
+    assert live[: old[22].offset] == after[: new[22].offset]  # key, static and frames 0 to 19
+    old, new = ([u for u in units if u.type == UnitType.MOTION] for units in (old, new))
+    assert [(u.frame, u.payload[0]) for u in old] == [(u.frame, u.payload[0]) for u in new]
+    assert [u.payload for u in old[32:]] == [u.payload for u in new[32:]]  # behind the resync
+    assert max(u.size - len(u.payload) for u in new) == 7  # whole units at resyncs
+    assert sum(u.size == len(u.payload) + 1 for u in new) == 40 - 3  # short ones elsewhere
+
+
+def test_edits_are_noted_and_add_up() -> None:
+    once = edit(DATA, [parse_assignment("neck_roll=0.2", 3, 9, ease=2)], TABLES)
+    twice = edit(once, [Operation("freeze", ("camera",))], TABLES)
+    (meta,) = [
+        meta_record(u) for u in StreamReader(io.BytesIO(twice)).units() if u.type == UnitType.META
+    ]
+    assert meta == {"edited": True, "edits": ["set neck_roll 0.2 3:9 ease 2", "freeze camera"]}
+    titled = stream("token3", frames=6, meta={"title": "a"})
+    tables = stream_tables(StreamReader(io.BytesIO(titled)).header)
+    after = edit(titled, [parse_assignment("token_1+=1")], tables)
+    assert b'"title":"a"' in after and b'"edited":true' in after
+    index = [u for u in StreamReader(io.BytesIO(twice)).units() if u.type == UnitType.INDEX]
+    keys = [u for u in StreamReader(io.BytesIO(twice)).units() if u.type == UnitType.KEY]
+    assert len(index) == 1 and keys[0].offset == index[0].payload[1]
+
+
+def test_freeze_scale_and_smooth() -> None:
+    before, after = edited(Operation("freeze", ("head",), first=5, last=15))
+    columns = resolve(SCHEMA, ("head",))
+    assert [NAMES[c] for c in columns] == ["head_x", "head_y", "head_z"]
+    assert (after.values[5:15, columns] == before.values[5, columns]).all()
+    before, after = edited(Operation("scale", ("*",), 2.0))
+    np.testing.assert_allclose(after.values, 2 * before.values, atol=1e-9)
+    before, after = edited(Operation("smooth", ("camera", "pelvis"), 3.0))
+    columns = resolve(SCHEMA, ("camera", "pelvis"))
+    rough, smooth = (np.abs(np.diff(t.values[:, columns], axis=0)).sum() for t in (before, after))
+    assert smooth < 0.7 * rough
+
+
+def test_easing_fades_in_and_out_inside_the_clip_only() -> None:
+    before, after = edited(Operation("add", ("head_y",), 2.0, first=10, last=30, ease=5))
+    change = (after.values - before.values)[:, column("head_y")]
+    assert (np.diff(change[9:16]) > 0).all() and (np.diff(change[24:31]) < 0).all()
+    assert np.allclose(change[15:25], 2.0, atol=0.026)
+    before, after = edited(Operation("add", ("head_y",), 2.0, ease=5))
+    assert np.allclose((after.values - before.values)[:, column("head_y")], 2.0, atol=0.026)
+
+
+def test_retarget_takes_the_pose_and_keeps_the_place() -> None:
+    other = stream("upper31+camera", frames=60, keys=(0,), group_frames=16)
+    moved = edit(other, [parse_assignment("camera_x+=0.6"), parse_assignment("head_x=1")], TABLES)
+    source = read_tracks(moved, TABLES).values
+    before, after = edited(Operation("retarget", source=source))
+    assert np.allclose(after.values[:, column("head_x")], 1.0, atol=0.026)
+    shift = before.keys[0, column("camera_x")] - source[0, column("camera_x")]
+    expected = source[:25, column("camera_x")] + shift
+    assert np.allclose(after.values[:25, column("camera_x")], expected, atol=0.0061)
+    with pytest.raises(ValueError, match="same schema"):
+        edited(Operation("retarget", source=source[:, :3]))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("head_yaw+=20deg", "add", math.radians(20)),
+        ("head_yaw-=0.5rad", "add", -0.5),
+        (" expression_3 = 1e-1 ", "set", 0.1),
+        ("*  *= 2", "scale", 2.0),
+        ("left_elbow=-90deg", "set", -math.pi / 2),
+    ],
+)
+def test_assignments_are_read(text: str, kind: str, value: float) -> None:
+    operation = parse_assignment(text)
+    assert operation.kind == kind and operation.value == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "text", ["head_yaw", "head_yaw+20", "=3", "head_yaw=20px", "head_x*=2deg", "a=1.2.3", "a=", ""]
+)
+def test_other_texts_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_assignment(text)
+
+
+def test_frame_ranges() -> None:
+    assert parse_frames("30:90") == (30, 90)
+    assert parse_frames("30:") == (30, None) and parse_frames(":") == (0, None)
+    assert parse_frames(":9") == (0, 9) and parse_frames("7") == (7, 8)
+    for bad in ("", "a:b", "1:2:3", "-1:4"):
+        with pytest.raises(ValueError):
+            parse_frames(bad)
+
+
+def test_unknown_names_are_explained() -> None:
+    with pytest.raises(ValueError, match="did you mean head_yaw"):
+        edited(parse_assignment("hed_yaw=1"))
+    with pytest.raises(ValueError, match="once per key frame"):
+        edited(parse_assignment("left_wrist_x=1"))
+    with pytest.raises(ValueError, match="outside"):
+        edited(Operation("freeze", first=40))
+    for bad in (
+        {"kind": "explode"},
+        {"kind": "set", "value": math.nan},
+        {"kind": "set", "first": 5, "last": 5},
+        {"kind": "smooth", "value": -1.0},
+        {"kind": "retarget"},
+    ):
+        with pytest.raises(ValueError):
+            Operation(**bad)
+
+
+def test_missing_frames_are_not_papered_over() -> None:
+    reader = StreamReader(io.BytesIO(DATA))
+    all_units = list(reader.units())
+    hole = next(u for u in all_units if u.type == UnitType.MOTION and u.frame == 8)
+    with pytest.raises(BitstreamError):
+        edit(DATA[: hole.offset] + DATA[hole.offset + hole.size :], [], TABLES)

@@ -1,0 +1,118 @@
+"""Motion-capture files: read, and carried over to our joints."""
+
+import numpy as np
+import pytest
+
+from hvc_jax.body.params import JOINT_INDEX
+from hvc_jax.synth.bvh import matrix_to_axis_angle, read_bvh, retarget, world_rotations
+
+_LIMB = """JOINT {side}{upper}
+{{
+OFFSET {x} {y} 0
+CHANNELS 3 Zrotation Xrotation Yrotation
+JOINT {side}{lower}
+{{
+OFFSET {dx} {dy} 0
+CHANNELS 3 Zrotation Xrotation Yrotation
+JOINT {side}{end}
+{{
+OFFSET {dx} {dy} 0
+CHANNELS 3 Zrotation Xrotation Yrotation
+End Site
+{{
+OFFSET 1 1 1
+}}
+}}
+}}
+}}
+"""
+
+
+def _limb(side, upper, lower, end, x, y, dx, dy):
+    return _LIMB.format(side=side, upper=upper, lower=lower, end=end, x=x, y=y, dx=dx, dy=dy)
+
+
+HEADER = (
+    "HIERARCHY\nROOT hip\n{\nOFFSET 0 0 0\n"
+    "CHANNELS 6 Xposition Yposition Zposition Zrotation Yrotation Xrotation\n"
+    + _limb("l", "Thigh", "Shin", "Foot", 10, 0, 0, -40)
+    + _limb("r", "Thigh", "Shin", "Foot", -10, 0, 0, -40)
+    + _limb("l", "Shldr", "ForeArm", "Hand", 20, 50, 28, 0)
+    + _limb("r", "Shldr", "ForeArm", "Hand", -20, 50, -28, 0)
+    + "}\n"
+)
+JOINTS = 13
+
+
+def _write(path, rows):
+    text = "\n".join(" ".join(map(str, row)) for row in rows)
+    path.write_text(f"{HEADER}MOTION\nFrames: {len(rows)}\nFrame Time: 0.04\n{text}\n")
+    return path
+
+
+@pytest.fixture
+def rest_joints():
+    joints = np.zeros((55, 3))
+    for side, sign in (("left", 1), ("right", -1)):
+        for k, name in enumerate(("hip", "knee", "ankle")):
+            joints[JOINT_INDEX[f"{side}_{name}"]] = (0.1 * sign, -0.4 * k, 0)
+        for k, name in enumerate(("shoulder", "elbow", "wrist")):
+            joints[JOINT_INDEX[f"{side}_{name}"]] = ((0.2 + 0.28 * k) * sign, 0.5, 0)
+    return joints
+
+
+def test_rest_pose_is_the_identity(tmp_path, rest_joints):
+    motion = read_bvh(_write(tmp_path / "a.bvh", [[0] * (6 + 36)] * 2))
+    assert motion.fps == pytest.approx(25) and len(motion.names) == JOINTS
+    np.testing.assert_allclose(world_rotations(motion), np.tile(np.eye(3), (2, 13, 1, 1)))
+    np.testing.assert_allclose(retarget(motion, rest_joints), np.zeros((2, 55, 3)), atol=1e-6)
+
+
+def test_turns_arrive_at_the_right_joint(tmp_path, rest_joints):
+    row = [0.0] * 42
+    row[4] = 30  # hip, Y: the whole body turns left
+    shoulder = 6 + 3 * (6 + 0)  # the seventh joint below the root is the left shoulder
+    row[shoulder] = -70  # Z: the arm hangs
+    pose = retarget(read_bvh(_write(tmp_path / "a.bvh", [row])), rest_joints)[0]
+    np.testing.assert_allclose(pose[0], [0, np.radians(30), 0], atol=1e-6)
+    np.testing.assert_allclose(
+        pose[JOINT_INDEX["left_shoulder"]], [0, 0, np.radians(-70)], atol=1e-6
+    )
+    others = np.delete(pose, [0, JOINT_INDEX["left_shoulder"]], axis=0)
+    np.testing.assert_allclose(others, 0, atol=1e-6)
+
+
+def test_euler_angles_apply_in_channel_order(tmp_path):
+    row = [0.0] * 42
+    row[3:6] = [90, 0, 90]  # Z then X, intrinsic
+    turn = read_bvh(_write(tmp_path / "a.bvh", [row])).rotations[0, 0]
+    z = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    x = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])
+    np.testing.assert_allclose(turn, z @ x, atol=1e-12)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-8, 1.0, np.pi - 1e-6, np.pi])
+def test_axis_angle_of_a_matrix(angle):
+    axis = np.array([2.0, -1.0, 0.5])
+    axis /= np.linalg.norm(axis)
+    k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    matrix = np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+    found = matrix_to_axis_angle(matrix)
+    if angle == np.pi:
+        found *= np.sign(found @ axis)
+    np.testing.assert_allclose(found, axis * angle, atol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["", "not a motion file", HEADER + "MOTION\nFrames: 3\n"])
+def test_broken_files_say_which(tmp_path, text):
+    path = tmp_path / "broken.bvh"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="broken.bvh"):
+        read_bvh(path)
+
+
+def test_another_rest_pose_is_refused(tmp_path, rest_joints):
+    path = _write(tmp_path / "a.bvh", [[0] * 42])
+    path.write_text(path.read_text().replace("OFFSET 0 -40 0", "OFFSET 0 0 -40"))
+    with pytest.raises(ValueError, match="T-pose"):
+        retarget(read_bvh(path), rest_joints)
