@@ -32,11 +32,8 @@ def load_config(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
     if not path.is_file():
         path = _SHIPPED / path.name
         if not path.is_file():
-            names = ", ".join(
-                sorted(
-                    p.name for p in _SHIPPED.glob("*.py") if p.stem not in ("common", "__init__")
-                )
-            )
+            known = sorted(p.name for p in _SHIPPED.glob("*.py"))
+            names = ", ".join(n for n in known if n not in ("base.py", "__init__.py"))
             raise ValueError(f"{text}: no such config file; shipped ones are {names}")
     module_spec = importlib.util.spec_from_file_location(f"hvc_config_{path.stem}", path)
     module = importlib.util.module_from_spec(module_spec)
