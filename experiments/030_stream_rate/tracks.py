@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hvc_jax.body.bvh import read_bvh
+from hvc_jax.body.bvh_retarget import retarget
 from hvc_jax.body.params import BODY_VECTOR_SIZE, EXPRESSION, POSE
-from hvc_jax.synth.bvh import read_bvh, retarget
 
 FPS = 25
 HELD_OUT = ("cmu/002", "cmu/007", "cmu_dance/martial", "xia")

@@ -10,6 +10,7 @@ import numpy as np
 
 from hvc_jax.body import files
 from hvc_jax.body import params as body_params
+from hvc_jax.ops.npz import npz_names
 
 
 @jax.tree_util.register_dataclass
@@ -143,13 +144,7 @@ def load_body(path: str | None = None, num_betas: int = 10, num_expression: int 
 
 def is_open_body(path: str) -> bool:
     """Returns whether `path` is a file made by third_party/open_body/convert_anny.py."""
-    if not path.endswith(".npz") or not Path(path).is_file():
-        return False
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return "lbs_weights_index" in file.files
-    except Exception:  # a damaged file: the SMPL reader says what is wrong with it
-        return False
+    return path.endswith(".npz") and "lbs_weights_index" in npz_names(path)
 
 
 def make_body(

@@ -12,7 +12,7 @@ What each source writes, and what makes it ours:
 | estimators with `transl` or `cam_t` and focal length | OpenCV pinhole | `transl_from_opencv` |
 | calibrated cameras (3x3 intrinsics, pixels) | OpenCV | `intrinsics_from_pixels` |
 | AMASS .npz | none; world with z up | `read_parameters` turns the root |
-| BVH | none; world with y up, as here | `hvc_jax.synth.bvh` retargets the bones |
+| BVH | none; world with y up, as here | `hvc_jax.body.bvh` retargets the bones |
 
 `read_parameters` is in `hvc_jax.body.parameter_files`, which says what it does to the rotations.
 """

@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from hvc_jax.ops.unpickle import Name, UnpickleError, load_pickle
+from hvc_jax.ops.npz import read_npz
+from hvc_jax.ops.plain_values import (
+    Budget,
+    Constructor,
+    Name,
+    Stateful,
+    UnpickleError,
+    plain_array,
+)
+from hvc_jax.ops.unpickle import load_pickle
 
 KINDS = {24: "smpl", 52: "smplh", 55: "smplx"}
 """Number of joints -> kind of model."""
@@ -37,56 +46,82 @@ class BodyFileError(ValueError):
     """A body model file is missing, damaged or inconsistent; one sentence that names the field."""
 
 
-class _Inert:
+class _Inert(Stateful):
     """Takes the place of a chumpy or scipy object: keeps its state, does nothing."""
 
     def __init__(self, *_: Any):
         self.state: dict[str, Any] = {}
 
-    def __new__(cls, *_: Any) -> "_Inert":
-        out = object.__new__(cls)
-        out.state = {}
-        return out
-
-    def __setstate__(self, state: Any) -> None:
+    def set_state(self, state: Any, reader: Any) -> "_Inert":
         self.state = state if isinstance(state, dict) else {}
+        return self
 
 
 class _Chumpy(_Inert):
-    def dense(self) -> np.ndarray:
-        state = self.state
-        if "x" in state:
-            return np.asarray(_dense(state["x"]))
-        if "a" in state and "idxs" in state:
-            picked = np.asarray(_dense(state["a"])).ravel()[np.asarray(state["idxs"])]
-            return picked.reshape(state.get("preferred_shape", picked.shape))
-        raise ValueError("a chumpy object of unknown make-up")
+    pass
 
 
 class _Compressed(_Inert):
     by_column = True
-
-    def dense(self) -> np.ndarray:
-        shape = self.state.get("_shape", self.state.get("shape"))
-        rows, columns = (int(n) for n in shape)
-        data, indices, starts = (
-            np.asarray(self.state[key]) for key in ("data", "indices", "indptr")
-        )
-        out = np.zeros((rows, columns))
-        major = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        pair = (indices, major) if self.by_column else (major, indices)
-        np.add.at(out, pair, data)
-        return out
 
 
 class _CompressedRows(_Compressed):
     by_column = False
 
 
-def _reconstruct(cls: Any, base: Any, state: Any) -> Any:
-    if not (isinstance(cls, type) and issubclass(cls, _Inert)) or base is not object:
+_NESTED = 16
+"""Chumpy objects inside of each other, at most."""
+
+
+def _dense(value: Any, budget: Budget, depth: int = 0) -> np.ndarray:
+    """Returns the numbers of a field, chumpy and sparse ones made dense.
+
+    Raises:
+      ValueError: they are of an unknown make-up, or claim more than the file can hold.
+    """
+    if depth > _NESTED:
+        raise ValueError("chumpy objects nested too deeply")
+    if isinstance(value, _Compressed):
+        return _from_sparse(value, budget)
+    if not isinstance(value, _Chumpy):
+        return plain_array(value, budget.left)
+    state = value.state
+    if "x" in state:
+        return _dense(state["x"], budget, depth + 1)
+    if "a" in state and "idxs" in state:
+        index = plain_array(state["idxs"], budget.left)
+        budget.take(8 * index.size)
+        picked = _dense(state["a"], budget, depth + 1).ravel()[index]
+        shape = state.get("preferred_shape", picked.shape)
+        return picked.reshape([int(n) for n in plain_array(shape, 32).ravel()])
+    raise ValueError("a chumpy object of unknown make-up")
+
+
+def _from_sparse(value: _Compressed, budget: Budget) -> np.ndarray:
+    shape = value.state.get("_shape", value.state.get("shape"))
+    rows, columns = (int(n) for n in plain_array(shape, 2).ravel())
+    data, indices, starts = (
+        plain_array(value.state[key], budget.left).ravel() for key in ("data", "indices", "indptr")
+    )
+    lines, width = (columns, rows) if value.by_column else (rows, columns)
+    counts = np.diff(starts)
+    fits = min(rows, columns) >= 0 and len(starts) == lines + 1 and starts[0] == 0
+    if not fits or (counts < 0).any() or not counts.sum() == len(data) == len(indices):
+        raise ValueError("a sparse matrix that does not fit together")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < width:
+        raise ValueError("a sparse matrix with entries outside of it")
+    budget.take(8 * rows * columns)
+    out = np.zeros((rows, columns))
+    major = np.repeat(np.arange(lines), counts)
+    np.add.at(out, (indices, major) if value.by_column else (major, indices), data)
+    return out
+
+
+def _reconstruct(cls: Any, base: Any, state: Any = None) -> Any:
+    inert = isinstance(cls, Constructor) and isinstance(cls.make, type)
+    if not inert or not issubclass(cls.make, _Inert) or base is not object:
         raise UnpickleError("The file reconstructs an object that is no array; it was not read.")
-    return cls()
+    return cls.make()
 
 
 def _allowed() -> dict[Name, Any]:
@@ -101,14 +136,7 @@ def _allowed() -> dict[Name, Any]:
         names["scipy.sparse." + module, "csr_matrix"] = _CompressedRows
     for module in ("copy_reg", "copyreg"):
         names[module, "_reconstructor"] = _reconstruct
-    for module in ("__builtin__", "builtins"):
-        names[module, "object"] = object
-        names[module, "set"] = set
     return names
-
-
-def _dense(value: Any) -> Any:
-    return value.dense() if isinstance(value, _Chumpy | _Compressed) else value
 
 
 def read_raw(path: str | os.PathLike) -> dict[str, Any]:
@@ -123,36 +151,24 @@ def read_raw(path: str | os.PathLike) -> dict[str, Any]:
     if not path.is_file():
         raise BodyFileError(f"{path} does not exist; give the path of a .npz or .pkl body model")
     try:
-        if path.suffix == ".npz":
-            return _read_npz(path)
-        content = load_pickle(path, _allowed())
+        content = read_npz(path) if path.suffix == ".npz" else load_pickle(path, _allowed())
     except UnpickleError as error:
         raise BodyFileError(f"{path}: {error}") from None
     if not isinstance(content, Mapping):
         raise BodyFileError(f"{path} holds a {type(content).__name__}, not the fields of a body")
-    out = {}
+    out, budget = {}, Budget(path.stat().st_size)
     for key, value in content.items():
+        sparse = isinstance(value, _Inert)
         try:
-            array = np.asarray(_dense(value))
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise BodyFileError(f"{path}: field {key!r} is damaged ({error})") from None
+            array = _dense(value, budget)
+        except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
+            if sparse:
+                raise BodyFileError(
+                    f"{path}: field {str(key)[:40]!r} is damaged ({str(error)[:100]})"
+                ) from None
+            continue
         if array.dtype.kind in "fiub":
             out[str(key)] = array
-    return out
-
-
-def _read_npz(path: Path) -> dict[str, Any]:
-    out = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for key in file.files:
-                try:
-                    array = file[key]
-                except ValueError:  # an object array (SMPL-X keeps dictionaries beside the numbers)
-                    continue
-                out[key] = array
-    except Exception as error:  # a damaged zip raises almost anything
-        raise BodyFileError(f"{path} is damaged, or no .npz file ({error})") from None
     return out
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from jax import lax
 from PIL import Image
 
+from hvc_jax.ops.plain_values import UnpickleError
 from hvc_jax.ops.ssim import MetricError
-from hvc_jax.ops.unpickle import UnpickleError, load_torch
+from hvc_jax.ops.torch_files import load_torch
 
 WINDOW = 16
 """Frames that I3D looks at together; a clip gives as many features as it has whole windows."""

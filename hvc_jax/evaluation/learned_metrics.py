@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from hvc_jax.models import perceptual
+from hvc_jax.ops.plain_values import UnpickleError
 from hvc_jax.ops.ssim import MetricError
-from hvc_jax.ops.unpickle import UnpickleError, load_torch
+from hvc_jax.ops.torch_files import load_torch
 
 _KEPT_BYTES = 1 << 29
 """Of feature maps that are remembered: about 16 pictures of 256x256 in VGG16."""

@@ -19,7 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hvc_jax.ops.unpickle import UnpickleError, load_pickle, load_torch
+from hvc_jax.ops.plain_values import UnpickleError
+from hvc_jax.ops.torch_files import load_torch
+from hvc_jax.ops.unpickle import load_pickle
 
 Params = Mapping[str, jax.Array]
 Features = Callable[[jax.Array], list[jax.Array]]

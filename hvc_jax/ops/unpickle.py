@@ -1,93 +1,110 @@
-"""Pickled weights without running what is in them: numpy pickles and PyTorch state files.
+"""Pickles of plain values and numpy arrays, read without running what is in them.
 
-A pickle is a program. This reader admits the few constructors that arrays and state dicts need
-and refuses every other, so that a file from the internet can hold numbers and nothing else. It
-needs no torch.
+A pickle is a program. This reader interprets its opcodes, but every opcode that would call, build
+or hash something is replaced (as joblib replaces the one for its arrays): constructors come from a
+short table and are written here, keys of dictionaries are strings or small integers (hashing a
+million nested tuples overflows the stack), numpy's own `dtype.__setstate__` and
+`multiarray.scalar` are never called (they trust the file), and the bytes of all arrays together
+stay below a constant times those of the file.
 """
 
-import collections
+import bz2
+import codecs
 import io
+import lzma
 import os
 import pickle
-import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-Name = tuple[str, str]
+from hvc_jax.ops.plain_values import (
+    GROWTH,
+    PLAIN_NAMES,
+    Budget,
+    Constructor,
+    Name,
+    Stateful,
+    UnpickleError,
+    fill_array,
+    set_items,
+)
+
+INFLATED_ROOM = 16 << 20
+"""Bytes that even the smallest compressed file may become."""
 
 
-class UnpickleError(ValueError):
-    """A weights file is damaged, or asks for more than numbers; one plain sentence."""
-
-
-class _Storage(NamedTuple):
-    """A flat buffer of a PyTorch file; the data of legacy files follow after the pickle."""
-
-    key: str
-    dtype: np.dtype
-    data: np.ndarray
-
-
-_NUMPY: dict[Name, Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("_codecs", "encode"): lambda text, encoding: text.encode(encoding),
-}
-for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _NUMPY[_module, "_reconstruct"] = np._core.multiarray._reconstruct
-    _NUMPY[_module, "scalar"] = np._core.multiarray.scalar
-
-_STORAGES = {
-    "DoubleStorage": "<f8",
-    "FloatStorage": "<f4",
-    "HalfStorage": "<f2",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "ShortStorage": "<i2",
-    "CharStorage": "<i1",
-    "ByteStorage": "<u1",
-    "BoolStorage": "?",
-}
-
-
-class AllowListUnpickler(pickle.Unpickler):
+class PlainUnpickler(pickle._Unpickler):
     """Reads a pickle that may name only the given constructors.
 
     Args:
-        file: a binary file.
-        allowed: (module, name) -> the object that stands for it.
+        file: a binary file in memory, at the start of the pickle.
+        allowed: (module, name) -> a `Constructor`, or an inert value that stands for the name;
+            any other callable is called as it is.
         encoding: for strings of Python 2 pickles.
         storage: turns a PyTorch persistent id into a buffer; None refuses them.
+        budget: of the file that the pickle is part of.
     """
+
+    dispatch = dict(pickle._Unpickler.dispatch)
 
     def __init__(
         self,
-        file: Any,
-        allowed: Mapping[Name, Any] = _NUMPY,
+        file: io.BytesIO,
+        allowed: Mapping[Name, Any] = PLAIN_NAMES,
         encoding: str = "latin1",
-        storage: Callable[[tuple], _Storage] | None = None,
+        storage: Callable[[tuple], Any] | None = None,
+        budget: Budget | None = None,
+        depth: int = 0,
     ):
         super().__init__(file, encoding=encoding)
-        self._allowed = allowed
-        self._storage = storage
+        self.file = file
+        self.budget = budget or Budget(len(file.getbuffer()))
+        self._settings = (allowed, encoding, storage)
+        self._allowed, _, self._storage = self._settings
+        self._depth = depth
+
+    def load(self) -> Any:
+        """Returns the object of the pickle; frames are read through, as they only help buffering.
+
+        Raises:
+            EOFError, UnpickleError and whatever a damaged pickle makes Python raise.
+        """
+        self.read, self.readline = self.file.read, self.file.readline
+        self.metastack: list[list] = []
+        self.stack: list[Any] = []
+        self.append = self.stack.append
+        self.proto = 0
+        read, dispatch = self.read, self.dispatch
+        try:
+            while True:
+                dispatch[read(1)[0]](self)
+        except pickle._Stop as stop:
+            return stop.value
+
+    def nested(self) -> Any:
+        """Returns the object of a pickle that stands inside this one, where the file is now."""
+        if self._depth >= 3:
+            raise UnpickleError("The file holds pickles in pickles; it was not read.")
+        return PlainUnpickler(self.file, *self._settings, self.budget, self._depth + 1).load()
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns an allowed constructor.
+        """Returns what stands for an allowed name.
 
         Raises:
             UnpickleError: the name is not on the list.
         """
         try:
-            return self._allowed[module, name]
+            found = self._allowed[module, name]
         except KeyError:
             raise UnpickleError(
-                f"The weights file asks for {module}.{name}, which is not plain numbers; "
+                f"The file asks for {module[:60]}.{name[:60]}, which is not plain numbers; "
                 "it was not read."
             ) from None
+        return Constructor(found) if callable(found) and found is not object else found
 
     def persistent_load(self, pid: Any) -> Any:
         """Returns the buffer that a PyTorch file refers to."""
@@ -95,46 +112,158 @@ class AllowListUnpickler(pickle.Unpickler):
             raise UnpickleError("The pickle refers to data outside itself; it was not read.")
         return self._storage(pid)
 
+    def _call(self, function: Any, arguments: Any) -> Any:
+        if not isinstance(function, Constructor) or not isinstance(arguments, tuple):
+            raise UnpickleError("The file calls what is no constructor; it was not read.")
+        return function.make(*arguments)
+
+    def _reduce(self) -> None:
+        arguments = self.stack.pop()
+        self.stack[-1] = self._call(self.stack[-1], arguments)
+
+    def _new_with_names(self) -> None:
+        names = self.stack.pop()
+        if names != {}:
+            raise UnpickleError("The file calls a constructor in a way that is not known.")
+        self._reduce()
+
+    def _instance(self) -> None:
+        module, name = (self.readline()[:-1].decode("ascii", "replace") for _ in range(2))
+        self.append(self._call(self.find_class(module, name), tuple(self.pop_mark())))
+
+    def _object(self) -> None:
+        arguments = self.pop_mark()
+        self.append(self._call(arguments[0], tuple(arguments[1:])))
+
+    def _build(self) -> None:
+        state = self.stack.pop()
+        target = self.stack[-1]
+        if type(target) is np.ndarray and target.size == 0:
+            fill_array(target, state, self.budget)
+        elif isinstance(target, Stateful):
+            self.stack[-1] = target.set_state(state, self)
+        elif not isinstance(target, dict):  # those of ordered dictionaries say nothing
+            raise UnpickleError("The file gives a state to what has none; it was not read.")
+
+    def _set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        set_items(self.stack[-1], [key, value])
+
+    def _set_many(self) -> None:
+        items = self.pop_mark()
+        set_items(self.stack[-1], items)
+
+    def _dictionary(self) -> None:
+        items, out = self.pop_mark(), {}
+        set_items(out, items)
+        self.append(out)
+
+    def _extend(self) -> None:
+        items = self.pop_mark()
+        if type(self.stack[-1]) is not list:
+            raise UnpickleError("The file appends to what is no list.")
+        self.stack[-1].extend(items)
+
+    def _append_one(self) -> None:
+        value = self.stack.pop()
+        if type(self.stack[-1]) is not list:
+            raise UnpickleError("The file appends to what is no list.")
+        self.stack[-1].append(value)
+
+    def _frozen_set(self) -> None:
+        self.append(self.pop_mark())
+
+    def _empty_set(self) -> None:  # as a list: nothing is hashed
+        self.append([])
+
+    def _persistent_text(self) -> None:
+        raise UnpickleError("The pickle refers to data outside itself; it was not read.")
+
+    def _frame(self) -> None:
+        self.read(8)
+
+    def _bytes(self) -> None:  # the original allocates what the file says before it reads
+        self.append(self.read(int.from_bytes(self.read(8), "little")))
+
+    def _refused(self) -> None:
+        raise UnpickleError("The pickle holds what no file of numbers needs; it was not read.")
+
+
+_REPLACED = {
+    "REDUCE": "_reduce",
+    "NEWOBJ": "_reduce",
+    "NEWOBJ_EX": "_new_with_names",
+    "INST": "_instance",
+    "OBJ": "_object",
+    "BUILD": "_build",
+    "SETITEM": "_set_item",
+    "SETITEMS": "_set_many",
+    "DICT": "_dictionary",
+    "APPEND": "_append_one",
+    "APPENDS": "_extend",
+    "EMPTY_SET": "_empty_set",
+    "ADDITEMS": "_extend",
+    "FROZENSET": "_frozen_set",
+    "PERSID": "_persistent_text",
+    "FRAME": "_frame",
+    "BYTEARRAY8": "_bytes",
+    "NEXT_BUFFER": "_refused",
+    "READONLY_BUFFER": "_refused",
+    "EXT1": "_refused",
+    "EXT2": "_refused",
+    "EXT4": "_refused",
+}
+for _opcode, _method in _REPLACED.items():
+    PlainUnpickler.dispatch[getattr(pickle, _opcode)[0]] = getattr(PlainUnpickler, _method)
+
 
 def load_pickle(
     path: str | os.PathLike, extra: Mapping[Name, Any] | None = None, encoding: str = "latin1"
 ) -> Any:
-    """Returns the object in a pickle of plain Python values and numpy arrays.
+    """Returns the object in a pickle (or joblib file) of plain Python values and numpy arrays.
+
+    Sets come back as lists, ordered dictionaries as dictionaries.
 
     Args:
-        path: the file.
-        extra: further constructors to admit, (module, name) -> object.
+        path: the file; zlib, gzip, bz2 and xz compression (of joblib) are undone.
+        extra: further constructors to admit, (module, name) -> callable or `Constructor`.
         encoding: for strings of Python 2 pickles.
 
     Raises:
         UnpickleError: the file is missing, damaged, or names another constructor.
     """
-    return _guarded(
-        path, lambda file: AllowListUnpickler(file, {**_NUMPY, **(extra or {})}, encoding).load()
-    )
-
-
-def load_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Returns the arrays of a PyTorch state file (.pth, .pt), by name.
-
-    Reads both the zip container of today and the plain sequence of pickles before version 1.6.
-
-    Raises:
-        UnpickleError: the file is missing, damaged, or holds more than a dict of tensors.
-    """
 
     def read(file: io.BufferedReader) -> Any:
-        return _load_zip(file) if zipfile.is_zipfile(path) else _load_legacy(file)
+        data = inflate(file.read())
+        return PlainUnpickler(io.BytesIO(data), {**PLAIN_NAMES, **(extra or {})}, encoding).load()
 
-    state = _guarded(path, read)
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict):
-        raise UnpickleError(f"{path} holds no dict of tensors; save a state_dict.")
-    return {str(k): v for k, v in state.items() if isinstance(v, np.ndarray)}
+    return guarded(path, read)
 
 
-def _guarded(path: str | os.PathLike, read: Callable[[io.BufferedReader], Any]) -> Any:
+def inflate(data: bytes) -> bytes:
+    """Returns the content of a compressed file, and other files as they are.
+
+    Raises:
+        UnpickleError: the content is far larger than the file.
+    """
+    makers = {
+        b"\x1f\x8b": lambda: zlib.decompressobj(31),
+        b"BZh": bz2.BZ2Decompressor,
+        b"\xfd7zXZ": lzma.LZMADecompressor,
+        b"\x5d\x00\x00": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE),
+        **{bytes((0x78, level)): zlib.decompressobj for level in (0x01, 0x5E, 0x9C, 0xDA)},
+    }
+    make = next((m for magic, m in makers.items() if data.startswith(magic)), None)
+    if make is None:
+        return data
+    limit = INFLATED_ROOM + GROWTH * len(data)
+    out = make().decompress(data, limit)
+    if len(out) >= limit:
+        raise UnpickleError("The compressed file becomes far larger than it is; it was not read.")
+    return out
+
+
+def guarded(path: str | os.PathLike, read: Callable[[io.BufferedReader], Any]) -> Any:
     """Returns what `read` makes of an open file, every failure as `UnpickleError`."""
     try:
         with Path(path).open("rb") as file:
@@ -144,74 +273,5 @@ def _guarded(path: str | os.PathLike, read: Callable[[io.BufferedReader], Any]) 
     except OSError as error:
         raise UnpickleError(f"{path} cannot be read ({error.strerror or error}).") from error
     except Exception as error:  # a damaged pickle raises almost anything
-        raise UnpickleError(f"{path} is damaged, or no weights file ({error}).") from error
-
-
-def _torch_names() -> dict[Name, Any]:
-    names: dict[Name, Any] = {
-        ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-        ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
-    }
-    names.update({("torch", name): np.dtype(kind) for name, kind in _STORAGES.items()})
-    return _NUMPY | names
-
-
-def _rebuild_tensor(
-    storage: _Storage, offset: int, size: tuple, stride: tuple, *_: Any
-) -> np.ndarray:
-    """Returns the array that a tensor's view of its storage shows; checks that it stays inside."""
-    if min((offset, *size, *stride), default=0) < 0 or len(size) != len(stride):
-        raise UnpickleError("A tensor in the file has an impossible shape.")
-    if any(n == 0 for n in size):
-        return np.zeros(size, storage.dtype)
-    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    if last >= storage.data.size:
-        raise UnpickleError("A tensor in the file reaches past its data.")
-    step = storage.dtype.itemsize
-    return np.lib.stride_tricks.as_strided(
-        storage.data[offset:], size, [s * step for s in stride], writeable=False
-    )
-
-
-def _load_zip(file: io.BufferedReader) -> Any:
-    """Returns the object of a zip container: name/data.pkl beside name/data/<key>."""
-    archive = zipfile.ZipFile(file)
-    index = next((n for n in archive.namelist() if n.endswith("/data.pkl")), None)
-    if index is None:
-        raise UnpickleError("The file is a zip without data.pkl, so no PyTorch state.")
-    folder = index.removesuffix("data.pkl")
-
-    def storage(pid: tuple) -> _Storage:
-        _, dtype, key, _, count = pid
-        entry = archive.getinfo(f"{folder}data/{key}")
-        if entry.file_size != count * dtype.itemsize:
-            raise UnpickleError("A tensor in the file has another size than it says.")
-        return _Storage(str(key), dtype, np.frombuffer(archive.read(entry), dtype))
-
-    return AllowListUnpickler(
-        io.BytesIO(archive.read(index)), _torch_names(), storage=storage
-    ).load()
-
-
-def _load_legacy(file: io.BufferedReader) -> Any:
-    """Returns the object of the old layout: five pickles, then the buffers in their key order."""
-    for _ in range(3):  # magic number, protocol, system facts
-        AllowListUnpickler(file).load()
-    room = os.fstat(file.fileno()).st_size
-    buffers: dict[str, _Storage] = {}
-
-    def storage(pid: tuple) -> _Storage:
-        _, dtype, key, _, count = pid[:5]
-        if not 0 <= count * dtype.itemsize <= room:
-            raise UnpickleError("A tensor in the file is larger than the file.")
-        return buffers.setdefault(str(key), _Storage(str(key), dtype, np.zeros(count, dtype)))
-
-    state = AllowListUnpickler(file, _torch_names(), storage=storage).load()
-    for key in AllowListUnpickler(file).load():
-        buffer = buffers[str(key)]
-        count = int.from_bytes(file.read(8), "little")
-        if count != buffer.data.size:
-            raise UnpickleError("A tensor in the file has another size than it says.")
-        raw = file.read(count * buffer.dtype.itemsize)
-        buffer.data[:] = np.frombuffer(raw, buffer.dtype)
-    return state
+        said = " ".join(codecs.decode(ascii(str(error)[:120]), "unicode_escape").split())
+        raise UnpickleError(f"{path} is damaged, or no weights file ({said}).") from error

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from hvc_jax.body.assets import load_body
-from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS, POSE
-from hvc_jax.synth.bvh import BONE_NAMES, Motion, read_bvh, retarget
+from hvc_jax.body.bvh_retarget import metres_per_unit, read_motion
+from hvc_jax.body.params import NUM_BODY_JOINTS, POSE
 
 
 def resample(
@@ -48,21 +48,6 @@ def face_camera(pose: np.ndarray, root: np.ndarray, extra: float) -> tuple[np.nd
     return pose, turn.apply(root - root[:1])
 
 
-def _metres(motion: Motion, joints: np.ndarray) -> float:
-    """Returns metres per unit of a file: both skeletons' legs are taken as equally long."""
-    index = {name: number for number, name in enumerate(motion.names)}
-
-    def length(joint: str) -> float:
-        return float(
-            np.linalg.norm(motion.offsets[next(index[n] for n in BONE_NAMES[joint] if n in index)])
-        )
-
-    ours = [joints[JOINT_INDEX[name]] for name in ("left_hip", "left_knee", "left_ankle")]
-    return float(np.linalg.norm(np.diff(ours, axis=0), axis=1).sum()) / max(
-        length("left_knee") + length("left_ankle"), 1e-6
-    )
-
-
 def captured_motion(
     rng: np.random.Generator, path: str | Path, frames: int, fps: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -77,14 +62,12 @@ def captured_motion(
     Raises:
       ValueError: The file is no BVH file, or its skeleton cannot be carried over.
     """
-    motion: Motion = read_bvh(path)
-    try:
-        pose = retarget(motion, np.asarray(load_body().J_template))[:, :NUM_BODY_JOINTS]
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    joints = np.asarray(load_body().J_template)
+    motion, pose = read_motion(path, joints)
+    pose = pose[:, :NUM_BODY_JOINTS]
     length = len(pose) / motion.fps
     start = rng.uniform(0, max(0.0, length - frames / fps))
-    root = motion.translation * _metres(motion, np.asarray(load_body().J_template))
+    root = motion.translation * metres_per_unit(motion, joints)
     pose, root = resample(pose, root, motion.fps, frames, fps, start)
     pose, root = face_camera(pose, root, float(rng.choice([0, rng.uniform(-1.2, 1.2)])))
     return pose.reshape(frames, -1), root

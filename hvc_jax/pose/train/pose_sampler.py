@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hvc_jax.body.bvh import read_bvh
+from hvc_jax.body.bvh_retarget import retarget
 from hvc_jax.body.landmarks import Landmarks, face_seen, pose_landmarks
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS
 from hvc_jax.ops import rotation
-from hvc_jax.synth.bvh import read_bvh, retarget
 
 ARMS = np.array(
     [JOINT_INDEX[f"{s}_{j}"] for s in ("left", "right") for j in ("collar", "shoulder", "elbow")]

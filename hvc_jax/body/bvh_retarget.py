@@ -1,18 +1,20 @@
-"""Motion capture: BVH files read, and their rotations carried over to the 55-joint body.
+"""Motion capture carried over to the 55-joint body.
 
 Retargeting copies every bone's *world* rotation since the file's rest pose, with one fixed turn per
 bone that aligns the two rest poses (our bone's direction at rest onto the file's). World rotations
 do not depend on how a skeleton splits its spine or names its twist bones, so one table of names
-serves all conventions. Angles in the file are degrees, Euler, intrinsic in channel order.
+serves all conventions.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from hvc_jax.body.bvh import Motion, read_bvh
 from hvc_jax.body.params import JOINT_NAMES, PARENTS
 
 # For each of our joints: the names that files give to the bone, first found wins.
@@ -62,97 +64,36 @@ _BONE_AXES: dict[str, tuple[tuple[int, ...], ...]] = {
 }
 
 
-class Motion(NamedTuple):
-    """A BVH file.
+def find_bones(names: Sequence[str]) -> dict[str, int]:
+    """Returns for our joints the index of the bone among `names`; those without one are left out.
 
-    Attributes:
-      names: J joint names, parents before children.
-      parents: [J] int, -1 = root.
-      offsets: [J, 3] rest offset from the parent, in the file's unit.
-      rotations: [T, J, 3, 3] local rotation matrices.
-      translation: [T, 3] root position, in the file's unit.
-      fps: frames per second.
+    Case does not matter, nor does a prefix that ends in ":", "|" or "_" (mixamorig:Hips).
     """
-
-    names: tuple[str, ...]
-    parents: np.ndarray
-    offsets: np.ndarray
-    rotations: np.ndarray
-    translation: np.ndarray
-    fps: float
-
-
-def _axis_rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    one, zero = np.ones_like(c), np.zeros_like(c)
-    rows = {
-        "X": (one, zero, zero, zero, c, -s, zero, s, c),
-        "Y": (c, zero, s, zero, one, zero, -s, zero, c),
-        "Z": (c, -s, zero, s, c, zero, zero, zero, one),
-    }[axis]
-    return np.stack(rows, -1).reshape(*np.shape(degrees), 3, 3)
+    known = {name.lower() for candidates in BONE_NAMES.values() for name in candidates}
+    lookup: dict[str, int] = {}
+    for index, name in enumerate(names):
+        tail = re.split(r"[:|]", name)[-1].lower()
+        short = tail if tail in known else tail.rsplit("_", 1)[-1]
+        lookup.setdefault(short, index)
+    found = {}
+    for ours, candidates in BONE_NAMES.items():
+        indices = [lookup[name.lower()] for name in candidates if name.lower() in lookup]
+        if indices:
+            found[ours] = indices[0]
+    return found
 
 
-def read_bvh(path: str | Path) -> Motion:
-    """Reads a BVH file; raises ValueError with the file's name where it is not one."""
-    tokens = Path(path).read_text(errors="replace").split()
-    names: list[str] = []
-    parents: list[int] = []
-    offsets: list[list[float]] = []
-    channels: list[list[str]] = []
-    stack: list[int] = []
-    try:
-        position = 0
-        while tokens[position] != "MOTION":
-            token = tokens[position]
-            if token in ("ROOT", "JOINT"):
-                names.append(tokens[position + 1])
-                parents.append(stack[-1] if stack else -1)
-                offsets.append([0.0, 0.0, 0.0])
-                channels.append([])
-                position += 2
-            elif token == "End":  # an end site: remember that its OFFSET is not a joint's
-                stack.append(-2)
-                position += 3
-            elif token == "{":
-                stack.append(len(names) - 1)
-                position += 1
-            elif token == "}":
-                stack.pop()
-                position += 1
-            elif token == "OFFSET":
-                if stack[-1] != -2:
-                    offsets[stack[-1]] = [float(x) for x in tokens[position + 1 : position + 4]]
-                position += 4
-            elif token == "CHANNELS":
-                count = int(tokens[position + 1])
-                channels[stack[-1]] = tokens[position + 2 : position + 2 + count]
-                position += 2 + count
-            else:
-                position += 1
-        frames = int(tokens[tokens.index("Frames:", position) + 1])
-        time_at = tokens.index("Time:", position) + 1
-        seconds = float(tokens[time_at])
-        width = sum(len(c) for c in channels)
-        values = np.array(tokens[time_at + 1 : time_at + 1 + frames * width], np.float64)
-        values = values.reshape(frames, width)
-    except (IndexError, ValueError) as error:
-        raise ValueError(f"{path} is not a complete BVH motion file; export it again") from error
+def metres_per_unit(motion: Motion, rest_joints: np.ndarray) -> float:
+    """Returns the scale of the file's lengths under which its legs are as long as ours.
 
-    rotations = np.tile(np.eye(3), (frames, len(names), 1, 1))
-    translation = np.zeros((frames, 3))
-    column = 0
-    for joint, joint_channels in enumerate(channels):
-        for channel in joint_channels:
-            if channel.endswith("rotation"):
-                turn = _axis_rotation(channel[0], values[:, column])
-                rotations[:, joint] = rotations[:, joint] @ turn
-            elif joint == 0:
-                translation[:, "XYZ".index(channel[0])] = values[:, column]
-            column += 1
-    return Motion(
-        tuple(names), np.array(parents), np.array(offsets), rotations, translation, 1 / seconds
-    )
+    Args:
+      motion: with the bones of both legs.
+      rest_joints: [55, 3], our body's joints at rest, metres.
+    """
+    bones = find_bones(motion.names)
+    theirs = sum(np.linalg.norm(motion.offsets[bones[n]]) for n in ("left_knee", "left_ankle"))
+    ours = rest_joints[[JOINT_NAMES.index(n) for n in ("left_hip", "left_knee", "left_ankle")]]
+    return float(np.linalg.norm(np.diff(ours, axis=0), axis=1).sum() / max(theirs, 1e-6))
 
 
 def world_rotations(motion: Motion) -> np.ndarray:
@@ -166,6 +107,8 @@ def world_rotations(motion: Motion) -> np.ndarray:
 
 def _rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Returns the smallest rotation [3, 3] that turns direction `start` into `end`."""
+    if min(np.linalg.norm(start), np.linalg.norm(end)) < 1e-9:
+        return np.eye(3)  # a bone without length points nowhere
     a = start / np.linalg.norm(start)
     b = end / np.linalg.norm(end)
     v, c = np.cross(a, b), float(a @ b)
@@ -207,6 +150,19 @@ def matrix_to_axis_angle(matrix: np.ndarray) -> np.ndarray:
     return q[..., 1:] * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-12), 2.0)
 
 
+def read_motion(path: str | Path, rest_joints: np.ndarray) -> tuple[Motion, np.ndarray]:
+    """Returns a BVH file and its motion carried over (see `retarget`).
+
+    Raises:
+      ValueError: the file is none, or its skeleton cannot be carried over; one line with its name.
+    """
+    motion = read_bvh(path)
+    try:
+        return motion, retarget(motion, rest_joints)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
 def retarget(motion: Motion, rest_joints: np.ndarray) -> np.ndarray:
     """Returns the motion as axis-angle rotations [T, 55, 3] (radians) of our joints.
 
@@ -217,7 +173,7 @@ def retarget(motion: Motion, rest_joints: np.ndarray) -> np.ndarray:
     Raises:
       ValueError: bones are missing, or the rest pose is another.
     """
-    lookup = {name: index for index, name in enumerate(motion.names)}
+    source = find_bones(motion.names)
     world = world_rotations(motion)
     axes = np.tile(np.eye(3), (len(motion.names), 1, 1))
     rest = np.zeros((len(motion.names), 3))
@@ -228,14 +184,14 @@ def retarget(motion: Motion, rest_joints: np.ndarray) -> np.ndarray:
             rest[joint] = rest[parent] + axes[parent] @ motion.offsets[joint]
     world = world @ np.swapaxes(axes, -1, -2)
 
-    source: dict[str, int] = {}
-    for ours, candidates in BONE_NAMES.items():
-        found = [lookup[name] for name in candidates if name in lookup]
-        if found:
-            source[ours] = found[0]
     missing = [name for name in ("pelvis", *_POINTS_AT) if name not in source]
     if missing:
-        raise ValueError(f"the motion file has no bone for {', '.join(missing)}")
+        expected = ", ".join(BONE_NAMES[name][-1] for name in missing[:4])
+        raise ValueError(
+            f"the motion file has no bone for {', '.join(missing)}; it has "
+            f"{', '.join(name[:30] for name in motion.names[:8])} ..., where names such as "
+            f"{expected} are known; rename the bones"
+        )
     for ours, expected in (("left_hip", (0, -1, 0)), ("left_shoulder", (1, 0, 0))):
         bone = rest[source[_POINTS_AT[ours]]] - rest[source[ours]]
         if bone @ np.array(expected) < 0.5 * np.linalg.norm(bone):

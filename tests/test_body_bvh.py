@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
+from hvc_jax.body.bvh import read_bvh
+from hvc_jax.body.bvh_retarget import (
+    matrix_to_axis_angle,
+    read_motion,
+    retarget,
+    world_rotations,
+)
 from hvc_jax.body.params import JOINT_INDEX
-from hvc_jax.synth.bvh import matrix_to_axis_angle, read_bvh, retarget, world_rotations
 
 _LIMB = """JOINT {side}{upper}
 {{
@@ -116,3 +122,64 @@ def test_another_rest_pose_is_refused(tmp_path, rest_joints):
     path.write_text(path.read_text().replace("OFFSET 0 -40 0", "OFFSET 0 0 -40"))
     with pytest.raises(ValueError, match="T-pose"):
         retarget(read_bvh(path), rest_joints)
+
+
+def _text(rows=((0,) * 42,), seconds="0.04", header=HEADER):
+    text = "\n".join(" ".join(map(str, row)) for row in rows)
+    return f"{header}MOTION\nFrames: {len(rows)}\nFrame Time: {seconds}\n{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (_text(seconds="0"), "frame time of 0"),
+        (_text(seconds="-0.04"), "frame time of -0.04"),
+        (_text(seconds="nan"), "frame time of nan"),
+        (_text([[0] * 42, [0] * 41 + ["nan"]]), "not finite in frame 1"),
+        (_text([[0] * 41 + ["1e300"]]), "not finite in frame 0"),
+        (_text(header=HEADER.replace("CHANNELS 6", "CHANNELS -5")), "-5 channels"),
+        (_text(header=HEADER.replace("CHANNELS 6", "CHANNELS " + "9" * 400)), "channels"),
+        (_text(header=HEADER.replace("Xposition", "Wposition")), "'Wposition'"),
+        (_text(header=HEADER.replace("OFFSET 0 0 0", "OFFSET 0 inf 0", 1)), "length"),
+        (_text([[0] * 40]), "says 1 frames of 42 numbers and holds 40"),
+        ("HIERARCHY ROOT a { } MOTION Frames: 1000000000 Frame Time: 1 1", "no frames"),
+        (
+            "HIERARCHY ROOT a { CHANNELS 1 Xrotation " + "JOINT b { " * 1000 + "} " * 1001
+            + "MOTION Frames: 1000 Frame Time: 1 " + "0 " * 1000,
+            "hardly any channels",
+        ),
+        ("HIERARCHY ROOT a { " + "JOINT b { " * 10000 + "MOTION", "more than 4096 joints"),
+        ("HIERARCHY CHANNELS 1 Xrotation MOTION Frames: 1 Frame Time: 1 1", "not a complete"),
+        ("HIERARCHY } } MOTION Frames: 1 Frame Time: 1 1", "not a complete"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_one_line(tmp_path, text, message):
+    path = tmp_path / "broken.bvh"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_bvh(path)
+    assert "broken.bvh" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_case_of_words_and_prefixes_of_bones_do_not_matter(tmp_path, rest_joints):
+    rows = [[0.0] * 6 + [float(k) for k in range(36)]]
+    expected = retarget(read_bvh(_write(tmp_path / "a.bvh", rows)), rest_joints)
+    text = (tmp_path / "a.bvh").read_text()
+    variants = {
+        "lower": text.lower(),
+        "upper": text.upper(),
+        "mixamo": text.replace("JOINT ", "JOINT mixamorig:").replace("ROOT ", "ROOT mixamorig1:"),
+        "character": text.replace("JOINT ", "JOINT Character1_").replace("ROOT ", "ROOT rig|"),
+        "marked": "\ufeff" + text,
+    }
+    for name, changed in variants.items():
+        (tmp_path / name).write_text(changed)
+        got = retarget(read_bvh(tmp_path / name), rest_joints)
+        np.testing.assert_array_equal(got, expected, err_msg=name)
+
+
+def test_bones_that_are_missing_are_named_with_those_that_are_there(tmp_path, rest_joints):
+    path = _write(tmp_path / "a.bvh", [[0] * 42])
+    path.write_text(path.read_text().replace("lThigh", "Oberschenkel"))
+    with pytest.raises(ValueError, match="a.bvh.*left_hip.*Oberschenkel.*LeftUpLeg"):
+        read_motion(path, rest_joints)

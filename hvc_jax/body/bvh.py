@@ -1,0 +1,186 @@
+"""Motion capture: BVH files read into rotations.
+
+Angles in the file are degrees, Euler, intrinsic in channel order. Words and channel names may be in
+any case. What a file claims is checked against its size before anything is made.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+JOINTS_AT_MOST = 4096
+CHANNELS_AT_MOST = 9
+BYTES_AT_MOST = 256 << 20
+LENGTH_AT_MOST = 1e6
+VALUE_AT_MOST = 1e9
+MATRICES_PER_NUMBER = 4
+"""Rotation matrices of a motion for each number in its file, at most (usual is a third)."""
+
+
+class Motion(NamedTuple):
+    """A BVH file.
+
+    Attributes:
+      names: J joint names, parents before children.
+      parents: [J] int, -1 = root.
+      offsets: [J, 3] rest offset from the parent, in the file's unit.
+      rotations: [T, J, 3, 3] local rotation matrices.
+      translation: [T, 3] root position, in the file's unit.
+      fps: frames per second.
+    """
+
+    names: tuple[str, ...]
+    parents: np.ndarray
+    offsets: np.ndarray
+    rotations: np.ndarray
+    translation: np.ndarray
+    fps: float
+
+
+def _axis_rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    one, zero = np.ones_like(c), np.zeros_like(c)
+    rows = {
+        "X": (one, zero, zero, zero, c, -s, zero, s, c),
+        "Y": (c, zero, s, zero, one, zero, -s, zero, c),
+        "Z": (c, -s, zero, s, c, zero, zero, zero, one),
+    }[axis]
+    return np.stack(rows, -1).reshape(*np.shape(degrees), 3, 3)
+
+
+class _Broken(ValueError):
+    """What is wrong with a file, in a few words."""
+
+
+def read_bvh(path: str | Path) -> Motion:
+    """Returns the motion of a BVH file.
+
+    Raises:
+      ValueError: the file is not one, or damaged; one line with its name.
+    """
+    try:
+        size = Path(path).stat().st_size
+        if size > BYTES_AT_MOST:
+            raise _Broken(f"has {size >> 20} MiB; cut it into parts of at most 256")
+        text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+        return _parse(text)
+    except _Broken as error:
+        raise ValueError(f"{path} {error}") from None
+    except (IndexError, ValueError, StopIteration, OverflowError) as error:
+        raise ValueError(f"{path} is not a complete BVH motion file; export it again") from error
+
+
+def _parse(text: str) -> Motion:
+    start = re.search(r"\bMOTION\b", text, re.IGNORECASE)
+    if start is None:
+        raise ValueError
+    names, parents, offsets, channels = _hierarchy(text[: start.start()])
+    head = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s+Time\s*:\s*(\S+)", re.IGNORECASE)
+    found = head.match(text, start.end())
+    if found is None:
+        raise ValueError
+    frames, seconds = int(found[1]), float(found[2])
+    if not 1e-5 <= seconds <= 1e3:
+        raise _Broken(f"has a frame time of {found[2][:20]} s; export it with its frame rate")
+    width = sum(len(c) for c in channels)
+    if frames < 1 or not width:
+        raise _Broken("has no frames; export it again")
+    with warnings.catch_warnings():  # what follows the last number is seen by the count
+        warnings.simplefilter("ignore", DeprecationWarning)
+        values = np.fromstring(text[found.end() :], np.float64, sep=" ")
+    if frames * width > values.size:
+        raise _Broken(
+            f"says {frames} frames of {width} numbers and holds {values.size}; export it again"
+        )
+    if frames * len(names) > MATRICES_PER_NUMBER * values.size:
+        raise _Broken("has hardly any channels for its joints; export it again")
+    values = values[: frames * width].reshape(frames, width)
+    good = np.abs(values) < VALUE_AT_MOST
+    if not good.all():
+        frame = int(np.argmin(good.all(1)))
+        raise _Broken(f"has a number that is not finite in frame {frame}; fill it in or cut it")
+    rotations, translation = _rotations(values, channels)
+    return Motion(
+        tuple(names), np.array(parents), np.array(offsets), rotations, translation, 1 / seconds
+    )
+
+
+def _hierarchy(
+    text: str,
+) -> tuple[list[str], list[int], list[list[float]], list[list[tuple[str, bool]]]]:
+    """Returns names, parents, offsets and (axis, is it a rotation) channels of the joints."""
+    names: list[str] = []
+    parents: list[int] = []
+    offsets: list[list[float]] = []
+    channels: list[list[tuple[str, bool]]] = []
+    stack: list[int] = []
+    words = (match[0] for match in re.finditer(r"[{}]|[^\s{}]+", text))
+    for word in words:
+        kind = word.upper()
+        if kind in ("ROOT", "JOINT"):
+            if len(names) >= JOINTS_AT_MOST:
+                raise _Broken(f"has more than {JOINTS_AT_MOST} joints; export the body alone")
+            names.append(" ".join(itertools.takewhile(lambda w: w != "{", words)))
+            parents.append(stack[-1] if stack else -1)
+            offsets.append([0.0, 0.0, 0.0])
+            channels.append([])
+            stack.append(len(names) - 1)
+        elif kind == "END":  # an end site: its OFFSET is not a joint's
+            for _ in itertools.takewhile(lambda w: w != "{", words):
+                pass
+            stack.append(-2)
+        elif word == "}":
+            stack.pop()
+        elif kind == "OFFSET":
+            offset = [float(next(words)) for _ in range(3)]
+            if not np.abs(offset).max() < LENGTH_AT_MOST:
+                raise _Broken("has a bone whose length is not finite; export it again")
+            if stack[-1] != -2:
+                offsets[stack[-1]] = offset
+        elif kind == "CHANNELS":
+            channels[stack[-1]] = _channels(words)
+    if -2 in parents or not names:
+        raise ValueError
+    return names, parents, offsets, channels
+
+
+def _channels(words: Iterator[str]) -> list[tuple[str, bool]]:
+    count = next(words)
+    if not count.isdecimal() or len(count) > 3 or int(count) > CHANNELS_AT_MOST:
+        raise _Broken(f"has a joint with {count[:20]} channels; export it again")
+    found = []
+    for _ in range(int(count)):
+        name = next(words)
+        match = re.fullmatch(r"([XYZ])(position|rotation|scale)", name, re.IGNORECASE)
+        if match is None:
+            raise _Broken(
+                f"has a channel {name[:20]!r}; X, Y, Z with position or rotation are known"
+            )
+        axis, what = match[1].upper(), match[2].lower()
+        found.append(("" if what == "scale" else axis, what == "rotation"))
+    return found
+
+
+def _rotations(
+    values: np.ndarray, channels: list[list[tuple[str, bool]]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns local rotations [T, J, 3, 3] and the root's positions [T, 3]."""
+    frames = len(values)
+    rotations = np.tile(np.eye(3), (frames, len(channels), 1, 1))
+    translation = np.zeros((frames, 3))
+    columns = iter(values.T)
+    for joint, joint_channels in enumerate(channels):
+        for axis, is_rotation in joint_channels:
+            column = next(columns)
+            if is_rotation:
+                rotations[:, joint] = rotations[:, joint] @ _axis_rotation(axis, column)
+            elif joint == 0 and axis:
+                translation[:, "XYZ".index(axis)] = column
+    return rotations, translation

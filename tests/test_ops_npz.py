@@ -1,0 +1,58 @@
+"""NumPy files: read as numpy does, bounded by what they hold."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from hvc_jax.ops.npz import npz_names, read_npy, read_npz
+from hvc_jax.ops.plain_values import UnpickleError
+
+
+def _header(text, body=b""):
+    text = text.ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + body
+
+
+def test_arrays_and_plain_objects_come_back(tmp_path):
+    arrays = {
+        "a": np.arange(6.0).reshape(2, 3), "b": np.asfortranarray(np.eye(3)), "c": np.float32(2),
+        "d": np.zeros((0, 3)), "e": np.array("male"),
+    }  # fmt: skip
+    np.savez_compressed(tmp_path / "a.npz", **arrays, o={"k": np.ones(2)}, r=np.zeros(2, "f4,i4"))
+    back = read_npz(tmp_path / "a.npz")
+    assert set(back) == {*arrays, "o"} and npz_names(tmp_path / "a.npz") == {*arrays, "o", "r"}
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(back[name], array)
+        assert np.shape(back[name]) == np.shape(array)
+    np.testing.assert_array_equal(back["o"]["k"], [1, 1])
+    np.save(tmp_path / "a.npy", {"k": [1, 2]})
+    assert read_npy(tmp_path / "a.npy") == {"k": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\x93NUMPY\x03\x00", b"\x93NUMPY\x01\x00\xff\xff",
+        _header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}"),
+        _header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}", bytes(8)),
+        _header("{'descr': '|O', 'fortran_order': False, 'shape': (2,)}", b"cos\nsystem\n."),
+        _header("{'descr': '<f8', 'fortran_order': False, 'shape': (True,)}", bytes(8)),
+        _header("(" * 100),
+    ],
+)  # fmt: skip
+def test_damage_is_one_error(tmp_path, data):
+    (tmp_path / "a.npy").write_bytes(data)
+    with pytest.raises(UnpickleError) as caught:
+        read_npy(tmp_path / "a.npy")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_archive_that_becomes_far_larger_is_refused(tmp_path):
+    file = io.BytesIO()
+    np.save(file, np.zeros(8 << 20))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", file.getvalue())
+    with pytest.raises(UnpickleError, match="far larger"):
+        read_npz(tmp_path / "a.npz")
