@@ -37,7 +37,7 @@ WITHOUT_JAX = (
     "cli/main.py",
     "cli/inspect.py",
     "cli/edit.py",
-    "cli/output.py",
+    "ops/files.py",
 )
 
 FILES = sorted(PACKAGE.rglob("*.py"))

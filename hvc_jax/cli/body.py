@@ -86,7 +86,7 @@ def describe(path: Path | None) -> list[str]:
 def run_convert(arguments: argparse.Namespace) -> int:
     """Writes a model file as a plain .npz."""
     from hvc_jax.body import files
-    from hvc_jax.cli.output import check_output
+    from hvc_jax.ops.files import check_output
 
     if arguments.output.suffix != ".npz":
         raise ValueError(f"{arguments.output}: name the output .npz")
@@ -105,8 +105,8 @@ def run_render(arguments: argparse.Namespace) -> int:
     """Renders a pose into a PNG; several body vectors go side by side."""
     from hvc_jax.body import shade
     from hvc_jax.body.assets import load_body
-    from hvc_jax.cli.output import check_output
     from hvc_jax.data.clips import write_png
+    from hvc_jax.ops.files import check_output
 
     if not 8 <= arguments.size <= 4096:
         raise ValueError(f"--size {arguments.size}: choose 8 to 4096 pixels")

@@ -53,8 +53,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Decodes every stream and prints what was written."""
-    from hvc_jax.cli.output import check_output
     from hvc_jax.models.find import is_pipe, open_stream
+    from hvc_jax.ops.files import check_output
 
     inputs, output = arguments.input, arguments.output
     each = arguments.each or len(inputs) > 1
@@ -156,8 +156,8 @@ def _progress(frames: Iterable, total: int | None, quiet: bool) -> Iterable:
 
 def _write(target: Path, frames: Iterable, fps: object, video: bool, first: int) -> int:
     """Writes frames, as a video or as pictures numbered from `first` on; returns how many."""
-    from hvc_jax.cli.output import atomic_folder
     from hvc_jax.data.clips import write_video
+    from hvc_jax.ops.files import atomic_folder
 
     if video:
         return write_video(target, frames, fps)

@@ -59,8 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Edits the stream and prints what changed."""
-    from hvc_jax.cli.output import check_output
-    from hvc_jax.data.clips import atomic_path
+    from hvc_jax.ops.files import atomic_path, check_output
 
     path = arguments.input
     first, last = parse_frames(arguments.frames)

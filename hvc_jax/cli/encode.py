@@ -111,8 +111,8 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Codes the clip and prints what became of it."""
-    from hvc_jax.cli.output import check_output
     from hvc_jax.data.clips import open_clip
+    from hvc_jax.ops.files import check_output
     from hvc_jax.stream.rates import kbps
 
     to_pipe = is_pipe(arguments.output)
@@ -184,7 +184,7 @@ class _Counted:
 @contextlib.contextmanager
 def _output(path: Path) -> Iterator[_Counted]:
     """What the stream is written to: the standard output for "-", else a file, whole or absent."""
-    from hvc_jax.data.clips import atomic_path
+    from hvc_jax.ops.files import atomic_path
 
     if is_pipe(path):
         yield _Counted(sys.stdout.buffer)

@@ -49,7 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exports and says what was written."""
-    from hvc_jax.cli.output import check_output
+    from hvc_jax.ops.files import check_output
 
     if arguments.out.suffix != ".safetensors":
         raise ValueError(f"{arguments.out}: name a file that ends in .safetensors")

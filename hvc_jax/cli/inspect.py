@@ -151,8 +151,7 @@ def _parameter_rows(tracks: Tracks) -> list[dict[str, Any]]:
 
 
 def _write_tracks(path: Path, tracks: Tracks) -> None:
-    from hvc_jax.cli.output import check_output
-    from hvc_jax.data.clips import atomic_path
+    from hvc_jax.ops.files import atomic_path, check_output
 
     check_output(path)
     names = [slot.name for slot in tracks.schema.dynamic]

@@ -66,8 +66,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Labels, trains and exports; exit status 0."""
-    from hvc_jax.cli.output import check_output
     from hvc_jax.ops.compile import keep_compiled_programs
+    from hvc_jax.ops.files import check_output
     from hvc_jax.pose.train.run import RegressorRun, train_regressor
 
     check_output(arguments.output)

@@ -12,8 +12,9 @@ import numpy as np
 from hvc_jax import keyframes
 from hvc_jax.codec.bodies import BodyFinder
 from hvc_jax.codec.codec import Codec, EncodeOptions, Source
-from hvc_jax.data.clips import Clip, atomic_path, probe, read_clip
+from hvc_jax.data.clips import Clip, probe, read_clip
 from hvc_jax.evaluation.settings import Settings
+from hvc_jax.ops.files import atomic_path
 
 
 def read(path: Path, settings: Settings) -> Clip:

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hvc_jax.codec.codec import Codec, EncodeOptions, Source
-from hvc_jax.data.clips import Clip, atomic_path, probe, read_clip, write_png, write_video
+from hvc_jax.data.clips import Clip, probe, read_clip, write_png, write_video
 from hvc_jax.evaluation import anchors
 from hvc_jax.evaluation.roundtrip import decode_in_fresh_process, read_pictures
 from hvc_jax.evaluation.run import unit_columns
@@ -21,6 +21,7 @@ from hvc_jax.evaluation.scores import Original, ScoreOptions
 from hvc_jax.evaluation.sheet import contact_sheet, side_by_side
 from hvc_jax.evaluation.table import text_table
 from hvc_jax.models.find import export_of_variant
+from hvc_jax.ops.files import atomic_path
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import edit
 from hvc_jax.stream.operations import Operation

