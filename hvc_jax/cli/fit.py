@@ -69,15 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from hvc_jax.body.parameter_cameras import View
+    from hvc_jax.data.clips import probe, read_clip, write_png, write_video
     from hvc_jax.ops.compile import keep_compiled_programs
-    from hvc_jax.ops.files import (
-        atomic_path,
-        check_output,
-        probe,
-        read_clip,
-        write_png,
-        write_video,
-    )
+    from hvc_jax.ops.files import atomic_path, check_output
     from hvc_jax.pose.confidence import DOUBT
     from hvc_jax.pose.overlay import overlay
 

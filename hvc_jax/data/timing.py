@@ -97,7 +97,7 @@ def resampled(
     held, due, last, ends = None, 0, 0.0, 0.0
     for time, duration, item in frames:
         if first is None:
-            first = time or 0.0
+            first = time = time or 0.0
         now = last + 1 / rate if time is None else time - first + shift
         if held is not None and not last - 0.5 / rate <= now <= last + LONGEST_PAUSE:
             jump = max(ends, last + 1 / rate) - now  # another clock: goes on without a pause

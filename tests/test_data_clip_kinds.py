@@ -1,0 +1,303 @@
+"""Kinds of files that people bring: each is read as a player shows it, or refused in one line."""
+
+import itertools
+import subprocess
+from fractions import Fraction
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from hvc_jax.data import clips
+from hvc_jax.data.display import turned
+from hvc_jax.data.timing import resampled, timing_of
+from hvc_jax.data.tone_mapping import HLG, PQ, compress, light_to_pq, pq_to_light, tone_map
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+
+
+def _ffmpeg(*arguments):
+    command = [FFMPEG, "-y", "-loglevel", "error", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def _source(seconds=1.0, rate=25, size="96x64"):
+    return ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}")
+
+
+def _as_ffmpeg(path, *filters):
+    info = clips.probe(path)
+    raw = _ffmpeg("-i", f"file:{path}", *filters, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    return np.frombuffer(raw, np.uint8).reshape(-1, info.height, info.width, 3)
+
+
+def _read(path, **options):
+    info, frames = clips.open_clip(path, size=None, **options)
+    return info, np.stack(list(frames))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    path = tmp_path_factory.mktemp("base") / "base.mp4"
+    _ffmpeg(*_source(), *X264, path)
+    return path
+
+
+@pytest.mark.parametrize("layout", ["yuv444p", "yuvj420p", "gray", "gray10le", "gbrp10le", "bgra"])
+def test_pixel_formats_are_read_as_ffmpeg_reads_them(tmp_path, layout):
+    path = tmp_path / "a.mkv"
+    _ffmpeg(*_source(0.2, size="95x63"), "-pix_fmt", layout, "-c:v", "ffv1", path)
+    assert np.abs(_read(path)[1].astype(int) - _as_ffmpeg(path)).max() <= 1
+
+
+@pytest.mark.parametrize("matrix", ["bt709", "smpte170m", "bt2020nc"])
+@pytest.mark.parametrize("span", ["tv", "pc"])
+def test_matrices_and_ranges_give_the_colours_back(tmp_path, matrix, span):
+    path = tmp_path / "a.mp4"
+    colours = "scale=out_color_matrix={}:out_range={},format=yuv444p".format(
+        "bt2020" if matrix == "bt2020nc" else matrix, span
+    )
+    flags = ("-colorspace", matrix, "-color_range", span, "-qp", 0, "-pix_fmt", "yuv444p")
+    source = ("-f", "lavfi", "-i", "color=0x3060c0:size=64x64:rate=25:duration=0.2")
+    _ffmpeg(*source, "-vf", colours, *X264[:4], *flags, path)
+    assert np.abs(_read(path)[1].astype(int) - [0x30, 0x60, 0xC0]).max() <= 2
+
+
+@pytest.mark.parametrize("flips", ["", "h", "v", "hv"])
+@pytest.mark.parametrize("angle", [0, 90, 180, 270])
+def test_the_whole_display_matrix_is_applied(tmp_path, base, flips, angle):
+    path = tmp_path / "a.mp4"
+    marks = ["-display_rotation", angle, *(f"-display_{flip}flip" for flip in flips)]
+    _ffmpeg(*marks, "-i", base, "-c", "copy", path)
+    np.testing.assert_array_equal(_read(path)[1], _as_ffmpeg(path))
+
+
+def test_any_angle_turns_around_the_centre():
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[20:28, 40:48] = 255
+    angle = np.radians(30)
+    matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    rows, columns = np.nonzero(turned(picture, matrix)[..., 0] > 128)
+    centre = np.array([columns.mean(), rows.mean()]) + 0.5 - 32
+    np.testing.assert_allclose(centre, (np.array([44.0, 24.0]) - 32) @ matrix, atol=0.3)
+    back = turned(turned(picture, matrix), np.linalg.inv(matrix))
+    assert np.abs(back.astype(int) - picture).mean() < 2
+
+
+def test_pixels_that_are_not_square_are_stretched(tmp_path):
+    path = tmp_path / "a.mp4"
+    _ffmpeg(*_source(0.2, size="64x128"), "-vf", "setsar=2/1", *X264, path)
+    info, frames = _read(path)
+    assert (info.width, info.height) == (128, 128) and frames.shape[1:3] == (128, 128)
+    assert any("2:1" in note for note in info.notes)
+
+
+def test_a_clip_trimmed_by_stream_copy_is_what_its_edit_list_shows(tmp_path):
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    _ffmpeg(*_source(2), *X264, "-g", 12, whole)
+    _ffmpeg("-ss", 0.8, "-i", whole, "-t", 0.8, "-c", "copy", cut)
+    info, frames = _read(cut)
+    assert len(frames) == info.frames == 20 and info.fps == 25
+    np.testing.assert_array_equal(frames, _read(whole)[1][20:40])
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
+def test_variable_rate_is_kept_in_time(tmp_path, suffix):
+    path = tmp_path / f"vfr.{suffix}"
+    times = "setpts='if(lt(N,25),N*0.04,1+(N-25)*0.2)/TB'"
+    codec = X264 if suffix != "webm" else ("-c:v", "libvpx-vp9", "-crf", 10)
+    _ffmpeg(*_source(2), "-vf", times, "-fps_mode", "vfr", *codec, path)
+    stored = np.frombuffer(
+        _ffmpeg("-i", path, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
+        np.uint8,
+    ).reshape(-1, 64, 96, 3)
+    info, frames = _read(path)
+    assert info.fps == 25 and "variable rate" in info.notes[0]
+    assert abs(len(frames) - 5.84 * 25) <= 1
+    for second, number in ((0.9, 22), (2.9, 34)):
+        np.testing.assert_array_equal(frames[int(second * 25)], stored[number])
+    assert _read(path, fps=Fraction(10))[1].shape[0] == round(len(frames) / 2.5)
+
+
+def test_times_that_only_shake_are_constant_and_dropped_frames_stay_gaps():
+    rng = np.random.default_rng(0)
+    shaken = np.arange(200) / 30 + rng.uniform(0, 0.01, 200)
+    assert timing_of(sorted(shaken), Fraction(30)).constant
+    ticks = np.round(np.arange(200) * 1001 / 30000, 3)  # milliseconds of Matroska
+    assert timing_of(ticks, None, tick=0.001) == (Fraction(30000, 1001), True, "")
+    dropped = [t / 30 for t in range(120) if t % 10 != 7]
+    timing = timing_of(dropped, Fraction(27))
+    assert (timing.fps, timing.constant) == (30, False)
+    shown = list(resampled(((t, 1 / 30, round(t * 30)) for t in dropped), timing.fps))
+    assert shown == [t - (t % 10 == 7) for t in range(120)]
+    fast = np.arange(50) / 2000
+    assert timing_of(fast, Fraction(2000)).fps == 2000
+    assert timing_of([], Fraction(90000)).fps == 25
+
+
+def test_a_clock_that_jumps_makes_no_pause():
+    times = [0, 0.1, 0.2, 5000, 5000.1, 0.3, 0.4]
+    assert list(resampled(zip(times, [0.1] * 7, "abcdefg", strict=True), Fraction(10))) == [
+        *"abcdefg"
+    ]
+    assert len(list(resampled(((None, 0, i) for i in range(9)), Fraction(7)))) == 9
+
+
+def test_the_default_track_is_taken_and_never_a_cover(tmp_path, base):
+    small, cover, path = tmp_path / "s.mp4", tmp_path / "c.jpg", tmp_path / "a.mkv"
+    _ffmpeg(*_source(1, size="32x32"), *X264, small)
+    _ffmpeg(*_source(1, size="512x512"), "-frames:v", 1, "-update", 1, cover)
+    maps = ("-map", 0, "-map", 1, "-c", "copy", "-disposition:v:0", 0)
+    _ffmpeg("-i", small, "-i", base, *maps, "-disposition:v:1", "default", path)
+    assert _read(path)[1].shape == (25, 64, 96, 3)
+    _ffmpeg("-i", cover, "-i", base, "-map", 0, "-map", 1, "-c", "copy", path)
+    assert _read(path)[1].shape == (25, 64, 96, 3)
+    only = tmp_path / "only.mp4"
+    sound = ("-f", "lavfi", "-i", "sine=duration=1")
+    marks = ("-map", 0, "-map", 1, "-c:v", "copy", "-disposition:v:0", "attached_pic")
+    _ffmpeg("-i", cover, *sound, *marks, only)
+    with pytest.raises(clips.ClipError, match="only a cover picture"):
+        clips.probe(only)
+
+
+def test_tone_mapping_is_the_identity_in_the_dark_and_ends_at_the_display():
+    light = np.array([0.0, 0.1, 1.0, 10.0, 27.0])
+    np.testing.assert_allclose(compress(light), light, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(compress(np.array([1000.0, 9000.0])), 100, rtol=1e-6)
+    assert (np.diff(compress(np.linspace(0, 1000, 500))) > 0).all()
+    np.testing.assert_allclose(
+        pq_to_light(light_to_pq(np.array([0.01, 5.0, 800.0]))), [0.01, 5, 800]
+    )
+    assert abs(float(light_to_pq(np.array(100.0))) - 0.508) < 1e-3  # BT.2408: 51 %
+    grey = np.full((2, 2, 3), 0.5 * 65535, np.uint16)
+    for transfer in (PQ, HLG):
+        made = tone_map(grey, transfer)
+        assert np.ptp(made) <= 1 and 80 < made.mean() < 250
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+def test_hdr_comes_near_its_standard_original(tmp_path, transfer):
+    path, plain = tmp_path / "hdr.mkv", tmp_path / "plain.mkv"
+    graded = (
+        "zscale=tin=bt709:min=bt709:pin=bt709:rin=limited:"
+        f"t={transfer}:p=bt2020:m=bt2020nc:npl=100,format=yuv420p10le"
+    )
+    dim = "lutrgb=r=val*0.6:g=val*0.5:b=val*0.45,format=yuv420p,setparams=colorspace=bt709"
+    _ffmpeg(*_source(0.2), "-vf", dim, "-c:v", "ffv1", plain)
+    quiet = ("-c:v", "libx265", "-x265-params", "log-level=none:lossless=1")
+    _ffmpeg("-i", plain, "-vf", f"setparams=range=tv:colorspace=bt709,{graded}", *quiet, path)
+    info, frames = _read(path)
+    assert any("tone-mapped" in note for note in info.notes)
+    assert abs(frames.mean() - _read(plain)[1].mean()) < 12
+
+
+def test_transparent_pixels_are_black(tmp_path):
+    picture = np.zeros((48, 48, 4), np.uint8)
+    picture[..., :3] = (255, 0, 255)
+    picture[:, :24, 3] = 255
+    for number in range(3):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    path = tmp_path / "a.mov"
+    _ffmpeg("-i", tmp_path / "%d.png", "-c:v", "png", "-pix_fmt", "rgba", path)
+    for source in (path, tmp_path / "%d.png"):
+        frames = _read(source)[1]
+        assert not frames[:, :, 24:].any() and (frames[:, :, :24] == [255, 0, 255]).all()
+
+
+def test_interlaced_frames_are_deinterlaced(tmp_path):
+    path = tmp_path / "a.mpg"
+    weave = ("-vf", "tinterlace=interleave_top", "-flags", "+ildct+ilme", "-r", 25)
+    _ffmpeg(*_source(1, rate=50), *weave, "-c:v", "mpeg2video", "-b:v", "4M", path)
+    info, frames = _read(path)
+    assert any("deinterlaced" in note for note in info.notes) and len(frames) == 25
+    wanted = _as_ffmpeg(path, "-vf", "bwdif=mode=send_frame:deint=interlaced")
+    assert np.abs(frames[1:-1].astype(int) - wanted[1:-1]).mean() < 0.5
+
+
+@pytest.mark.parametrize("share", [0.6, 0.9])
+@pytest.mark.parametrize("kind", ["mkv", "webm", "fragmented.mp4", "live.mkv", "avi", "gif"])
+def test_a_file_cut_off_is_noticed(tmp_path, kind, share):
+    whole, cut = tmp_path / f"whole.{kind}", tmp_path / f"cut.{kind}"
+    codec = {"webm": ("-c:v", "libvpx-vp9"), "avi": ("-c:v", "mpeg4"), "gif": ()}.get(kind, X264)
+    more = {
+        "fragmented.mp4": ("-movflags", "frag_keyframe+empty_moov"),
+        "live.mkv": ("-live", 1),
+    }.get(kind, ())
+    _ffmpeg(*_source(4), *codec, *(("-g", 12) if codec else ()), *more, whole)
+    assert len(_read(whole)[1]) == 100
+    cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
+    with pytest.raises(clips.ClipError, match=r"(breaks off|cut short) after frame \d+") as caught:
+        _read(cut)
+    coded = int(str(caught.value).rsplit("--frames ")[1].rstrip("."))
+    assert len(_read(cut, frames=coded)[1]) == coded
+
+
+def test_a_longer_sound_track_is_no_lack_of_pictures(tmp_path):
+    path = tmp_path / "a.mkv"
+    _ffmpeg(*_source(1), "-f", "lavfi", "-i", "sine=duration=4", *X264, path)
+    assert len(_read(path)[1]) == 25
+
+
+@pytest.mark.parametrize(
+    "name", ["2024-05-01T10:11:12.mp4", "-x.mp4", "a%03d.mp4", "concat:a|b.mp4"]
+)
+def test_odd_names_are_files(tmp_path, base, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(base.read_bytes())
+    assert len(_read(name)[1]) == 25
+    out = "out" + name
+    assert clips.write_video(out, np.zeros((3, 64, 64, 3), np.uint8), 25) == 3
+    assert len(_read(out)[1]) == 3
+
+
+def test_folders_and_patterns_of_pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(12):
+        Image.fromarray(np.full((40, 48, 3), 20 * number, np.uint8)).save(folder / f"f{number}.png")
+    (folder / ".DS_Store").write_text("x")
+    (folder / "notes.txt").write_text("x")
+    for path in (folder, folder / "*.png", folder / "f%d.png"):
+        info, frames = _read(path, fps=Fraction(12))
+        assert info.fps == 12 and info.frames == 12
+        np.testing.assert_array_equal(frames[:, 0, 0, 0], 20 * np.arange(12))
+    assert any("--fps" in note for note in _read(folder)[0].notes)
+    (folder / "f5.png").unlink()
+    assert any("first is 5" in note for note in _read(folder)[0].notes)
+    with pytest.raises(clips.ClipError, match="names no picture"):
+        clips.probe(folder / "%06d.png")
+    (folder / "f3.png").write_bytes(b"no picture")
+    with pytest.raises(clips.ClipError, match="f3.png is no picture"):
+        _read(folder)
+    (folder / "f3.png").rename(folder / "f3.jpg")
+    with pytest.raises(clips.ClipError, match="several kinds"):
+        clips.probe(folder)
+
+
+def test_sixteen_bits_palettes_and_turned_photographs(tmp_path):
+    deep = np.linspace(0, 65535, 40 * 48).reshape(40, 48).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    read = clips.read_clip(str(tmp_path / "deep*.png"), None, frames=1).frames[0]
+    np.testing.assert_array_equal(read[..., 0], np.rint(deep / 257).astype(np.uint8))
+    photograph = Image.fromarray(np.zeros((40, 48, 3), np.uint8))
+    exif = photograph.getexif()
+    exif[0x0112] = 6
+    photograph.save(tmp_path / "turned.jpg", exif=exif)
+    assert clips.probe(str(tmp_path / "turned*.jpg")).width == 40
+
+
+def test_animated_webp_and_gif_keep_their_delays(tmp_path):
+    pictures = [Image.fromarray(np.full((40, 40, 3), 25 * i, np.uint8)) for i in range(8)]
+    delays = [100] * 4 + [300] * 4
+    for suffix in ("webp", "gif"):
+        path = tmp_path / f"a.{suffix}"
+        options = {"lossless": True} if suffix == "webp" else {}
+        pictures[0].save(
+            path, save_all=True, append_images=pictures[1:], duration=delays, **options
+        )
+        info, frames = _read(path)
+        assert info.fps == 10 and len(frames) == 16
+        wanted = list(itertools.chain.from_iterable([i] * (d // 100) for i, d in enumerate(delays)))
+        assert (np.abs(frames[:, 5, 5, 0] - 25.0 * np.array(wanted)) <= 2).all()
