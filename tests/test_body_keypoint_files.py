@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from hvc_jax.body.keypoint_files import _BLAZEPOSE, _OPENPOSE, KeypointFileError, read_keypoints
+from hvc_jax.body.keypoint_files import KeypointFileError, read_keypoints
+from hvc_jax.body.keypoint_layouts import LAYOUTS
 from hvc_jax.body.parameter_cameras import View
 
+_OPENPOSE, _BLAZEPOSE = list(LAYOUTS[25].coco), list(LAYOUTS[33].coco)
 VIEW = View(320, 240)
 FRAMES = 12
 

@@ -1,183 +1,278 @@
 """Keypoints that others have found, as the 17 COCO keypoints of one person per frame.
 
-| layout | file | points |
-|---|---|---|
-| COCO-17 | .json: a list of results (`image_id`, `keypoints` 51, `score`), as of COCO, AlphaPose, MMPose; or an object with `annotations` | pixels |
-| OpenPose-25 | a folder with one .json a frame (`people[].pose_keypoints_2d`, 75 numbers) | pixels |
-| BlazePose-33 | .json: a list of frames, each a list of 33 landmarks (`x`, `y`, `visibility`), or null | in [0, 1] |
-| BlazePose-33 | .csv: a row a frame, 33 groups of x, y, z, visibility, after an optional frame number and header | in [0, 1] |
-| any of them | .npy, or .npz with `keypoints`: [T, 17 or 25, 3] (x, y, confidence), [T, 33, 4 or 5] (x, y, z, visibility) | the same |
+| file | points |
+|---|---|
+| .json, see `keypoint_json`: COCO, AlphaPose, MMPose, Sapiens, ViTPose, Ultralytics | pixels |
+| .json of MediaPipe (solutions and tasks) | fractions of the picture |
+| a folder with one .json a frame: OpenPose, MMPose, Sapiens | pixels, or the fractions of OpenPose's --keypoint_scale 3 and 4 |
+| .csv, see `keypoint_csv` | fractions, or pixels |
+| .npy, or .npz with `keypoints`: [T, N, 3] (x, y, confidence), [T, 33, 4 or 5] (x, y, z, visibility) | by the layout |
 
-Pixel coordinates have integers at pixel centres. Where there are several people the first is the
-one most surely seen, and then whoever is nearest to where they were. Imports no jax.
+The layouts are those of `keypoint_layouts`; whether coordinates are pixels or fractions is seen
+from them. Pixel coordinates have integers at pixel centres. Rows belong to the frames that they
+name. Of several people the one who is seen largest and most surely is followed. Imports no jax.
 """  # noqa: E501
 
-import csv
 import json
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from hvc_jax.body.frame_numbers import FrameNumberError, natural, place
+from hvc_jax.body.keypoint_csv import read_csv
+from hvc_jax.body.keypoint_json import Seen, find_people, first_frame, from_columns, listed_frames
+from hvc_jax.body.keypoint_layouts import (
+    LAYOUTS,
+    SEEN,
+    PersonPoints,
+    as_coco,
+    to_picture,
+    unit_of,
+)
+from hvc_jax.body.keypoint_people import follow
 from hvc_jax.body.parameter_cameras import View
+from hvc_jax.ops.npz import read_npy, read_npz
+from hvc_jax.ops.plain_values import UnpickleError, plain_array
 
-# For each of the 17 COCO keypoints its place among the others.
-_OPENPOSE = np.array([0, 16, 15, 18, 17, 5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11])
-_BLAZEPOSE = np.array([0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28])
+_SUFFIX_OF_OPENPOSE = "_keypoints.json"
+
+_UNITS = {
+    "pixels": "pixels",
+    "whole pixels": "pixels",
+    "fractions": "fractions of the picture",
+    "signed": "fractions in [-1, 1]",
+}
 
 
 class KeypointFileError(ValueError):
     """A file that holds no keypoints in a known layout; the message says what was expected."""
 
 
+class Keypoints(NamedTuple):
+    """What a file says of a clip.
+
+    Attributes:
+      points: [T, 17, 2] (u, v) of the coded square, in [-1, 1].
+      confidence: [T, 17] in [0, 1]; 0 for frames that the file lacks and points outside.
+      notes: sentences on what was assumed.
+    """
+
+    points: np.ndarray
+    confidence: np.ndarray
+    notes: tuple[str, ...]
+
+
+class _File(NamedTuple):
+    """Everybody in a file, the labels of its frames, and how the frames are numbered."""
+
+    people: Sequence[Seen]
+    labels: Sequence[int | str]
+    first: int = 0
+    order: Sequence[int | str] | None = None
+    notes: tuple[str, ...] = ()
+
+
 def read_keypoints(
     path: str | os.PathLike, view: View, frames: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns keypoints [T, 17, 2] (u, v) of the coded square and confidence [T, 17] in [0, 1].
+    """Returns `points` and `confidence` of `load_keypoints`."""
+    found = load_keypoints(path, view, frames)
+    return found.points, found.confidence
 
-    Frames that the file lacks have confidence 0.
+
+def load_keypoints(
+    path: str | os.PathLike,
+    view: View,
+    frames: int,
+    *,
+    total: int | None = None,
+    fps: float | None = None,
+    person: int | None = None,
+) -> Keypoints:
+    """Returns the keypoints of one person in the first frames of a clip.
 
     Args:
       path: file or folder, see the module's table.
       view: how the square was made of the picture in which the keypoints were found.
-      frames: T of the clip.
+      frames: T, the frames that are wanted.
+      total: frames of the whole clip that the file is of; T by default.
+      fps: of the clip, for files that give times.
+      person: the track number, or place in the list, of the person; None for the main one.
 
     Raises:
-      KeypointFileError: the layout is not known, or the file has more frames than the clip.
+      KeypointFileError: the layout is not known, the file's frames are not those of the clip, the
+        person is not in it, or nothing lies inside the picture.
     """
-    path = Path(path)
+    path, total = Path(path), max(total or 0, frames)
     try:
-        people = _read(path)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        if isinstance(error, KeypointFileError):
-            raise
+        file = _read(path)
+        labels, seen = _placed(file, total, fps)
+        coco = [as_coco(entry.rows) for entry in seen]
+    except FrameNumberError as error:
+        raise KeypointFileError(f"{path} {error}") from None
+    except KeypointFileError:
+        raise
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+            RecursionError) as error:  # fmt: skip
+        said = " ".join(str(error)[:150].split()) or type(error).__name__
         raise KeypointFileError(
-            f"{path}: no keypoints can be read ({error}); give COCO-17, OpenPose-25 or "
-            "BlazePose-33 keypoints, see hvc fit --help"
+            f"{path}: no keypoints can be read ({said}); give COCO-17, OpenPose-25, BlazePose-33 "
+            "or others of hvc fit --help"
         ) from error
-    if len(people) > frames:
-        raise KeypointFileError(
-            f"{path} has keypoints of {len(people)} frames, the clip {frames}; cut one of them"
-        )
-    points, confidence = np.zeros((frames, 17, 2), np.float32), np.zeros((frames, 17), np.float32)
-    last = None
-    for t, found in enumerate(people):
-        candidates = [_as_coco(person, path) for person in found]
-        if not candidates:
-            continue
-        pixels, sure, unit = _follow(candidates, last)
-        last = pixels, sure
-        size = np.array([view.width, view.height], np.float32)
-        pixels = pixels * size if unit else pixels + 0.5
-        points[t] = (2 * pixels - size) / view.side
-        confidence[t] = sure
-    ok = np.isfinite(points).all(-1) & np.isfinite(confidence)
-    points, confidence = np.where(ok[..., None], points, 0), np.where(ok, confidence, 0)
+    layouts = sorted({len(entry.rows) for entry in seen})
+    blaze = layouts == [33]
+    unit = unit_of(coco, blaze)
+    try:
+        track = follow(labels, [entry.track for entry in seen], coco, person)
+    except ValueError as error:
+        raise KeypointFileError(f"{path}: {error}") from None
+    points, confidence = _on_square(track, total, unit, view)
+    notes = list(file.notes)
+    if unit != ("fractions" if blaze else "pixels") and seen:
+        notes.append(f"{path.name}: coordinates are taken as {_UNITS[unit]}")
+    _check_inside(points, confidence, path, unit, view)
     inside = (np.abs(points) <= 1).all(-1)
-    return points, np.clip(confidence, 0, 1) * inside
+    return Keypoints(
+        points[:frames].astype(np.float32),
+        (confidence * inside)[:frames].astype(np.float32),
+        tuple(notes),
+    )
 
 
-def _read(path: Path) -> list[list[np.ndarray]]:
-    """Returns for every frame its people, each [17 or 25, 3] or [33, 4]."""
+def describe(path: str | os.PathLike) -> str:
+    """Returns what kind of keypoints a file holds, in a line.
+
+    Raises:
+      ValueError: it holds none that are known.
+    """
+    file = _read(Path(path))
+    counts = sorted({len(entry.rows) for entry in file.people})
+    names = [LAYOUTS[n].name if n in LAYOUTS else f"{n} points" for n in counts]
+    unit = unit_of([as_coco(entry.rows) for entry in file.people], counts == [33])
+    tracks = {entry.track for entry in file.people} - {None}
+    several = max(
+        (sum(e.frame == label for e in file.people) for label in set(file.labels)), default=0
+    )
+    people = f", up to {several} people a frame" if several > 1 else ""
+    people += f", tracks {', '.join(map(str, sorted(tracks)[:8]))}" if tracks else ""
+    return (
+        f"keypoints {' and '.join(names)} in {_UNITS[unit]}, {len(set(file.labels))} frames{people}"
+    )
+
+
+def _read(path: Path) -> _File:
     if path.is_dir():
-        files = sorted(path.glob("*.json"), key=_natural)
-        if not files:
-            raise KeypointFileError(f"{path} has no .json in it; give a folder of OpenPose")
-        return [
-            [_rows(p["pose_keypoints_2d"], 3) for p in json.loads(f.read_text())["people"]]
-            for f in files
-        ]
-    if path.suffix == ".json":
-        return _from_json(json.loads(path.read_text()))
-    if path.suffix == ".csv":
-        return [[_rows(row, 4)] for row in _csv_rows(path)]
-    if path.suffix in (".npy", ".npz"):
-        array = np.load(path, allow_pickle=False)
-        array = array["keypoints"] if path.suffix == ".npz" else array
-        if array.ndim != 3:
-            raise ValueError(f"shape {list(array.shape)}, not [frames, points, numbers]")
-        if array.shape[1] == 33 and array.shape[2] >= 4:
-            array = array[..., :4]
-        return [[frame.astype(np.float32)] for frame in array]
+        return _read_folder(path)
+    if path.suffix.lower() == ".json":
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        people = list(find_people(content))
+        if not people and not (isinstance(content, list | dict) and content):
+            raise ValueError("it is empty")
+        if not people and not _knows_frames(content):
+            raise ValueError("neither 'keypoints' nor 'landmarks' nor 'annotations' is in it")
+        labels = [entry.frame for entry in people]
+        return _File(people, labels, first_frame(content), listed_frames(content))
+    if path.suffix.lower() == ".csv":
+        people = read_csv(path)
+        return _File(people, [entry.frame for entry in people])
+    if path.suffix.lower() in (".npy", ".npz"):
+        return _read_array(path)
+    if not path.exists():
+        raise KeypointFileError(f"{path} does not exist")
     raise KeypointFileError(f"{path}: keypoints come as .json, .csv, .npy, .npz or a folder")
 
 
-def _from_json(content: Any) -> list[list[np.ndarray]]:
-    """People by frame of COCO results or of lists of landmarks."""
+def _knows_frames(content: object) -> bool:
+    """Whether a file without people has frames nevertheless: nobody was seen."""
+    known = ("annotations", "instance_info", "people", "frames", "predictions", "results")
+    return (
+        any(entry is None or entry == [] for entry in content)
+        if isinstance(content, list)
+        else isinstance(content, dict) and any(key in content for key in known)
+    )
+
+
+def _read_folder(path: Path) -> _File:
+    """A .json a frame. Where some are named as OpenPose does, others are none of its."""
+    files = sorted(path.glob("*.json"), key=lambda file: natural(file.name))
+    if not files:
+        raise KeypointFileError(f"{path} has no .json in it; give a folder of OpenPose or MMPose")
+    named = [file for file in files if file.name.endswith(_SUFFIX_OF_OPENPOSE)]
+    files, left_out = named or files, len(files) - len(named) if named else 0
+    people: list[Seen] = []
+    labels: list[int | str] = []
+    for file in files:
+        try:
+            content = json.loads(file.read_text(encoding="utf-8-sig"))
+            found = list(find_people(content))
+            frame_file = isinstance(content, list) or bool(found) or _knows_frames(content)
+        except (ValueError, TypeError, LookupError, RecursionError, ArithmeticError) as error:
+            said = " ".join(str(error)[:100].split())
+            raise KeypointFileError(
+                f"{file}: no keypoints can be read ({said}); take it out of the folder"
+            ) from error
+        if not frame_file:
+            left_out += 1
+            continue
+        labels.append(file.name)
+        people += [entry._replace(frame=file.name) for entry in found]
+    if not labels:
+        raise KeypointFileError(f"{path}: none of its .json files holds people's keypoints")
+    note = f"{path}: {left_out} .json without keypoints left out" if left_out else ""
+    return _File(people, labels, notes=(note,) if note else ())
+
+
+def _read_array(path: Path) -> _File:
+    try:
+        content = read_npy(path) if path.suffix.lower() == ".npy" else read_npz(path)
+    except UnpickleError as error:
+        raise KeypointFileError(str(error)) from None
     if isinstance(content, dict):
-        content = content["annotations"]
-    results = [entry for entry in content if isinstance(entry, dict)]
-    if not results:
-        return [
-            [np.array([[p["x"], p["y"], 0, p.get("visibility", 1)] for p in frame], np.float32)]
-            if frame
-            else []
-            for frame in content
-        ]
-    by_frame: dict[Any, list[np.ndarray]] = {}
-    for entry in results:
-        by_frame.setdefault(entry["image_id"], []).append(_rows(entry["keypoints"], 3))
-    names = list(by_frame)
-    if all(isinstance(name, int) for name in names):
-        return [by_frame.get(number, []) for number in range(min(names), max(names) + 1)]
-    return [by_frame[name] for name in sorted(names, key=lambda n: _natural(str(n)))]
+        content = content["keypoints"]
+    array = plain_array(content, 1 << 28)
+    if array.ndim != 3 or array.shape[1] not in LAYOUTS or not 2 <= array.shape[2] <= 5:
+        raise ValueError(f"shape {list(array.shape)}, not [frames, points, numbers]")
+    people = [Seen(t, None, from_columns(rows)) for t, rows in enumerate(array)]
+    return _File(people, range(len(array)))
 
 
-def _csv_rows(path: Path) -> Iterable[list[float]]:
-    with path.open(newline="") as file:
-        for number, row in enumerate(csv.reader(file)):
-            try:
-                values = [float(cell) if cell.strip() else np.nan for cell in row]
-            except ValueError:
-                if number == 0:
-                    continue  # a header
-                raise
-            yield values[len(values) % 4 :]
+def _placed(file: _File, total: int, fps: float | None) -> tuple[list[int], list[Seen]]:
+    """Returns the frames of the clip that people belong to, and the people."""
+    people = list(file.people)
+    if fps and people and all(entry.seconds is not None for entry in people):
+        if not all(0 <= entry.seconds < 1e9 for entry in people):
+            raise FrameNumberError("has times that are none of the clip")
+        frames = [round(entry.seconds * fps) for entry in people]
+        if max(frames) >= total:
+            raise FrameNumberError(f"reaches to frame {max(frames)}, the clip to {total - 1}")
+        return frames, people
+    labels = list(dict.fromkeys(file.labels))
+    where = dict(zip(labels, place(labels, total, file.first, file.order), strict=True))
+    return [where[entry.frame] for entry in people], people
 
 
-def _rows(values: Any, numbers: int) -> np.ndarray:
-    array = np.asarray(values, np.float32).reshape(-1, numbers)
-    if len(array) not in (17, 25, 33):
-        raise ValueError(f"{len(array)} points; 17, 25 and 33 are known")
-    return array
+def _on_square(
+    track: dict[int, PersonPoints], frames: int, unit: str, view: View
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns points [T, 17, 2] in the coded square and confidence [T, 17]."""
+    size = np.array([view.width, view.height], np.float64)
+    points, confidence = np.zeros((frames, 17, 2)), np.zeros((frames, 17))
+    for t, person in track.items():
+        points[t] = (2 * to_picture(person.points, unit, size) - size) / view.side
+        confidence[t] = person.confidence
+    return points, confidence
 
 
-def _as_coco(person: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Returns points [17, 2], confidence [17] and whether they are in [0, 1] and not pixels."""
-    if person.shape == (17, 3):
-        chosen = person
-    elif person.shape == (25, 3):
-        chosen = person[_OPENPOSE]
-    elif person.shape == (33, 4):
-        return person[_BLAZEPOSE, :2], person[_BLAZEPOSE, 3], True
-    else:
+def _check_inside(
+    points: np.ndarray, confidence: np.ndarray, path: Path, unit: str, view: View
+) -> None:
+    seen = points[confidence > SEEN]
+    reach = np.array([view.width, view.height]) / view.side
+    if len(seen) and not (np.abs(seen) <= reach + 1e-6).all(-1).any():
         raise KeypointFileError(
-            f"{path}: {list(person.shape)} numbers a person; give [17, 3], [25, 3] or [33, 4]"
+            f"{path}: no keypoint lies inside the picture of {view.width}x{view.height}; taken as "
+            f"{_UNITS[unit]}, are they of a picture of another size?"
         )
-    # COCO's ground truth has 0, 1, 2 in the place of a confidence: 0 is no point.
-    return chosen[:, :2], np.minimum(chosen[:, 2], 1.0), False
-
-
-def _follow(
-    candidates: list[tuple[np.ndarray, np.ndarray, bool]],
-    last: tuple[np.ndarray, np.ndarray] | None,
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Returns the candidate that goes on from the last person, or the surest at the beginning."""
-    if last is None or len(candidates) == 1:
-        return max(candidates, key=lambda c: float(np.nansum(c[1])))
-
-    def apart(candidate: tuple[np.ndarray, np.ndarray, bool]) -> float:
-        weight = candidate[1] * last[1] + 1e-6
-        return float(
-            (weight * np.linalg.norm(candidate[0] - last[0], axis=-1)).sum() / weight.sum()
-        )
-
-    return min(candidates, key=apart)
-
-
-def _natural(name: str | Path) -> list[Any]:
-    """A key that sorts frame_2 before frame_10."""
-    return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", str(name))]

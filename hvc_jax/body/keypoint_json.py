@@ -1,0 +1,208 @@
+"""People's keypoints out of JSON as the common programs write it. Imports no jax.
+
+The same few things have many names and are nested in many ways, so the content is searched: for
+frames (by their names and numbers), people among them, and their points. Read are OpenPose, COCO
+results and ground truth, AlphaPose, MMPose 0.x and 1.x, Sapiens, ViTPose, Ultralytics, MediaPipe
+(solutions and tasks, Python and JavaScript) and TensorFlow.js.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hvc_jax.body.keypoint_layouts import LAYOUTS
+from hvc_jax.ops.plain_values import plain_array
+
+_POINTS = (
+    "pose_keypoints_2d",
+    "keypoints",
+    "pose_landmarks",
+    "poseLandmarks",
+    "landmarks",
+    "landmark",
+    "keypoints_2d",
+    "joints",
+)
+_SCORES = ("keypoint_scores", "keypoints_scores", "scores", "visible", "confidence", "score")
+_FRAMES = (
+    *("frame_id", "frame", "frame_idx", "frame_index", "frame_number", "frame_num", "frameId"),
+    *("frameIndex", "frameNumber", "image_id", "image_name", "imgname", "file_name", "image"),
+    *("image_path", "img_path"),
+)
+_PEOPLE = ("people", "instances", "persons", "bodies")
+_CONTAINERS = ("annotations", "instance_info", "predictions", "results", "frames", "data", "poses")
+_TRACKS = ("track_id", "idx", "person_id", "tracking_id", "instance_id")
+_TIMES = {"timestamp_ms": 1e-3, "timestampMs": 1e-3, "time_ms": 1e-3, "timestamp_us": 1e-6}
+_VISIBILITY = ("visibility", "score", "confidence", "likelihood", "presence")
+_NESTED = 10
+_NUMBERS_AT_MOST = 5 * max(LAYOUTS)
+
+
+class Seen(NamedTuple):
+    """A person in a frame.
+
+    Attributes:
+      frame: the number or name of the frame; None where the file has one only.
+      track: number of the person, or None.
+      rows: [N, 3] x, y, confidence.
+      seconds: when, where the file says times; else None.
+    """
+
+    frame: int | str | None
+    track: int | None
+    rows: np.ndarray
+    seconds: float | None = None
+
+
+def find_people(content: Any) -> Iterator[Seen]:
+    """Yields every person of a decoded JSON file.
+
+    Raises:
+      ValueError: points in an unknown layout.
+    """
+    swap = isinstance(content, dict) and "skeleton" in content and "keypoints" in content
+    for person in _walk(content, Seen(None, None, np.zeros((0, 3))), 0):
+        # easy_ViTPose writes y before x
+        yield person._replace(rows=person.rows[:, [1, 0, 2]]) if swap else person
+
+
+def listed_frames(content: Any) -> list[int | str] | None:
+    """Returns the ids of COCO's list of images in their order, or None without one."""
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list) or not images:
+        return None
+    ids = [image.get("id") if isinstance(image, dict) else None for image in images]
+    return ids if all(isinstance(k, int | str) for k in ids) else None
+
+
+def first_frame(content: Any) -> int:
+    """Returns the number of the first frame: MMPose counts from 1."""
+    return int(isinstance(content, dict) and "instance_info" in content)
+
+
+def _walk(node: Any, seen: Seen, depth: int) -> Iterator[Seen]:
+    if depth > _NESTED:
+        raise ValueError("nested too deeply")
+    if isinstance(node, dict):
+        yield from _walk_object(node, seen, depth)
+    elif isinstance(node, list):
+        person = _person(node, None)
+        if person is not None:
+            yield seen._replace(rows=person, frame=0 if seen.frame is None else seen.frame)
+            return
+        for k, entry in enumerate(node):
+            here = seen._replace(frame=k) if seen.frame is None and not _has_frame(entry) else seen
+            if entry:
+                yield from _walk(entry, here, depth + 1)
+
+
+def _walk_object(node: dict, seen: Seen, depth: int) -> Iterator[Seen]:
+    frame = _label(node)
+    if frame is not None:
+        seen = seen._replace(frame=frame)
+    track = next((node[k] for k in _TRACKS if type(node.get(k)) is int and node[k] >= 0), None)
+    if track is not None:
+        seen = seen._replace(track=track)
+    for key, seconds in _TIMES.items():
+        if isinstance(node.get(key), int | float):
+            seen = seen._replace(seconds=float(node[key]) * seconds)
+    scores = next((node[k] for k in _SCORES if isinstance(node.get(k), list)), None)
+    for key in _POINTS:
+        if node.get(key):
+            person = _person(node[key], scores)
+            if person is not None:
+                yield seen._replace(rows=person, frame=0 if seen.frame is None else seen.frame)
+            elif _is_flat(node[key]):
+                raise ValueError(f"{len(node[key])} numbers in {key!r} are no known layout")
+            else:
+                yield from _walk(node[key], seen, depth + 1)
+            return
+    found = [key for key in (*_CONTAINERS, *_PEOPLE) if isinstance(node.get(key), list | dict)]
+    for key in found:
+        alone = key in _PEOPLE and seen.frame is None
+        yield from _walk(node[key], seen._replace(frame=0) if alone else seen, depth + 1)
+    if found or frame is not None:
+        return
+    # Frames, or people in a frame, by their names.
+    for key, value in node.items():
+        if isinstance(value, list | dict) and any(c.isdigit() for c in key):
+            if seen.frame is None:
+                here = seen._replace(frame=int(key) if key.isdecimal() and len(key) < 19 else key)
+            else:
+                here = seen._replace(track=int(key) if key.isdecimal() and len(key) < 19 else None)
+            yield from _walk(value, here, depth + 1)
+
+
+def _label(node: dict) -> int | str | None:
+    for key in _FRAMES:
+        value = node.get(key)
+        if isinstance(value, str) or (type(value) is int and abs(value) < 1 << 60):
+            return int(value) if isinstance(value, str) and value.isdecimal() else value
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
+            return int(value)
+    return None
+
+
+def _has_frame(entry: Any) -> bool:
+    return isinstance(entry, dict) and _label(entry) is not None
+
+
+def _is_flat(value: Any) -> bool:
+    return isinstance(value, list) and isinstance(value[0], int | float)
+
+
+def _person(value: Any, scores: Any) -> np.ndarray | None:
+    """Returns rows [N, 3] where `value` is the points of one person, else None."""
+    if isinstance(value, dict):
+        if isinstance(value.get("x"), list) and isinstance(value.get("y"), list):
+            columns = [value["x"], value["y"], value.get("visible") or [1] * len(value["x"])]
+            return _known(plain_array(columns, _NUMBERS_AT_MOST).T)
+        return (
+            _person(value["landmark"], scores) if isinstance(value.get("landmark"), list) else None
+        )
+    if not isinstance(value, list) or len(value) > _NUMBERS_AT_MOST or not value:
+        return None
+    if isinstance(value[0], dict):
+        if len(value) not in LAYOUTS or not all("x" in p and "y" in p for p in value):
+            return None
+        sure = [next((p[k] for k in _VISIBILITY if k in p), 1) for p in value]
+        return _known(plain_array([[p["x"] for p in value], [p["y"] for p in value], sure], 1000).T)
+    if _is_flat(value):
+        return _from_flat(plain_array(value, _NUMBERS_AT_MOST), scores)
+    if len(value) not in LAYOUTS or not all(
+        isinstance(p, list) and 2 <= len(p) <= 5 for p in value
+    ):
+        return None
+    if not all(isinstance(number, int | float) for p in value for number in p):
+        return None
+    return from_columns(plain_array(value, _NUMBERS_AT_MOST), scores)
+
+
+def _from_flat(values: np.ndarray, scores: Any) -> np.ndarray | None:
+    for width in (3, 4, 5, 2):
+        if values.ndim == 1 and len(values) % width == 0 and len(values) // width in LAYOUTS:
+            return from_columns(values.reshape(-1, width), scores)
+    return None
+
+
+def from_columns(values: np.ndarray, scores: Any = None) -> np.ndarray:
+    """Returns rows [N, 3] (x, y, confidence) of points with 2 to 5 numbers.
+
+    Args:
+      values: [N, 2] x, y; [N, 3] x, y, confidence (x, y, z of BlazePose); [N, 4 or 5] x, y, z,
+        visibility and presence.
+      scores: N confidences that are listed apart, or None.
+    """
+    count, width = values.shape
+    if scores is not None and len(scores) == count:
+        sure = plain_array(scores, count).reshape(-1)
+    elif width == 2 or (width == 3 and count == 33):
+        sure = np.ones(count)
+    else:
+        sure = values[:, 2 if width == 3 else 3]
+    return np.column_stack([values[:, :2], sure])
+
+
+def _known(rows: np.ndarray) -> np.ndarray | None:
+    return rows if len(rows) in LAYOUTS and rows.shape[1:] == (3,) else None
