@@ -2,13 +2,14 @@
 
 import argparse
 import itertools
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from hvc_jax.body.parameter_cameras import View
+    from hvc_jax.data.clips import ClipInfo
     from hvc_jax.pose.estimator import Estimate
 
 _EXAMPLE = """\
@@ -22,10 +23,11 @@ examples:
 bodies.npy holds the body vectors [frames, 188]. With the ending .npz the file also holds the
 confidence of every frame [frames] and joint [frames, 22].
 
---keypoints takes COCO-17 results (.json), OpenPose-25 (a folder with one .json a frame) and
-BlazePose-33 (.json: 33 objects with x, y, visibility a frame; .csv: x, y, z, visibility of 33
-points a row), or any of them as .npy, or .npz with `keypoints`, [frames, points, numbers]. They are
-those of the whole picture of the clip, from its first frame on.
+--keypoints takes what OpenPose (a folder with one .json a frame), COCO, AlphaPose, MMPose, Sapiens,
+ViTPose, Ultralytics and MediaPipe write: .json with 17, 18, 25, 26, 33, 133, 136 or 308 points a
+person, .csv (x, y, z, visibility of 33 points a row, or named columns), .npy, or .npz with
+`keypoints`, [frames, points, numbers]. Points are those of the whole picture of the clip. Rows that
+name their frame belong to it; others count from the first frame on.
 --body-params takes SMPL, SMPL-H or SMPL-X parameters as estimators and AMASS write them; they are
 converted, not fitted, so that the overlay shows whether their camera was understood.
 """
@@ -59,6 +61,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     known.add_argument("--keypoints", type=Path, help="2D keypoints to fit to, see below")
     known.add_argument("--body-params", type=Path, help="parameters to take as they are")
     parser.add_argument(
+        "--person", type=int, metavar="N",
+        help="which of several people in that file: its track number, or place (default: the main "
+        "one)",
+    )  # fmt: skip
+    parser.add_argument(
         "--masks", type=Path, help="video of the clip's size, white where the person is, to fit to"
     )
     parser.set_defaults(run=run)
@@ -68,7 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Fits, writes what was asked for and prints one line; exit status 0."""
     import numpy as np
 
-    from hvc_jax.body.parameter_cameras import View
     from hvc_jax.data.clips import probe, read_clip, write_png, write_video
     from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.ops.files import atomic_path, check_output
@@ -82,8 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
             check_output(path, inputs=(arguments.input,))
     keep_compiled_programs()
     clip = read_clip(arguments.input, arguments.size, arguments.fit, frames=arguments.frames)
-    size = probe(arguments.input)
-    found = _bodies(arguments, clip.frames, View(size.width, size.height, arguments.fit))
+    found = _bodies(arguments, clip.frames, probe(arguments.input))
     bodies, confidence = found.bodies, found.confidence
 
     with atomic_path(arguments.output) as temporary, open(temporary, "wb") as file:
@@ -110,14 +115,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", view: "View") -> "Estimate":
+def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo") -> "Estimate":
     """The bodies of the frames: from a file, or estimated with or without given keypoints."""
     import numpy as np
 
+    from hvc_jax.body.parameter_cameras import View
     from hvc_jax.data.cuts import CutDetector, scene_starts
     from hvc_jax.pose.estimator import Estimate, estimate
 
-    count = len(frames)
+    count, view = len(frames), View(clip.width, clip.height, arguments.fit)
     if arguments.body_params is not None:
         from hvc_jax.body.parameter_files import read_parameters
 
@@ -130,9 +136,13 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", view: "View") -
         return Estimate(bodies[:count], np.ones(count), np.ones((count, 22)), np.ones(count))
     keypoints = None
     if arguments.keypoints is not None:
-        from hvc_jax.body.keypoint_files import read_keypoints
+        from hvc_jax.body.keypoint_files import load_keypoints
 
-        keypoints = read_keypoints(arguments.keypoints, view, count)
+        *keypoints, notes = load_keypoints(
+            arguments.keypoints, view, count, total=clip.frames, fps=float(clip.fps),
+            person=arguments.person,
+        )  # fmt: skip
+        print(*notes, sep="\n", end="\n" * bool(notes), file=sys.stderr)
     masks = None
     if arguments.masks is not None:
         from hvc_jax.data.clips import read_clip
