@@ -63,14 +63,14 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "foreign.hvc").write_bytes(b"RIFF" + b"0123456789" * 20)
     (folder / "empty.hvc").write_bytes(b"")
     (folder / "other_model.hvc").write_bytes(make_stream(b"\1\2\3\4\5\6\7\x08"))
-    make_export(folder, "implicit")
+    make_export(folder, "keypoint")
     (folder / "no_model.safetensors").write_bytes(b"nothing")
     np.save(folder / "numbers.npy", np.zeros((6, 5)))
     return folder
 
 
 # Words of the command, with IN the folder of inputs and OUT an empty folder; part of the answer.
-ENCODE = "encode IN/good.mp4 OUT/out.hvc --model IN/implicit.safetensors --variant implicit"
+ENCODE = "encode IN/good.mp4 OUT/out.hvc --model IN/keypoint.safetensors --variant keypoint"
 CASES = [
     ("encode IN/none.mp4 OUT/out.hvc", "none.mp4 does not exist"),
     ("encode IN OUT/out.hvc", "is a folder"),
@@ -94,14 +94,14 @@ CASES = [
     ("fit IN/good.mp4 OUT/b.npz --keypoints IN/none", "none"),
     ("fit IN/good.mp4 OUT/b.txt", ".npz"),
     ("encode IN/good.mp4 OUT/out.hvc --model IN/none.safetensors", "no such model"),
-    ("encode IN/good.mp4 OUT/out.hvc --model IN/implicit.safetensors", "--variant implicit"),
+    ("encode IN/good.mp4 OUT/out.hvc --model IN/keypoint.safetensors", "--variant keypoint"),
     ("encode IN/good.mp4 OUT/out.hvc --model IN/no_model.safetensors", "no model"),
     ("decode IN/none.hvc OUT/out.mp4", "check the path"),
     ("decode IN/foreign.hvc OUT/out.mp4", "not an hvc stream"),
     ("decode IN/good.mp4 OUT/out.mp4", "not an hvc stream"),
     ("decode IN/empty.hvc OUT/out.mp4", "bad stream"),
     ("decode IN/other_model.hvc OUT/out.mp4", "0102030405060708"),
-    ("decode IN/other_model.hvc OUT/out.mp4 --model IN/implicit.safetensors", "right file"),
+    ("decode IN/other_model.hvc OUT/out.mp4 --model IN/keypoint.safetensors", "right file"),
     ("decode IN/good.hvc IN/cut.hvc OUT/out.mp4", "folder"),
     ("inspect IN/foreign.hvc", "foreign.hvc"),
     ("inspect IN/cut.hvc", "cut"),

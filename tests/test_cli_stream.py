@@ -28,7 +28,7 @@ COUNT = 11
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    for variant in ("semantic", "implicit"):
+    for variant in ("semantic", "keypoint"):
         make_export(folder, variant)
     return folder
 
@@ -47,7 +47,7 @@ def test_evaluate_measures_decoded_files_and_goes_on(
     """Two clips, one of them wide; then the same command does nothing; then decode and inspect."""
     output = tmp_path / "results"
     argv = ["evaluate", "--clips", str(clips), "--out", str(output), "--size", str(SIDE)]
-    argv += ["--model", str(models / "implicit.safetensors"), "--key-qp", "32,42"]
+    argv += ["--model", str(models / "keypoint.safetensors"), "--key-qp", "32,42"]
     argv += ["--scores", "psnr,ssim,ms_ssim,flicker", "--anchors", "hevc", "--quiet"]
     argv += ["--anchor-qp", "hevc=40", "--anchor-effort", "fast"]
     assert main([*argv, "--clip-count", "1"]) == 0
@@ -57,7 +57,7 @@ def test_evaluate_measures_decoded_files_and_goes_on(
     assert (output / "results.csv").read_text().startswith(once)
     rows = read_rows(output / "results.csv")
     points = [("hold", 27), ("hold", 32), ("hold", 42), ("uncompressed key", None)]
-    points += [("implicit", 32), ("implicit", 42), ("hevc", 40)]
+    points += [("keypoint", 32), ("keypoint", 42), ("hevc", 40)]
     assert [(row["clip"], row["codec"], row["qp"]) for row in rows] == [
         (clip, *point) for clip in ("first", "second") for point in points
     ]
@@ -65,7 +65,7 @@ def test_evaluate_measures_decoded_files_and_goes_on(
         assert 0 < row["psnr"] < 60 and row["decoded_ok"] and row["ms_ssim"] is None
         assert row["bits_per_frame"] == pytest.approx(row["bytes"] * 8 / COUNT, rel=1e-5)
         if row["kind"] == "model":
-            stream = output / "streams" / f"{row['clip']}.implicit.qp{row['qp']}.hvc"
+            stream = output / "streams" / f"{row['clip']}.keypoint.qp{row['qp']}.hvc"
             parts = ("header", "key", "static", "motion", "other")
             sizes = [row[f"{part}_bytes"] for part in parts]
             assert row["bytes"] == stream.stat().st_size == sum(sizes)
@@ -74,13 +74,13 @@ def test_evaluate_measures_decoded_files_and_goes_on(
     assert (output / "plots" / "rd_psnr.svg").exists() and (output / "bd_rate.csv").exists()
     assert not list(output.glob("decoded.*"))
     record = json.loads((output / "run.json").read_text())
-    assert record["models"]["implicit"]["id"] and len(record["commands"]) == 2
+    assert record["models"]["keypoint"]["id"] and len(record["commands"]) == 2
     assert set(record["clips"]) == {"first.mp4", "second.mp4"}
     assert main([*argv, "--frames", "5"]) == 2
     assert "use another --out" in capsys.readouterr().err
 
-    stream = output / "streams" / "second.implicit.qp32.hvc"
-    model = ["--model", str(models / "implicit.safetensors")]
+    stream = output / "streams" / "second.keypoint.qp32.hvc"
+    model = ["--model", str(models / "keypoint.safetensors")]
     assert main(["inspect", str(stream), "--json", *model]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["frames"] == COUNT and record["source_size"] == [80, 70]
@@ -186,9 +186,9 @@ def test_demo_codes_edits_and_shows(
     argv = ["demo", "--output", str(output), "--models", str(models), "--size", str(SIDE)]
     assert main([*argv, "--frames", str(COUNT), "--quiet"]) == 0
     said = capsys.readouterr().out
-    for word in ("semantic", "implicit", "hold key frame", "untouched", "PSNR", "kbps"):
+    for word in ("semantic", "keypoint", "hold key frame", "untouched", "PSNR", "kbps"):
         assert word in said
-    names = {"source.mp4", "semantic.hvc", "implicit.hvc", "edited.hvc"}
+    names = {"source.mp4", "semantic.hvc", "keypoint.hvc", "edited.hvc"}
     names |= {"side_by_side.mp4", "contact_sheet.png"}
     assert {path.name for path in output.iterdir()} == names
 

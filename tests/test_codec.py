@@ -31,8 +31,8 @@ def semantic(folder: Path) -> Codec:
 
 
 @pytest.fixture(scope="module")
-def implicit(folder: Path) -> Codec:
-    return Codec(make_export(folder, "implicit"))
+def keypoint(folder: Path) -> Codec:
+    return Codec(make_export(folder, "keypoint"))
 
 
 def code(codec: Codec, count: int = COUNT, **options: int) -> bytes:
@@ -94,9 +94,9 @@ def test_stream_decodes_to_the_clip_and_its_header(semantic: Codec) -> None:
     np.testing.assert_array_equal(frames, decode(semantic, data))
 
 
-def test_frames_do_not_depend_on_the_batch_they_were_made_in(implicit: Codec) -> None:
-    whole = decode(implicit, code(implicit, group_frames=COUNT, rate_weight=0.0))
-    parts = decode(implicit, code(implicit, group_frames=3, rate_weight=0.0))
+def test_frames_do_not_depend_on_the_batch_they_were_made_in(keypoint: Codec) -> None:
+    whole = decode(keypoint, code(keypoint, group_frames=COUNT, rate_weight=0.0))
+    parts = decode(keypoint, code(keypoint, group_frames=3, rate_weight=0.0))
     assert np.abs(whole.astype(int) - parts).max() <= 1
 
 
@@ -106,13 +106,13 @@ def test_key_frames_come_at_the_interval(semantic: Codec) -> None:
     assert len(decode(semantic, data)) == COUNT
 
 
-def test_decoding_starts_before_the_stream_ends(implicit: Codec) -> None:
-    file = io.BytesIO(code(implicit, group_frames=4))
-    next(implicit.decode(file))
+def test_decoding_starts_before_the_stream_ends(keypoint: Codec) -> None:
+    file = io.BytesIO(code(keypoint, group_frames=4))
+    next(keypoint.decode(file))
     assert file.tell() < len(file.getvalue()) - 20
 
 
-def test_encoding_looks_a_bounded_way_ahead(implicit: Codec) -> None:
+def test_encoding_looks_a_bounded_way_ahead(keypoint: Codec) -> None:
     taken = 0
 
     def endless() -> Iterator[np.ndarray]:
@@ -128,7 +128,7 @@ def test_encoding_looks_a_bounded_way_ahead(implicit: Codec) -> None:
             return super().write(data)
 
     with pytest.raises(OSError, match="No space"):
-        implicit.encode(
+        keypoint.encode(
             endless(), Full(), fps=FPS, options=EncodeOptions(group_frames=BATCH, hold=False)
         )
     assert taken <= 128
@@ -144,27 +144,27 @@ def test_edit_moves_the_picture_and_keeps_the_key_bytes(semantic: Codec) -> None
     assert (before[1:] != after[1:]).any()
 
 
-def test_wrong_model_is_named(semantic: Codec, implicit: Codec) -> None:
+def test_wrong_model_is_named(semantic: Codec, keypoint: Codec) -> None:
     with pytest.raises(CodecError, match=semantic.export.model_id.hex()):
-        list(implicit.decode(io.BytesIO(code(semantic, count=2))))
+        list(keypoint.decode(io.BytesIO(code(semantic, count=2))))
 
 
-def test_cut_off_stream_gives_the_frames_before_the_cut(implicit: Codec) -> None:
-    data = code(implicit, group_frames=8)
+def test_cut_off_stream_gives_the_frames_before_the_cut(keypoint: Codec) -> None:
+    data = code(keypoint, group_frames=8)
     last = units_of(data, UnitType.MOTION)[-1]
-    frames = implicit.decode(io.BytesIO(data[: last.offset + last.size - 3]))
+    frames = keypoint.decode(io.BytesIO(data[: last.offset + last.size - 3]))
     for _ in range(16):
         next(frames)
     with pytest.raises(BitstreamError):
         next(frames)
 
 
-def test_missing_units_are_noticed(implicit: Codec) -> None:
-    data = code(implicit, group_frames=8)
+def test_missing_units_are_noticed(keypoint: Codec) -> None:
+    data = code(keypoint, group_frames=8)
     for type_ in (UnitType.KEY, UnitType.STATIC, UnitType.MOTION):
         unit = units_of(data, type_)[0]
         with pytest.raises(BitstreamError):
-            decode(implicit, data[: unit.offset] + data[unit.offset + unit.size :])
+            decode(keypoint, data[: unit.offset] + data[unit.offset + unit.size :])
 
 
 def test_clips_that_do_not_fit_are_refused(semantic: Codec) -> None:

@@ -21,7 +21,7 @@ COUNT = 24
 
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
-    return Codec(make_export(tmp_path_factory.mktemp("model"), "implicit"))
+    return Codec(make_export(tmp_path_factory.mktemp("model"), "keypoint"))
 
 
 @pytest.fixture(scope="module")

@@ -69,8 +69,8 @@ def semantic(tmp_path_factory: pytest.TempPathFactory) -> Codec:
 
 
 @pytest.fixture(scope="module")
-def implicit(tmp_path_factory: pytest.TempPathFactory) -> Codec:
-    return Codec(make_export(tmp_path_factory.mktemp("models"), "implicit"))
+def keypoint(tmp_path_factory: pytest.TempPathFactory) -> Codec:
+    return Codec(make_export(tmp_path_factory.mktemp("models"), "keypoint"))
 
 
 def test_objective_is_bits_and_squared_error(linear: tuple) -> None:
@@ -117,7 +117,7 @@ def test_polishing_is_never_worse_than_its_start(
 
 
 def test_from_effort_two_on_what_is_coded_is_polished(
-    implicit: Codec, monkeypatch: pytest.MonkeyPatch
+    keypoint: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(polish, "STEPS", (0, 0, 2, 5))
     calls = []
@@ -126,14 +126,14 @@ def test_from_effort_two_on_what_is_coded_is_polished(
         calls.append((len(frames), steps, quantiser, before))
         return latents + 40.0
 
-    monkeypatch.setattr(implicit._polisher, "polish", spy)
-    monkeypatch.setattr(implicit._polisher, "key", lambda picture, latent: None)
-    tables, frames = implicit.export.tables, make_frames(COUNT)
+    monkeypatch.setattr(keypoint._polisher, "polish", spy)
+    monkeypatch.setattr(keypoint._polisher, "key", lambda picture, latent: None)
+    tables, frames = keypoint.export.tables, make_frames(COUNT)
     for effort, steps in ((1, None), (2, 2), (3, 5)):
         calls.clear()
         out = io.BytesIO()
         options = EncodeOptions(key_codec="av1", effort=effort, hold=False, key_every=6)
-        implicit.encode(iter(frames), out, fps=FPS, options=options)
+        keypoint.encode(iter(frames), out, fps=FPS, options=options)
         if steps is None:
             assert not calls
             continue

@@ -13,7 +13,7 @@ from hvc_jax.models.export import load_export
 FRAMES, SIDE = 4, 64
 
 
-@pytest.mark.parametrize("variant", ["semantic", "implicit"])
+@pytest.mark.parametrize("variant", ["semantic", "keypoint"])
 def test_decoded_frames_are_pictures_like_the_source(variant):
     # Shape coefficients that are not zero once turned every frame black: a compiled matrix
     # product with a broadcast operand gave NaN.

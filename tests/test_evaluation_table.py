@@ -10,7 +10,7 @@ from hvc_jax.evaluation.table import csv_text, read_rows, text_table
 
 ROWS = [
     {"codec": "semantic", "bytes": 5012, "psnr": 21.25, "lpips": None},
-    {"codec": "implicit", "bytes": 4800, "psnr": 22.75, "lpips": 0.25},
+    {"codec": "keypoint", "bytes": 4800, "psnr": 22.75, "lpips": 0.25},
 ]
 
 

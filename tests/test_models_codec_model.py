@@ -11,7 +11,7 @@ from ml_collections import FrozenConfigDict
 from hvc_jax.body import params as body_params
 from hvc_jax.models.codec_model import CodecModel, latent_schema
 
-VARIANTS = ("semantic", "implicit")
+VARIANTS = ("semantic", "keypoint")
 
 
 def _config(variant):
@@ -79,7 +79,7 @@ def test_bits_count_only_what_is_sent(built):
     variant, model, params, batch = built
     schema = latent_schema(model.config.motion)
     unsent = sorted(set(range(schema.size)) - {slot.index for slot in schema.dynamic})
-    if variant == "implicit":
+    if variant == "keypoint":
         assert not unsent
         return
     changed = batch["target_body"].at[:, unsent].add(1.0)

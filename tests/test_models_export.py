@@ -14,18 +14,18 @@ from hvc_jax.stream.schema import token_schema
 from hvc_jax.stream.tables import default_tables
 
 SCHEMA = token_schema(3, [0.1, 0.2, 0.3])
-CONFIG = ConfigDict({"model": {"widths": (4, 8), "motion": {"kind": "implicit"}}})
+CONFIG = ConfigDict({"model": {"widths": (4, 8), "motion": {"kind": "keypoint"}}})
 PARAMS = {"a": {"b": {"kernel": np.linspace(-2, 2, 6).reshape(2, 3)}}, "log_step": np.ones(3)}
 
 
 def make(path: Path, scale: float = 1.0) -> exports.Export:
     params = {"a": PARAMS["a"], "log_step": scale * PARAMS["log_step"]}
-    return save_export(path, "implicit", CONFIG, params, default_tables(SCHEMA))
+    return save_export(path, "keypoint", CONFIG, params, default_tables(SCHEMA))
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:
     export = make(tmp_path / "m.safetensors")
-    assert export.variant == "implicit" and len(export.model_id) == 8
+    assert export.variant == "keypoint" and len(export.model_id) == 8
     assert export.config.model.widths == (4, 8)
     assert export.tables.schema == SCHEMA
     np.testing.assert_array_equal(export.tables.frequencies, default_tables(SCHEMA).frequencies)
@@ -41,7 +41,7 @@ def test_paths_of_the_machine_are_not_stored(tmp_path: Path) -> None:
     config.data = {"path": "/data/human_clips/1.0.0:9,../people/synthetic:1.5", "size": 64}
     config.loss = {"perceptual_weights": "/home/me/vgg.pth"}
     tables = default_tables(SCHEMA)
-    export = save_export(tmp_path / "m.safetensors", "implicit", config, {}, tables)
+    export = save_export(tmp_path / "m.safetensors", "keypoint", config, {}, tables)
     assert export.config.init_from == "start.safetensors"
     assert export.config.data.path == "human_clips:9,synthetic:1.5"
     assert export.config.loss.perceptual_weights == "vgg.pth"
@@ -87,7 +87,7 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
 
 def test_newer_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    record = {"format": 99, "variant": "implicit", "config": {}}
+    record = {"format": 99, "variant": "keypoint", "config": {}}
     save_file({"params/x": np.ones(2)}, path, metadata={"hvc": json.dumps(record)})
     with pytest.raises(ExportError, match="format 99"):
         load_export(path)
@@ -102,7 +102,7 @@ def test_values_beyond_float16_are_named(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="params/big"):
         save_export(
             tmp_path / "m.safetensors",
-            "implicit",
+            "keypoint",
             CONFIG,
             {"big": np.full(2, 1e6)},
             default_tables(SCHEMA),
@@ -125,4 +125,4 @@ def test_tables_and_config_are_read_without_jax(tmp_path: Path) -> None:
         check=True,
         cwd=Path(exports.__file__).parents[2],
     )
-    assert done.stdout.split()[:2] == ["token3", "implicit"]
+    assert done.stdout.split()[:2] == ["token3", "keypoint"]

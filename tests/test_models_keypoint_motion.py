@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ml_collections import FrozenConfigDict
 
-from hvc_jax.models.motion.keypoint import ImplicitMotion, attend
+from hvc_jax.models.motion.keypoint import KeypointMotion, attend
 from hvc_jax.models.reference import Pyramid
 from hvc_jax.models.token import at_analysis_size
 from hvc_jax.training.config import load_config
@@ -26,9 +26,9 @@ def test_attention_is_the_softmax_of_squared_distances():
 @pytest.mark.parametrize("pixels", [3.0, 17.0])
 def test_before_training_the_picture_moves_with_its_positions(pixels):
     side = 128
-    config = load_config("configs/implicit.py:size=tiny").model.motion.copy_and_resolve_references()
+    config = load_config("configs/keypoint.py:size=tiny").model.motion.copy_and_resolve_references()
     config.points, config.token_size = 1, 2
-    motion = ImplicitMotion(FrozenConfigDict(config), (8, 12, 16))
+    motion = KeypointMotion(FrozenConfigDict(config), (8, 12, 16))
     rng = np.random.default_rng(0)
     pyramid = Pyramid(
         *(
@@ -49,9 +49,9 @@ def test_before_training_the_picture_moves_with_its_positions(pixels):
 
 def test_where_a_position_has_left_the_background_goes_on():
     side = 64
-    config = load_config("configs/implicit.py:size=tiny").model.motion.copy_and_resolve_references()
+    config = load_config("configs/keypoint.py:size=tiny").model.motion.copy_and_resolve_references()
     config.points, config.token_size = 1, 2
-    motion = ImplicitMotion(FrozenConfigDict(config), (8, 12, 16))
+    motion = KeypointMotion(FrozenConfigDict(config), (8, 12, 16))
     key = np.full((1, side, side, 3), 0.25, np.float32)
     key[0, 27:37, 11:21] = 1.0  # somebody, around (-0.5, 0)
     pyramid = Pyramid(

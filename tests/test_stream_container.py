@@ -48,7 +48,7 @@ def read_all(data: bytes) -> None:
     "header",
     [
         Header("semantic", 256, 256, Fraction(25)),
-        Header("implicit", 1, 32768, Fraction(30000, 1001), 0, bytes(range(8)), "token32", 65536),
+        Header("keypoint", 1, 32768, Fraction(30000, 1001), 0, bytes(range(8)), "token32", 65536),
         Header("hybrid", 8192, 8192, 60, None, b"\xff" * 8, "x" * 64, 1, "pad", 1920, 1080),
         Header("semantic", 64, 64, Fraction(1, 1000), 2**31 - 2, fit="crop"),
     ],

@@ -74,7 +74,7 @@ def test_difficult_streams(name: str, quantiser: int, group_frames: int) -> None
     np.testing.assert_array_equal(np.array(spec_decoder.decode(data), np.float32), ours)
 
 
-@pytest.mark.parametrize("variant", ["semantic", "implicit"])
+@pytest.mark.parametrize("variant", ["semantic", "keypoint"])
 def test_streams_of_shipped_models(variant: str) -> None:
     export = load_export(variant)
     tables, rng = export.tables, np.random.default_rng(0)

@@ -15,9 +15,9 @@ SIDE = 64
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The workdir of an implicit model whose steps were learned to 0.25."""
+    """The workdir of a keypoint model whose steps were learned to 0.25."""
     workdir = tmp_path_factory.mktemp("run")
-    config = load_config("implicit.py", [f"--config.data.size={SIDE}"])
+    config = load_config("keypoint.py", [f"--config.data.size={SIDE}"])
     model = CodecModel(FrozenConfigDict(config.model))
     picture, body = np.zeros((1, SIDE, SIDE, 3), np.float32), np.zeros((1, 188), np.float32)
     params = jax.jit(lambda: model.init(jax.random.key(0), picture, body, method="analyse"))()
@@ -40,7 +40,7 @@ def clips() -> list[tuple[np.ndarray, np.ndarray]]:
 
 def test_export_of_a_run(run: Path, tmp_path: Path) -> None:
     export = export_run(run, tmp_path / "m.safetensors", clips=clips())
-    assert export.variant == "implicit" and export.config.data.size == SIDE
+    assert export.variant == "keypoint" and export.config.data.size == SIDE
     assert {slot.step for slot in export.tables.schema.dynamic} == {0.25}
     latent = CodecModel(export.config.model).apply(
         {"params": export.params}, clips()[0][0] / np.float32(255), None, method="analyse"

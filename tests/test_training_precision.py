@@ -44,7 +44,7 @@ def test_training_in_bfloat16_stays_near_float32() -> None:
     assert max(jax.tree.leaves(change)) < 0.05
 
 
-@pytest.mark.parametrize("variant", ["semantic", "implicit"])
+@pytest.mark.parametrize("variant", ["semantic", "keypoint"])
 def test_every_convolution_of_the_codec_runs_in_bfloat16(variant: str) -> None:
     config = load_config(f"{variant}.py:runlocal")
     model = CodecModel(FrozenConfigDict(config.model))

@@ -54,7 +54,7 @@ train semantic "" --config.model.motion.schema=full_body
 
 # The positions of the token: the regressor's keypoints, taught to stay at the border where the
 # picture ends, then kept.
-hvc train --config "$here/configs/implicit.py:size=small,res=128" --workdir "$work/positions" \
+hvc train --config "$here/configs/keypoint.py:size=small,res=128" --workdir "$work/positions" \
     --config.data.path="$data/human_clips:3,$data/synthetic_humans:1" \
     --config.init_keypoints="$work/body_regressor.safetensors" --config.loss.points_only=True \
     --config.batch_size=8 --config.total_steps=240 --config.optim.lr=2e-4 \

@@ -26,7 +26,7 @@ _argument = f"size={SIZE},res={RESOLUTION}" + (f",data={_data}" if _data else ""
 
 VARIANTS = {
     "semantic": {"config": f"configs/semantic.py:{_argument}", **RECIPE},
-    "implicit": {"config": f"configs/implicit.py:{_argument}", **RECIPE}
+    "implicit": {"config": f"configs/keypoint.py:{_argument}", **RECIPE}
     | {"model.motion.width": WIDTH},
 }
 RUNS = {

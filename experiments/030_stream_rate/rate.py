@@ -254,7 +254,7 @@ def measure_tokens(clips: Path) -> list[dict[str, object]]:
 
     from hvc_jax.models.export import load_export
 
-    export = load_export("implicit")
+    export = load_export("keypoint")
     learn = token_tracks(export, clips / "train", 20, 64)
     test = token_tracks(export, clips / "validation", 12, 64)
     return rows_of("implicit tokens", learn, test, export.tables.schema, export.tables)

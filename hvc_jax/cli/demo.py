@@ -18,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "demo",
         description="Renders a synthetic person (or takes your clip), codes it with the semantic "
-        "and the implicit variant, decodes the files in a fresh process, edits the semantic "
+        "and the keypoint variant, decodes the files in a fresh process, edits the semantic "
         "stream, and sets VVC, HEVC and AV1 at the nearest rate beside them.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -76,9 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
         for _ in reader.units():
             pass  # the whole stream, so that damage is told with the file's name
     header = reader.header
-    if header.variant == "implicit" and arguments.retarget is None:
+    if header.variant == "keypoint" and arguments.retarget is None:
         raise ValueError(
-            f"{path}: an implicit stream has no named parameters; encode with --variant semantic"
+            f"{path}: a keypoint stream has no named parameters; encode with --variant semantic"
         )
     tables = tables_of_stream(header, path, arguments.model)
     if arguments.retarget is not None:

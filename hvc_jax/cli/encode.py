@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _EXAMPLE = """\
 examples:
   hvc encode in.mp4 out.hvc
-  hvc encode in.mp4 out.hvc --variant implicit --key-qp 37 --size 384 --fit pad
+  hvc encode in.mp4 out.hvc --variant keypoint --key-qp 37 --size 384 --fit pad
   hvc encode in.mp4 out.hvc --body-params smplx.npz
   hvc encode long.mkv out.hvc --key-every 250 --start 100 --frames 1000
   ffmpeg -i in.mp4 -f matroska -c copy - | hvc encode - - | ssh far "cat > out.hvc"
@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "output", type=Path, help="stream to write, ending in .hvc, or - for a pipe"
     )
     parser.add_argument(
-        "--variant", choices=("semantic", "implicit"), default="semantic", help="motion model"
+        "--variant", choices=("semantic", "keypoint"), default="semantic", help="motion model"
     )
     add_coding_options(parser)
     parser.add_argument(

@@ -31,8 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--clips", type=Path, required=True, help="folder of video files")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument(
-        "--model", nargs="*", default=["semantic", "implicit"], metavar="M",
-        help="model files, or the names of shipped ones (default: semantic implicit); without a "
+        "--model", nargs="*", default=["semantic", "keypoint"], metavar="M",
+        help="model files, or the names of shipped ones (default: semantic keypoint); without a "
         "name the anchors and hold alone, to which models can be added later"
     )  # fmt: skip
     parser.add_argument(

@@ -279,7 +279,7 @@ class Codec:
                         f"the body vectors are not {BODY_VECTOR_SIZE} numbers for every frame; "
                         "estimate them again for this clip"
                     )
-            elif self.export.variant == "implicit":  # sends none
+            elif self.export.variant == "keypoint":  # sends none
                 vectors = np.zeros((len(chunk), BODY_VECTOR_SIZE), np.float32)
             else:
                 vectors, trust = find(pictures)

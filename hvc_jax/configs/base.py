@@ -10,7 +10,7 @@ Argument string (after a colon, comma separated; each changes several fields at 
     runlocal               the same model for a few steps on 64-pixel pictures, to try a change
 
     hvc train --config configs/semantic.py:size=tiny,res=128 --workdir runs/a
-    hvc train --config configs/implicit.py --config.total_steps=2000 --workdir runs/b
+    hvc train --config configs/keypoint.py --config.total_steps=2000 --workdir runs/b
 
 Any other field is set with `--config.GROUP.FIELD=VALUE`.
 """
@@ -99,7 +99,7 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.dtype = "float32"  # of the layers in training; "bfloat16" for accelerators
     config.init_from = ""  # an export or a workdir whose parameters are the start
 
-    config.init_keypoints = ""  # implicit: a body regressor's file, or "shipped", for its positions
+    config.init_keypoints = ""  # keypoint: a body regressor's file, or "shipped", for its positions
 
     config.data = ConfigDict()
     config.data.path = path  # built data sets or folders of videos; "" = synthetic people
@@ -127,7 +127,7 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     loss.perceptual_window = 0  # side of the random part that is looked at, pixels; 0 = all
     loss.warped = 0.2  # L1 of the key picture as warped, where the motion model has one
     loss.warped_perceptual = 0.2
-    loss.points = 0.0  # implicit only: the token's positions to the body's keypoints
+    loss.points = 0.0  # keypoint only: the token's positions to the body's keypoints
     loss.points_only = False  # a first stage: nothing else, nothing decoded, many times as fast
     loss.adversarial = 0.0  # 0 switches the discriminator off altogether
     loss.feature_matching = 1.0  # relative to the distortion, only with the discriminator

@@ -28,7 +28,7 @@ from hvc_jax.stream.operations import Operation
 from hvc_jax.stream.rates import kbps
 from hvc_jax.stream.units import UnitType
 
-_VARIANTS = ("semantic", "implicit")
+_VARIANTS = ("semantic", "keypoint")
 _ANCHORS = ("vvc", "hevc", "av1")
 _EVERY = 10  # MS-SSIM and LPIPS look at every tenth frame
 

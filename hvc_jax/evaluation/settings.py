@@ -43,7 +43,7 @@ class Settings:
     """
 
     out: Path
-    models: tuple[tuple[str, str], ...] = (("semantic", "semantic"), ("implicit", "implicit"))
+    models: tuple[tuple[str, str], ...] = (("semantic", "semantic"), ("keypoint", "keypoint"))
     key_qps: tuple[int, ...] = (32,)
     anchors: tuple[tuple[str, tuple[int, ...]], ...] = ()
     frames: int = 64

@@ -7,14 +7,14 @@ import ml_collections
 import numpy as np
 
 from hvc_jax.models.generator import Generator
-from hvc_jax.models.motion.keypoint import ImplicitMotion
+from hvc_jax.models.motion.keypoint import KeypointMotion
 from hvc_jax.models.motion.mesh import SemanticMotion
 from hvc_jax.models.prior import FactorizedPrior
 from hvc_jax.models.reference import Pyramid, ReferenceEncoder
 from hvc_jax.ops.quantise import add_uniform_noise
 from hvc_jax.stream.schema import Schema, semantic_schema, token_schema
 
-_MOTIONS = {"semantic": SemanticMotion, "implicit": ImplicitMotion}
+_MOTIONS = {"semantic": SemanticMotion, "keypoint": KeypointMotion}
 
 
 def latent_schema(motion: ml_collections.ConfigDict) -> Schema:
@@ -28,7 +28,7 @@ def latent_schema(motion: ml_collections.ConfigDict) -> Schema:
     """
     if motion.kind == "semantic":
         return semantic_schema(motion.schema, camera=motion.camera)
-    if motion.kind == "implicit":
+    if motion.kind == "keypoint":
         return token_schema(motion.token_size, motion.initial_step)
     raise ValueError(f"motion.kind is {motion.kind!r}; use one of {sorted(_MOTIONS)}")
 
@@ -73,7 +73,7 @@ class CodecModel(nn.Module):
 
         Args:
           frames: [B, H, W, 3] in [0, 1].
-          body: [B, 188] body vectors of the frames (the implicit variant ignores them).
+          body: [B, 188] body vectors of the frames (the keypoint variant ignores them).
 
         Returns:
           [B, D]; quantising is the stream's responsibility.

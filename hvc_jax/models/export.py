@@ -29,6 +29,8 @@ MODEL_PATH = "HVC_MODELS"
 """Environment variable: folders, separated as in PATH, in which streams find further models."""
 
 _FORMAT = 1
+_RENAMED = {"implicit": "keypoint"}
+"""Variants of format 1 by their present name: what it called implicit warps by keypoints."""
 _KEY = "hvc"  # one metadata entry: the order of several is not fixed, and the id is a hash
 _PARAMS, _TABLES = "params/", "tables/"
 
@@ -43,7 +45,7 @@ class Export:
 
     Attributes:
         path: The file.
-        variant: "semantic" or "implicit".
+        variant: "semantic" or "keypoint".
         config_fields: The training configuration as nested dicts.
     """
 
@@ -92,7 +94,7 @@ def save_export(
 
     Args:
         path: Where; appears under this name only when it is whole.
-        variant: "semantic" or "implicit".
+        variant: "semantic" or "keypoint".
         config: The training configuration, a ConfigDict; paths in it are stored as bare names.
         params: Nested dict of arrays; stored as float16.
         tables: Integer tables fitted with the schema of the learned steps.
@@ -156,7 +158,7 @@ def load_export(name: str | Path) -> Export:
     """An exported model by its file, or by the variant that is shipped.
 
     Args:
-        name: Path of a .safetensors file, or "semantic" or "implicit".
+        name: Path of a .safetensors file, or "semantic" or "keypoint".
 
     Raises:
         ExportError: There is no such file, or it is no export of this program.
@@ -180,7 +182,12 @@ def load_export(name: str | Path) -> Export:
         raise ExportError(f"{path}: is no model of this program; use one from hvc export") from None
     if version != _FORMAT:
         raise ExportError(f"{path}: has format {version}, this program reads {_FORMAT}; update it")
-    return Export(path, str(variant), fields)
+    variant = _RENAMED.get(variant, str(variant))
+    try:
+        fields["model"]["motion"]["kind"] = variant
+    except (KeyError, TypeError):
+        raise ExportError(f"{path}: has no configuration; use a file from hvc export") from None
+    return Export(path, variant, fields)
 
 
 def find_export(model_id: bytes) -> Export | None:

@@ -13,7 +13,7 @@ from hvc_jax.stream.errors import BitstreamError
 MAGIC = b"HVC\x1a"
 VERSION = 3
 
-VARIANTS = ("semantic", "implicit", "hybrid")
+VARIANTS = ("semantic", "keypoint", "hybrid", "field", "implicit")
 FITS = ("none", "crop", "pad")
 NO_MODEL = bytes(8)
 """Model id of a stream coded with `default_tables` of the schema it names."""
@@ -31,7 +31,7 @@ class Header:
     """What holds for a whole stream.
 
     Attributes:
-      variant: "semantic", "implicit" or "hybrid".
+      variant: one of `VARIANTS`.
       width: picture width in pixels, 1 to 32768; width * height <= 2**26.
       height: picture height in pixels.
       fps: frame rate, > 0, numerator and denominator < 2**20.

@@ -53,7 +53,7 @@ def merge(params: dict[str, Any], loaded: dict[str, Any], source: str) -> dict[s
 
 
 def with_keypoints(params: dict[str, Any], regressor: str) -> dict[str, Any]:
-    """Parameters of the implicit variant whose positions start as a body regressor's keypoints.
+    """Parameters of the keypoint variant whose positions start as a body regressor's keypoints.
 
     Args:
         params: The model's parameters.

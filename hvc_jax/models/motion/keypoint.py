@@ -110,7 +110,7 @@ def attend(query: jax.Array, key: jax.Array, values: jax.Array) -> jax.Array:
     return moved.reshape(batch, rows, columns, -1)
 
 
-class ImplicitMotion(nn.Module):
+class KeypointMotion(nn.Module):
     """Analyse a frame to a token; align the key frame's features to it. There is no flow field.
 
         tokens ─► Ownership, Turning ─► carry(pixels, fine, middle) ─► SPADE(motion) ─► pixels, fine, middle

@@ -1,6 +1,6 @@
 """Implicit motion: a learned token guides attention over the key frame (IMT, arXiv 2506.10453).
 
-    hvc train --config configs/implicit.py:size=tiny --workdir runs/implicit
+    hvc train --config configs/keypoint.py:size=tiny --workdir runs/keypoint
 
 Arguments of the string after the colon: see configs/base.py.
 """
@@ -12,7 +12,7 @@ from hvc_jax.configs.base import get_base
 
 def motion_config(size: str) -> ConfigDict:
     motion = ConfigDict()
-    motion.kind = "implicit"
+    motion.kind = "keypoint"
     motion.token_size = 32  # numbers a frame
     motion.points = 13  # soft positions among them, two numbers each, at most 17; 0 = none
     motion.learn_positions = True  # False keeps what loss.points_only or init_keypoints gave
