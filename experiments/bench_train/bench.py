@@ -4,8 +4,7 @@
 
 Writes steps.csv (a step and its parts by variant and size), data.csv (training pairs a second) and,
 with a Python that has torch, torch.csv: the encoder and the generator alone, which are plain
-stacks of layers, trained by turns in JAX, in JAX with the compiler's own gradients of convolutions
-(what it was before ops/convolution.py) and in torch. Medians over rounds.
+stacks of layers, trained by turns in JAX and in torch. Medians over rounds.
 """
 
 import argparse
@@ -18,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -33,7 +31,6 @@ from hvc_jax.models.count import multiply_accumulates
 from hvc_jax.models.generator import Generator
 from hvc_jax.models.reference import ReferenceEncoder
 from hvc_jax.ops.compile import compiler_options, fast_jit
-from hvc_jax.ops.pages import restart_with_large_pages
 from hvc_jax.training.config import load_config
 from hvc_jax.training.losses import rate_distortion
 from hvc_jax.training.parallel import Parallel
@@ -94,9 +91,7 @@ def step_row(arguments: argparse.Namespace, variant: str, size: str) -> dict[str
     forward, update = fast_jit(loss), fast_jit(step.update)
     shapes = jax.eval_shape(lambda state, batch: step.gradients(state, batch, 0), state, placed)
     grads, terms = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), shapes)
-    with mock.patch("hvc_jax.models.layers.convolve", plain_convolve):
-        # As many as the layers are defined by, whatever form computes them.
-        macs = sum(multiply_accumulates(jax.grad(loss), state.params, batch).values())
+    macs = sum(multiply_accumulates(jax.grad(loss), state.params, batch).values())
     count = sum(x.size for x in jax.tree.leaves(state.params))
     ahead = seconds(lambda: forward(state.params, placed), arguments)
     updating = seconds(lambda: update(state, grads, terms), arguments)
@@ -188,12 +183,6 @@ class Stack(nn.Module):
         return Generator(self.widths, self.blocks)(pyramid)[0]
 
 
-def plain_convolve(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """ops/convolution.py's `convolve` with the gradients that the compiler makes of it."""
-    layout = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout) + bias
-
-
 def compiled_stack(stack: Stack, adam: Any, params: Any, picture: np.ndarray) -> Any:
     """A step (parameters, optimiser state, picture) -> the next parameters and state."""
 
@@ -219,32 +208,23 @@ def torch_rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         draw = functools.partial(rng.normal, 0, 0.05)
         params = jax.tree.map(lambda x, draw=draw: draw(x.shape).astype(np.float32), shapes)
         adam = optax.adam(1e-4)
-        with mock.patch("hvc_jax.models.layers.convolve", plain_convolve):
-            programs = {"before": compiled_stack(stack, adam, params, picture)}
-        programs["jax"] = compiled_stack(stack, adam, params, picture)
+        program = compiled_stack(stack, adam, params, picture)
         count = sum(x.size for x in jax.tree.leaves(params))
         words = [str(arguments.torch_python), str(HERE / "torch_stack.py")]
         words += [*map(str, config.widths), str(config.blocks)]
         words += [str(arguments.batch), str(arguments.side), arguments.clock]
-        environment = os.environ.copy()
-        if not arguments.torch_large_pages:
-            environment.pop("GLIBC_TUNABLES", None)
-        twin = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
+        twin = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         twin_count = int(twin.stdout.readline())
         if twin_count != count:
             raise SystemExit(f"torch has {twin_count} parameters, JAX {count}: not the same layers")
-        placed = jax.device_put((params, adam.init(params)))
-        carried = {name: jax.tree.map(jnp.copy, placed) for name in programs}
-        times: dict[str, list[float]] = {"before": [], "jax": [], "torch": []}
+        carried = jax.device_put((params, adam.init(params)))
+        times: dict[str, list[float]] = {"jax": [], "torch": []}
         clock = CLOCKS[arguments.clock]
         for turn in range(arguments.rounds + 1):
-            for name, run in programs.items():
-                begin = clock()
-                carried[name] = jax.block_until_ready(run(*carried[name], picture))
-                if turn:
-                    times[name].append(clock() - begin)
+            begin = clock()
+            carried = jax.block_until_ready(program(*carried, picture))
+            if turn:
+                times["jax"].append(clock() - begin)
             twin.stdin.write("go\n")
             twin.stdin.flush()
             theirs = float(twin.stdout.readline())
@@ -252,14 +232,13 @@ def torch_rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 times["torch"].append(theirs)
         twin.stdin.close()
         twin.wait()
-        before, ours, theirs = (statistics.median(values) for values in times.values())
+        ours, theirs = (statistics.median(values) for values in times.values())
         yield {
             "size": size,
             "side": arguments.side,
             "batch": arguments.batch,
             "clock": arguments.clock,
             "parameters_m": count / 1e6,
-            "before_ms": 1e3 * before,
             "jax_ms": 1e3 * ours,
             "torch_ms": 1e3 * theirs,
             "torch_over_jax": theirs / ours,
@@ -282,16 +261,12 @@ def write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Measures and writes the tables."""
-    restart_with_large_pages()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--parts", nargs="+", choices=("torch", "steps", "data"), default=["torch", "steps", "data"]
     )
     parser.add_argument("--data", type=Path, help="a built data set, for the readers")
     parser.add_argument("--torch-python", type=Path, help="a Python that has torch")
-    parser.add_argument(
-        "--torch-large-pages", action="store_true", help="give torch the large pages as well"
-    )
     parser.add_argument("--sizes", nargs="+", default=["tiny", "base"])
     parser.add_argument("--side", type=int, default=128, help="of the pictures, pixels")
     parser.add_argument("--batch", type=int, default=4)

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from hvc_jax.models.layers import Conv, ResBlock, RMSNorm, Up
+from hvc_jax.models.layers import Conv, ResBlock, Up
 from hvc_jax.models.reference import Pyramid
 from hvc_jax.ops.warp import depth_to_space, repeat_upsample, space_to_depth
 
@@ -57,7 +57,7 @@ class Generator(nn.Module):
         x = jnp.concatenate([Up(fine)(x), aligned.fine, pixels], -1)
         for _ in range(self.blocks):
             x = ResBlock(fine)(x)
-        x = nn.silu(RMSNorm()(x))
+        x = nn.silu(nn.RMSNorm()(x))
         mask = nn.sigmoid(Conv(16, zero=True)(x) + 2.0)
         copied = pixels.reshape(*mask.shape, 3) * mask[..., None]
         frame = depth_to_space(copied.reshape(pixels.shape) + Conv(48, zero=True)(x), 4)

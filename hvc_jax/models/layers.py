@@ -3,23 +3,8 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.linen.dtypes import canonicalize_dtype, promote_dtype
 
-from hvc_jax.ops.convolution import convolve
-from hvc_jax.ops.rms_norm import rms_norm
 from hvc_jax.ops.warp import repeat_upsample, space_to_depth
-
-
-class _Convolution(nn.Conv):
-    """nn.Conv with stride 1 and `SAME` padding, by ops/convolution.py."""
-
-    @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Convolve `inputs` [B, H, W, C]."""
-        shape = (*self.kernel_size, inputs.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
-        return convolve(*promote_dtype(inputs, kernel, bias, dtype=self.dtype))
 
 
 class Conv(nn.Module):
@@ -40,18 +25,7 @@ class Conv(nn.Module):
         """Convolve `x` [B, H, W, C]."""
         init = nn.initializers.zeros_init() if self.zero else nn.initializers.lecun_normal()
         size = (self.kernel, self.kernel)
-        return _Convolution(self.features, size, kernel_init=init, name="Conv_0")(x)
-
-
-class RMSNorm(nn.RMSNorm):
-    """nn.RMSNorm over the last axis, by ops/rms_norm.py."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Normalise `x` [*, N, C]; computed in float32, returned in the type of the layer."""
-        scale = self.param("scale", self.scale_init, (x.shape[-1],), self.param_dtype)
-        dtype = canonicalize_dtype(x, scale, dtype=self.dtype)
-        return rms_norm(x, scale).astype(dtype)
+        return nn.Conv(self.features, size, kernel_init=init)(x)
 
 
 class ResBlock(nn.Module):
@@ -69,8 +43,8 @@ class ResBlock(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Transform `x` [B, H, W, C] to [B, H, W, features]."""
         skip = x if x.shape[-1] == self.features else Conv(self.features, 1)(x)
-        h = Conv(self.features)(nn.silu(RMSNorm()(x)))
-        return skip + Conv(self.features, zero=True)(nn.silu(RMSNorm()(h)))
+        h = Conv(self.features)(nn.silu(nn.RMSNorm()(x)))
+        return skip + Conv(self.features, zero=True)(nn.silu(nn.RMSNorm()(h)))
 
 
 class SpadeBlock(nn.Module):
@@ -88,8 +62,8 @@ class SpadeBlock(nn.Module):
         skip = x if x.shape[-1] == self.features else Conv(self.features, 1)(x)
         hidden = nn.silu(Conv(self.features // 2)(maps))
         gamma, beta = jnp.split(Conv(2 * x.shape[-1], zero=True)(hidden), 2, axis=-1)
-        h = RMSNorm()(x) * (1 + gamma) + beta
-        h = nn.silu(RMSNorm()(Conv(self.features)(nn.silu(h))))
+        h = nn.RMSNorm()(x) * (1 + gamma) + beta
+        h = nn.silu(nn.RMSNorm()(Conv(self.features)(nn.silu(h))))
         return skip + Conv(self.features, zero=True)(h)
 
 
@@ -132,7 +106,7 @@ class TransformerBlock(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Attend over `x` [B, N, C]."""
         channels = x.shape[-1]
-        h = RMSNorm()(x)
+        h = nn.RMSNorm()(x)
         q, k, v = (
             nn.Dense(channels, use_bias=False, name=name)(h).reshape(
                 *x.shape[:2], self.heads, channels // self.heads
@@ -141,5 +115,5 @@ class TransformerBlock(nn.Module):
         )
         h = jax.nn.dot_product_attention(q, k, v).reshape(x.shape)
         x = x + nn.Dense(channels, kernel_init=nn.initializers.zeros_init(), name="out")(h)
-        h = nn.silu(nn.Dense(2 * channels, name="expand")(RMSNorm()(x)))
+        h = nn.silu(nn.Dense(2 * channels, name="expand")(nn.RMSNorm()(x)))
         return x + nn.Dense(channels, kernel_init=nn.initializers.zeros_init(), name="reduce")(h)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.models.keypoint_network import KeypointNet
-from hvc_jax.models.layers import Conv, Down, ResBlock, RMSNorm
+from hvc_jax.models.layers import Conv, Down, ResBlock
 from hvc_jax.ops.warp import identity_grid, space_to_depth
 
 ANALYSIS_SIDE = 128
@@ -81,6 +81,6 @@ class TokenEncoder(nn.Module):
             h = Conv(self.width)(space_to_depth(frame, 4) - 0.5)
             h = ResBlock(2 * self.width)(Down(2 * self.width)(h))
             h = ResBlock(3 * self.width)(Down(3 * self.width)(h))
-            h = nn.silu(RMSNorm()(Down(4 * self.width)(h))).mean((1, 2))
+            h = nn.silu(nn.RMSNorm()(Down(4 * self.width)(h))).mean((1, 2))
             parts.append(nn.Dense(rest)(nn.silu(nn.Dense(4 * self.width)(h))))
         return jnp.concatenate(parts, -1)

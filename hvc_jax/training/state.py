@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import optax
 
 from hvc_jax.models.discriminator import Discriminator
-from hvc_jax.ops.norm import clip_by_global_norm
 
 Params = dict[str, Any]
 
@@ -70,7 +69,7 @@ def optimizers(
     def build(peak: float) -> optax.GradientTransformation:
         schedule = learning_rate(config.optim, peak, config.total_steps)
         return optax.chain(
-            clip_by_global_norm(config.optim.clip),
+            optax.clip_by_global_norm(config.optim.clip),
             optax.adam(schedule, b1=config.optim.b1, b2=config.optim.b2),
             optax.masked(optax.scale(config.optim.step_lr_factor), _quantisation_steps),
         )

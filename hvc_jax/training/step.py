@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hvc_jax.ops.norm import global_norm
 from hvc_jax.training import losses
 from hvc_jax.training.points import points_distance
 from hvc_jax.training.precision import layers_in, to_float32
@@ -158,9 +157,9 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         decay = jnp.minimum(optim.ema, (1.0 + step) / (10.0 + step))
         ema = optax.incremental_update(params, state.ema, 1 - decay)
         terms = terms | {
-            "norm/gradient": global_norm(grads[0]),
-            "norm/update": global_norm(changes),
-            "norm/params": global_norm(params),
+            "norm/gradient": optax.tree.norm(grads[0]),
+            "norm/update": optax.tree.norm(changes),
+            "norm/params": optax.tree.norm(params),
         }
         discriminator_params = state.discriminator
         discriminator_optimizer = state.discriminator_optimizer
@@ -169,7 +168,7 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
                 grads[1], discriminator_optimizer, discriminator_params
             )
             discriminator_params = optax.apply_updates(discriminator_params, changes)
-            terms["norm/discriminator_gradient"] = global_norm(grads[1])
+            terms["norm/discriminator_gradient"] = optax.tree.norm(grads[1])
         state = TrainState(
             step=step,
             params=params,

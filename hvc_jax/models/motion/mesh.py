@@ -9,7 +9,7 @@ import ml_collections
 
 from hvc_jax.body import camera, lbs, params, raster
 from hvc_jax.body.assets import load_body
-from hvc_jax.models.layers import Conv, Down, ResBlock, RMSNorm, SpadeBlock, Up
+from hvc_jax.models.layers import Conv, Down, ResBlock, SpadeBlock, Up
 from hvc_jax.models.reference import Pyramid
 from hvc_jax.ops.fill import pull_push, widen
 from hvc_jax.ops.warp import (
@@ -127,7 +127,7 @@ class FlowRefiner(nn.Module):
         x = ResBlock(2 * self.width)(Down(2 * self.width)(middle))
         x = SpadeBlock(2 * self.width)(Up(2 * self.width)(x) + middle, average_pool(maps, 2))
         x = SpadeBlock(self.width)(Up(self.width)(x) + top, maps)
-        heads = depth_to_space(Conv(4 * 3, zero=True)(nn.silu(RMSNorm()(x))), 2)
+        heads = depth_to_space(Conv(4 * 3, zero=True)(nn.silu(nn.RMSNorm()(x))), 2)
         # Zero-initialised heads: training starts from the mesh's own flow, and from copying (the
         # +2 opens the occlusion gate), so the first steps already see useful frames.
         # What the body has left is closed: the key picture shows the body there, not what was

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import optax
 
 from hvc_jax.ops.compile import fast_jit
-from hvc_jax.ops.norm import clip_by_global_norm
 
 Loss = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
 Report = Callable[[int, dict[str, float], Any], None]
@@ -56,7 +55,7 @@ def train_averaged(
     warm = min(100, max(1, steps // 4))
     rate = optax.warmup_cosine_decay_schedule(0.0, peak, warm, steps, peak * schedule.final)
     optimiser = optax.chain(
-        clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=schedule.weight_decay)
+        optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=schedule.weight_decay)
     )
 
     def train_step(params: Any, average: Any, state: Any, step: jax.Array, *inputs: Any) -> Any:
