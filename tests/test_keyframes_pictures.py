@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from hvc_jax import keyframes
-from hvc_jax.keyframes import avif, parameter_sets, vvc
+from hvc_jax.keyframes import av1, parameter_sets, vvc
 
 needs_vvc = pytest.mark.skipif(not vvc.available(), reason="this ffmpeg has no libvvenc")
-needs_av1 = pytest.mark.skipif(not avif.available(), reason="this PyAV has no SVT-AV1")
+needs_av1 = pytest.mark.skipif(not av1.available(), reason="this PyAV has no SVT-AV1")
 CODECS = [pytest.param("vvc", marks=needs_vvc), pytest.param("av1", marks=needs_av1)]
 
 

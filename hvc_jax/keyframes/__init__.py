@@ -1,7 +1,8 @@
-"""Key pictures: picture <-> bytes, by conventional intra codecs.
+"""Key pictures: picture <-> bytes, by conventional codecs.
 
-`encode` and `decode` are the whole interface of the codec: VVC where the bundled ffmpeg has
-libvvenc, AV1 elsewhere, the choice written in the stream as a small number.
+`encode` and `decode` are for one intra picture, `encode_sequence` and `SequenceDecoder` for sparse
+pictures predicted from one another: VVC where the bundled ffmpeg has libvvenc, AV1 elsewhere, the
+choice written in the stream as a small number.
 """
 
 from collections.abc import Sequence
@@ -9,15 +10,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hvc_jax.keyframes import avif, vvc
+from hvc_jax.keyframes import av1, vvc
+from hvc_jax.keyframes.codecs import AV1, MODULES, VVC, choose
 from hvc_jax.keyframes.picture import KeyPictureError
+from hvc_jax.keyframes.sequence import (
+    CodedKey,
+    SequenceDecoder,
+    decode_sequence,
+    encode_sequence,
+)
 
-__all__ = ["AV1", "VVC", "KeyPicture", "KeyPictureError", "decode", "encode", "encode_pictures"]
-
-VVC, AV1 = 1, 2
-"""Codec numbers in the stream."""
-
-_NAMES = {"vvc": VVC, "av1": AV1}
+__all__ = [
+    "AV1",
+    "VVC",
+    "CodedKey",
+    "KeyPicture",
+    "KeyPictureError",
+    "SequenceDecoder",
+    "decode",
+    "decode_sequence",
+    "encode",
+    "encode_pictures",
+    "encode_sequence",
+]
 
 
 class KeyPicture(NamedTuple):
@@ -38,8 +53,8 @@ def encode(picture: np.ndarray, qp: int = 32, codec: str = "auto") -> KeyPicture
     Raises:
         KeyPictureError: the codec is unknown or missing here, or the QP is out of range.
     """
-    number = _choose(codec, qp)
-    return KeyPicture(number, (vvc if number == VVC else avif).encode(picture, qp))
+    number = choose(codec, qp)
+    return KeyPicture(number, MODULES[number].encode(picture, qp))
 
 
 def decode(codec: int, payload: bytes, height: int, width: int) -> np.ndarray:
@@ -48,14 +63,7 @@ def decode(codec: int, payload: bytes, height: int, width: int) -> np.ndarray:
     Raises:
         KeyPictureError: the codec number is unknown, or the payload is damaged.
     """
-    if codec not in (VVC, AV1):
-        raise KeyPictureError(f"Key picture codec {codec} is unknown; update hvc_jax.")
-    try:
-        return (vvc if codec == VVC else avif).decode(payload, height, width)
-    except KeyPictureError:
-        raise
-    except ValueError as error:
-        raise KeyPictureError(f"The key picture is damaged ({error}).") from error
+    return SequenceDecoder(height, width).push(codec, payload)
 
 
 def encode_pictures(
@@ -74,23 +82,10 @@ def encode_pictures(
     """
     if not pictures:
         return []
-    number = _choose(codec, qp)
+    number = choose(codec, qp)
     height, width = pictures[0].shape[:2]
     if number == VVC:
         payloads = vvc.encode_many(pictures, qp, preset)
     else:
-        payloads = [avif.encode(picture, qp, preset=6) for picture in pictures]
+        payloads = [av1.encode(picture, qp, preset=6) for picture in pictures]
     return [decode(number, payload, height, width) for payload in payloads]
-
-
-def _choose(codec: str, qp: int) -> int:
-    """Returns the codec number of a name that can be written here."""
-    if not 0 <= qp <= 63:
-        raise KeyPictureError(f"Key picture QP {qp} is out of range; use 0 (finest) to 63.")
-    if codec == "auto":
-        return VVC if vvc.available() else AV1
-    if codec not in _NAMES:
-        raise KeyPictureError(f"Key picture codec {codec!r} is unknown; use auto, vvc or av1.")
-    if not (vvc if codec == "vvc" else avif).available():
-        raise KeyPictureError(f"This machine cannot write {codec} key pictures; use auto.")
-    return _NAMES[codec]

@@ -10,59 +10,135 @@ differ (another version of libvvenc, say): a stream never depends on the guess.
 """
 
 import re
+from typing import NamedTuple
 
 SPS, PPS = 15, 16
 """NAL unit types (H.266 table 5)."""
 
-_RECORDED_SIDE = 64
-"""The recorded examples are of a 64x64 picture at level 5.1 and 25 frames/s."""
-
+# Each of a 64x64 picture at level 5.1 and 25 frames/s, without emulation prevention.
 _RECORDED = (
-    (  # libvvenc "medium"
+    (  # intra, libvvenc "medium"
         "0079000d0253800080820411a80fa6dd32348a4de709b2b182041382affd2ecbfce4800000008000000c9880",
         "00810000410208987ee080",
     ),
-    (  # libvvenc "fast"
+    (  # intra, libvvenc "fast"
         "0079000b0253800080820411a80fd109a293de709b2b182041382afbd2ec567240000000400000064c40",
         "00810000410208987ee080",
     ),
 )
-_SIZE_POSITION = (66, 27)
-"""Bit position of the width in the SPS and in the PPS; the height follows at once."""
+
+_PPS_SIZE_POSITION = 27
+"""Bit position of the width in the PPS; the height follows at once."""
 
 
-def build(preset: int, width: int, height: int) -> list[bytes]:
+class _Positions(NamedTuple):
+    """Bit positions in an SPS: of the width, and the range of the last layer's DPB parameters."""
+
+    size: int
+    dpb: tuple[int, int]
+    dec_pic_buffering_minus1: int
+
+
+def build(number: int, width: int, height: int) -> list[bytes]:
     """Returns the SPS and PPS NAL units of a picture of width x height (multiples of 8).
 
     Args:
-        preset: index of the recorded example: 0 is medium, 1 is fast.
+        number: index of the recorded example, as `find` gives it.
         width: in pixels.
         height: in pixels.
 
     Raises:
         ValueError: there is no such example.
     """
-    if not 0 <= preset < len(_RECORDED):
-        raise ValueError(f"VVC parameter sets number {preset} are unknown to this version.")
-    old = _exp_golomb(_RECORDED_SIDE) * 2
+    if not 0 <= number < len(_RECORDED):
+        raise ValueError(f"VVC parameter sets number {number} are unknown to this version.")
+    sps, pps = (bytes.fromhex(recorded) for recorded in _RECORDED[number])
+    old, new = (_exp_golomb(w) + _exp_golomb(h) for w, h in ((64, 64), (width, height)))
     units = []
-    for recorded, position in zip(_RECORDED[preset], _SIZE_POSITION, strict=True):
-        raw = bytes.fromhex(recorded)
-        bits = f"{int.from_bytes(raw):0{8 * len(raw)}b}".rstrip("0")  # ends with the stop bit
-        bits = (
-            bits[:position] + _exp_golomb(width) + _exp_golomb(height) + bits[position + len(old) :]
-        )
-        bits += "0" * (-len(bits) % 8)
-        units.append(_escape(int(bits, 2).to_bytes(len(bits) // 8)))
+    for raw, position in ((sps, _locate(_bits(sps)).size), (pps, _PPS_SIZE_POSITION)):
+        bits = _bits(raw)
+        units.append(_unit(bits[:position] + new + bits[position + len(old) :]))
     return units
 
 
 def find(units: list[bytes], width: int, height: int) -> int | None:
     """Returns which recorded example equals these SPS and PPS units, or None."""
-    for preset in range(len(_RECORDED)):
-        if build(preset, width, height) == units:
-            return preset
+    for number in range(len(_RECORDED)):
+        if build(number, width, height) == units:
+            return number
     return None
+
+
+def without_reordering(sps: bytes) -> bytes:
+    """Returns an SPS NAL unit whose pictures are shown in coded order, as soon as decoded.
+
+    It sets dpb_max_num_reorder_pics and dpb_max_latency_increase_plus1 to 0 (H.266 7.3.4), which
+    govern output and nothing else.
+
+    Raises:
+        ValueError: the SPS has fields that libvvenc writes for none of our pictures.
+    """
+    bits = _bits(re.sub(rb"\x00\x00\x03", b"\x00\x00", sps))
+    try:
+        positions = _locate(bits)
+    except (IndexError, ValueError) as error:
+        raise ValueError("the SPS is not one of ours") from error
+    start, end = positions.dpb
+    new = _exp_golomb(positions.dec_pic_buffering_minus1) + _exp_golomb(0) * 2
+    return _unit(bits[:start] + new + bits[end:])
+
+
+def _locate(bits: str) -> _Positions:
+    """Returns where an SPS has its size and DPB parameters (H.266 7.3.2.4).
+
+    Raises:
+        ValueError: the SPS has fields that libvvenc writes for none of our pictures.
+        IndexError: it is cut short.
+    """
+    position = 24  # NAL unit header, SPS id, VPS id
+    sublayers_minus1 = int(bits[position : position + 3], 2)
+    position = 32  # chroma format, CTU size, and that profile, tier, level, DPB and HRD follow
+    if bits[31] != "1" or bits[50] != "0":
+        raise ValueError("no profile, or general constraints")
+    position = 56  # profile, tier, level, frame-only and multilayer flags, no constraints
+    if sublayers_minus1:  # a flag a layer, then alignment
+        if "1" in bits[position : position + sublayers_minus1]:
+            raise ValueError("a level for each temporal layer")
+        position += 8
+    position += 8 + 32 * int(bits[position : position + 8], 2)  # sub-profiles
+    if bits[position + 1] != "0":
+        raise ValueError("resampled reference pictures")
+    size = position = position + 2  # gradual refresh, resampling
+    for _ in range(2):
+        _, position = _read_exp_golomb(bits, position)
+    if bits[position : position + 2] != "00":
+        raise ValueError("cropping or subpictures")
+    _, position = _read_exp_golomb(bits, position + 2)  # bit depth
+    position += 2 + 4  # entropy coding synchronisation, entry points, bits of the POC
+    if bits[position] != "0":
+        raise ValueError("POC cycles")
+    position += 1 + 2 + 2  # extra bits in headers
+    if sublayers_minus1:
+        if bits[position] != "0":
+            raise ValueError("DPB parameters for each temporal layer")
+        position += 1
+    start = position
+    buffering, position = _read_exp_golomb(bits, position)
+    for _ in range(2):
+        _, position = _read_exp_golomb(bits, position)
+    return _Positions(size, (start, position), buffering)
+
+
+def _bits(raw: bytes) -> str:
+    """Returns bytes as a string of bits that ends with the stop bit."""
+    return f"{int.from_bytes(raw):0{8 * len(raw)}b}".rstrip("0")
+
+
+def _unit(bits: str) -> bytes:
+    """Returns the NAL unit of a string of bits, with emulation prevention (H.266 7.4.2.1)."""
+    bits += "0" * (-len(bits) % 8)
+    raw = int(bits, 2).to_bytes(len(bits) // 8)
+    return re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\x00\x00\x03", raw)
 
 
 def _exp_golomb(value: int) -> str:
@@ -71,6 +147,8 @@ def _exp_golomb(value: int) -> str:
     return "0" * (len(digits) - 1) + digits
 
 
-def _escape(raw: bytes) -> bytes:
-    """Returns a NAL unit with emulation prevention bytes (H.266 7.4.2.1)."""
-    return re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\x00\x00\x03", raw)
+def _read_exp_golomb(bits: str, position: int) -> tuple[int, int]:
+    """Returns a ue(v) value and the position after it."""
+    one = bits.index("1", position)
+    end = 2 * one - position + 1
+    return int(bits[one:end], 2) - 1, end

@@ -1,5 +1,6 @@
 """What every key-picture codec shares: its error, and padding to a size that it can code."""
 
+import av
 import numpy as np
 
 
@@ -26,3 +27,11 @@ def pad(picture: np.ndarray, minimum: int) -> np.ndarray:
 def crop(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     """Returns the top left [height, width, 3] of a padded picture."""
     return np.ascontiguousarray(picture[:height, :width])
+
+
+def planes_of(frame: av.VideoFrame) -> list[np.ndarray]:
+    """Returns the planes (Y, Cb, Cr) of a decoded yuv420p10le frame, [rows, columns] uint16."""
+    return [
+        np.frombuffer(plane, "<u2").reshape(plane.height, -1)[:, : plane.width]
+        for plane in frame.planes
+    ]

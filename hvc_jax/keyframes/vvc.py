@@ -1,39 +1,31 @@
-"""Key pictures as VVC (H.266) intra pictures: written by libvvenc, read by FFmpeg's decoder.
+"""Key pictures as VVC (H.266): written by libvvenc, read by FFmpeg's decoder.
 
     encode: RGB -> BT.709 10-bit 4:2:0 -> ffmpeg -c:v libvvenc -> NAL units -> payload
     decode: payload -> NAL units -> PyAV "vvc" -> planes -> RGB
 
 libvvenc lives in the ffmpeg program that imageio-ffmpeg bundles and runs as a subprocess; the
-decoder is in process and needs no encoder. The parameter sets are the same for
-every picture of a size. `parameter_sets` knows them, so a payload holds only what is special to
-the picture (adaptation parameter sets and the slice) behind one byte of layout.
+decoder is in process and needs no encoder. `vvc_units` leaves out of a payload all that is the
+same for every picture of a size.
 """
 
 import functools
-import re
 import subprocess
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import av
 import imageio_ffmpeg
 import numpy as np
+from av.codec.context import Flags
 
-from hvc_jax.keyframes import parameter_sets
-from hvc_jax.keyframes.picture import KeyPictureError, coded_size, crop, pad
+from hvc_jax.keyframes import gop, parameter_sets, vvc_units
+from hvc_jax.keyframes.picture import KeyPictureError, coded_size, crop, pad, planes_of
 from hvc_jax.ops.color import rgb_to_yuv420, yuv420_to_rgb
 
 BITS = 10
 MIN_SIDE = 32
 """libvvenc codes nothing smaller; smaller pictures are padded."""
-
-_RAW = 0xFF
-"""Layout byte of a payload that carries its parameter sets; others are (preset, APS count)."""
-
-_APS, _IDR = b"\x00\x89", b"\x00\x41"
-"""NAL unit headers (H.266 7.3.1.2): prefix APS, and the IDR slice that all our pictures are."""
-
-_START = re.compile(rb"\x00\x00\x01")
-_MAX_APS = 15
 
 
 @functools.cache
@@ -56,7 +48,7 @@ def encode(picture: np.ndarray, qp: int = 32, preset: str = "medium") -> bytes:
 
 
 def encode_many(pictures: Sequence[np.ndarray], qp: int, preset: str = "medium") -> list[bytes]:
-    """Returns one payload each for pictures of one size, coded by a single run of ffmpeg.
+    """Returns one payload each for intra pictures of one size, coded by a single run of ffmpeg.
 
     Args:
         pictures: [H, W, 3] uint8 each, all of one shape.
@@ -66,122 +58,126 @@ def encode_many(pictures: Sequence[np.ndarray], qp: int, preset: str = "medium")
     Raises:
         KeyPictureError: ffmpeg failed, or the shapes differ.
     """
+    # One intra picture a GOP keeps pictures independent, with no QP offset by hierarchy.
+    return _run(pictures, qp, preset, "gopsize=1:intraperiod=1")
+
+
+def encode_sequence(
+    pictures: Sequence[np.ndarray], qp: int, structure: gop.Structure, preset: str, perceptual: bool
+) -> list[bytes]:
+    """Returns payloads in coded order: an intra picture, then pictures predicted from others.
+
+    Args:
+        pictures: [H, W, 3] uint8 each, all of one shape, in the order of display.
+        qp: quantisation parameter of the intra picture, 0 to 63.
+        structure: which pictures are predicted from which; `gop.coded_order` is its order.
+        preset: as in `encode_many`.
+        perceptual: whether libvvenc lets QPs follow local activity.
+
+    Raises:
+        KeyPictureError: ffmpeg failed, or the shapes differ.
+    """
+    parameters = f"intraperiod={_NEVER}:poc0idr=1:qpa={int(perceptual)}:"
+    return _run(pictures, qp, preset, parameters + gop.vvenc_parameters(structure))
+
+
+_NEVER = 1 << 20
+"""An intra period that no sequence reaches; a multiple of every GOP size."""
+
+
+def _run(pictures: Sequence[np.ndarray], qp: int, preset: str, parameters: str) -> list[bytes]:
+    """Returns the payloads of one run of libvvenc, in coded order."""
     if len({picture.shape for picture in pictures}) != 1:
         raise KeyPictureError("Key pictures of one run must have one size; code them separately.")
     padded = [pad(picture, MIN_SIDE) for picture in pictures]
     height, width = padded[0].shape[:2]
     planes = b"".join(p.tobytes() for pic in padded for p in rgb_to_yuv420(pic, BITS))
-    # One intra picture a GOP keeps pictures independent, with no QP offset by hierarchy.
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error"]
     command += ["-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", f"{width}x{height}"]
     command += ["-r", "25", "-i", "-", "-c:v", "libvvenc", "-preset", preset, "-qp", str(qp)]
     # A fixed level, because the automatic one is the one field of the SPS that follows the size.
     command += ["-level", "5.1", "-vvenc-params"]
-    command += ["gopsize=1:intraperiod=1:accessunitdelimiter=0", "-f", "vvc", "-"]
-    done = subprocess.run(command, input=planes, capture_output=True, check=False)
-    if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason"]
-        raise KeyPictureError(f"ffmpeg could not write a VVC picture: {reason[0]}")
-    payloads = [_pack(units, width, height) for units in _access_units(done.stdout)]
-    if len(payloads) != len(pictures):
-        raise KeyPictureError(
-            f"ffmpeg wrote {len(payloads)} VVC pictures instead of {len(pictures)}."
-        )
-    return payloads
+    command += [f"{parameters}:accessunitdelimiter=0", "-f", "vvc"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "keys.266"  # not stdout, where libvvenc writes its warnings
+        done = subprocess.run([*command, str(path)], input=planes, capture_output=True, check=False)
+        if done.returncode:
+            reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason"]
+            raise KeyPictureError(f"ffmpeg could not write a VVC picture: {reason[0]}")
+        coded = vvc_units.access_units(path.read_bytes())
+    if len(coded) != len(pictures):
+        raise KeyPictureError(f"ffmpeg wrote {len(coded)} VVC pictures instead of {len(pictures)}.")
+    return [vvc_units.pack(units, width, height) for units in coded]
+
+
+class Decoder:
+    """Decodes key pictures one at a time, in coded order, from an intra picture on.
+
+    libvvenc's SPS says how many pictures a player must hold back to show them in order. We show
+    each as soon as it is decoded (the stream around us says when it is due), so the decoder is
+    given an SPS that says none; decoding itself does not depend on it.
+    """
+
+    def __init__(self, height: int, width: int):
+        self._size = height, width
+        self._coded = coded_size(height, width, MIN_SIDE)
+        self._context: av.CodecContext | None = None
+
+    def push(self, payload: bytes) -> np.ndarray:
+        """Returns the picture [height, width, 3] uint8 of the next payload.
+
+        Raises:
+            KeyPictureError: the payload is damaged, holds a picture of another size, or is
+                predicted and the pictures since the last intra one were not all decoded.
+        """
+        context, self._context = self._context, None  # stays so if anything below fails
+        height, width = self._coded
+        units = vvc_units.unpack(payload, width, height)
+        if vvc_units.is_intra(units):
+            units[0] = parameter_sets.without_reordering(units[0])
+            context = self._open()
+        if context is None:
+            raise KeyPictureError(
+                "A predicted key picture refers to one that is missing; start at an intra one."
+            )
+        try:
+            frames = context.decode(av.Packet(vvc_units.annex_b(units)))
+        except (av.FFmpegError, ValueError) as error:
+            raise KeyPictureError(f"The VVC key picture is damaged ({error}).") from error
+        if len(frames) != 1 or (frames[0].height, frames[0].width) != self._coded:
+            asked = f"{self._size[1]}x{self._size[0]}"
+            raise KeyPictureError(f"The VVC key picture is damaged, or is not {asked} pixels.")
+        if frames[0].format.name != "yuv420p10le":
+            raise KeyPictureError(
+                f"The VVC key picture is {frames[0].format.name}, not yuv420p10le."
+            )
+        self._context = context
+        return crop(yuv420_to_rgb(*planes_of(frames[0]), BITS), *self._size)
+
+    def _open(self) -> av.CodecContext:
+        """Returns a new FFmpeg decoder that gives each picture at once."""
+        context = av.CodecContext.create("vvc", "r")
+        context.thread_count = 1
+        context.flags |= Flags.low_delay
+        # A hostile picture must not ask for gigabytes; decoders need a margin around the picture.
+        height, width = self._coded
+        context.options = {"max_pixels": str((height + 128) * (width + 128))}
+        return context
 
 
 def decode(payload: bytes, height: int, width: int) -> np.ndarray:
-    """Returns the picture [height, width, 3] uint8 of a payload.
+    """Returns the picture [height, width, 3] uint8 of an intra payload.
 
     Raises:
         KeyPictureError: the payload is damaged, or holds a picture of another size.
     """
-    coded_height, coded_width = coded_size(height, width, MIN_SIDE)
-    stream = b"".join(b"\x00\x00\x00\x01" + u for u in _unpack(payload, coded_width, coded_height))
-    context = av.CodecContext.create("vvc", "r")
-    context.thread_count = 1
-    # A hostile picture must not ask for gigabytes; decoders need a margin around the picture.
-    context.options = {"max_pixels": str((coded_height + 128) * (coded_width + 128))}
-    try:
-        frames = context.decode(av.Packet(stream)) + context.decode(None)
-    except (av.FFmpegError, ValueError) as error:
-        raise KeyPictureError(f"The VVC key picture is damaged ({error}).") from error
-    if len(frames) != 1 or (frames[0].height, frames[0].width) != (coded_height, coded_width):
-        raise KeyPictureError(f"The VVC key picture is damaged, or is not {width}x{height} pixels.")
-    if frames[0].format.name != "yuv420p10le":
-        raise KeyPictureError(f"The VVC key picture is {frames[0].format.name}, not yuv420p10le.")
-    planes = (
-        np.frombuffer(plane, "<u2").reshape(plane.height, plane.line_size // 2)[:, : plane.width]
-        for plane in frames[0].planes
-    )
-    return crop(yuv420_to_rgb(*planes, BITS), height, width)
+    return Decoder(height, width).push(payload)
 
 
 def annex_b(payload: bytes, height: int, width: int) -> bytes:
-    """Returns a payload as a standard .266 file that any VVC player opens."""
+    """Returns a payload as a standard .266 file that any VVC player opens.
+
+    The payloads of a sequence, each passed through this function, make one file together.
+    """
     coded_height, coded_width = coded_size(height, width, MIN_SIDE)
-    units = _unpack(payload, coded_width, coded_height)
-    return b"".join(b"\x00\x00\x00\x01" + unit for unit in units)
-
-
-def _access_units(stream: bytes) -> list[list[bytes]]:
-    """Returns the NAL units of each picture; parameter sets sent once are repeated for each."""
-    starts = [match.end() for match in _START.finditer(stream)]
-    ends = [start - 3 for start in starts[1:]] + [len(stream)]
-    pictures: list[list[bytes]] = []
-    shared: dict[int, bytes] = {}
-    own: list[bytes] = []
-    for start, end in zip(starts, ends, strict=True):
-        unit = stream[start:end].rstrip(b"\x00")  # the next start code may lead with a zero
-        kind = unit[1] >> 3
-        if kind in (parameter_sets.SPS, parameter_sets.PPS):
-            shared[kind] = unit
-            continue
-        own.append(unit)
-        if kind <= 11:  # a slice; ours is the picture's only one
-            pictures.append([shared[parameter_sets.SPS], shared[parameter_sets.PPS], *own])
-            own = []
-    return pictures
-
-
-def _pack(units: list[bytes], width: int, height: int) -> bytes:
-    """Returns the payload of a picture's NAL units: without parameter sets where we know them."""
-    *aps, picture = units[2:]
-    preset = parameter_sets.find(units[:2], width, height)
-    regular = (
-        preset is not None
-        and len(aps) <= _MAX_APS
-        and all(unit[:2] == _APS and len(unit) < 258 for unit in aps)
-        and picture[:2] == _IDR
-    )
-    if not regular:
-        return bytes([_RAW]) + b"".join(b"\x00\x00\x01" + unit for unit in units)
-    packed = bytes([preset << 4 | len(aps)])
-    packed += b"".join(bytes([len(unit) - 2]) + unit[2:] for unit in aps)
-    return packed + picture[2:]
-
-
-def _unpack(payload: bytes, width: int, height: int) -> list[bytes]:
-    """Returns the NAL units of a payload."""
-    if len(payload) < 2:
-        raise KeyPictureError("The VVC key picture is empty.")
-    layout = payload[0]
-    if layout == _RAW:
-        return [unit for units in _access_units_checked(payload[1:]) for unit in units]
-    preset, count = layout >> 4, layout & 15
-    units = parameter_sets.build(preset, width, height)
-    position = 1
-    for _ in range(count):
-        end = position + 1 + payload[position] if position < len(payload) else len(payload)
-        if end >= len(payload):
-            raise KeyPictureError("The VVC key picture is cut short.")
-        units.append(_APS + payload[position + 1 : end])
-        position = end
-    return [*units, _IDR + payload[position:]]
-
-
-def _access_units_checked(stream: bytes) -> list[list[bytes]]:
-    try:
-        return _access_units(stream)
-    except (KeyError, IndexError) as error:
-        raise KeyPictureError("The VVC key picture is damaged: units are missing.") from error
+    return vvc_units.annex_b(vvc_units.unpack(payload, coded_width, coded_height))

@@ -1,0 +1,199 @@
+import av
+import numpy as np
+import pytest
+
+from hvc_jax import keyframes
+from hvc_jax.keyframes import av1, gop, vvc, vvc_units
+from hvc_jax.keyframes.picture import planes_of
+
+needs_vvc = pytest.mark.skipif(not vvc.available(), reason="this ffmpeg has no libvvenc")
+needs_av1 = pytest.mark.skipif(not av1.available(), reason="this PyAV has no SVT-AV1")
+CODECS = [pytest.param("vvc", marks=needs_vvc), pytest.param("av1", marks=needs_av1)]
+SIZE = 64, 96
+QP = 34
+
+
+def _pictures(count, height=SIZE[0], width=SIZE[1]):
+    """A textured disc that moves over a still, textured background."""
+    rng = np.random.default_rng(0)
+    back = np.kron(rng.integers(60, 160, (height // 8, width // 8, 3)), np.ones((8, 8, 1)))
+    disc = np.kron(rng.integers(90, 250, (height // 4, width // 4, 3)), np.ones((4, 4, 1)))
+    y, x = np.mgrid[:height, :width]
+    pictures = []
+    for t in range(count):
+        inside = (y - height / 2) ** 2 + (x - width / 3 - 2 * t) ** 2 < (height / 4) ** 2
+        moved = np.roll(disc, 2 * t, axis=1)
+        pictures.append(np.where(inside[..., None], moved, back).astype(np.uint8))
+    return pictures
+
+
+def _encode(count=6, codec="vvc", low_delay=False, **more):
+    return keyframes.encode_sequence(
+        _pictures(count), QP, low_delay=low_delay, codec=codec, preset="fast", **more
+    )
+
+
+def _psnr(a, b):
+    return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2))
+
+
+def _bytes(coded):
+    return sum(len(key.payload) for key in coded)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("low_delay", [True, False])
+def test_round_trip(codec, low_delay):
+    pictures = _pictures(6)
+    coded = _encode(6, codec, low_delay)
+    assert sorted(key.index for key in coded) == list(range(6))
+    assert coded[0].index == 0
+    if low_delay:
+        assert [key.index for key in coded] == list(range(6))
+    back = keyframes.decode_sequence(coded, *SIZE)
+    for index, picture in enumerate(back):
+        assert picture.shape == (*SIZE, 3) and picture.dtype == np.uint8
+        assert np.argmax([_psnr(picture, p) for p in pictures]) == index
+        assert _psnr(picture, pictures[index]) > 25
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("low_delay", [True, False])
+def test_prefix_shows_the_same_pictures(codec, low_delay):
+    """Every picture is there as soon as its payload is, and does not depend on later ones."""
+    coded = _encode(6, codec, low_delay)
+    whole = keyframes.decode_sequence(coded, *SIZE)
+    for length in range(1, 6):
+        decoder = keyframes.SequenceDecoder(*SIZE)
+        for key in coded[:length]:
+            shown = decoder.push(key.codec, key.payload)
+            np.testing.assert_array_equal(shown, whole[key.index])
+
+
+@needs_vvc
+@pytest.mark.parametrize("low_delay", [True, False])
+def test_pictures_are_those_of_a_standard_player(low_delay):
+    """Payloads as one .266 file, decoded with libvvenc's own SPS and output order."""
+    coded = _encode(6, "vvc", low_delay)
+    stream = b"".join(vvc.annex_b(key.payload, *SIZE) for key in coded)
+    context = av.CodecContext.create("vvc", "r")
+    packets = context.parse(stream) + context.parse(None)
+    frames = [frame for packet in packets for frame in context.decode(packet)]
+    frames += context.decode(None)
+    back = keyframes.decode_sequence(coded, *SIZE)
+    assert len(frames) == len(back)
+    for frame, picture in zip(frames, back, strict=True):
+        planes = planes_of(frame)
+        np.testing.assert_array_equal(vvc.yuv420_to_rgb(*planes, vvc.BITS), picture)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("low_delay", [True, False])
+def test_prediction_pays(codec, low_delay):
+    coded = _encode(6, codec, low_delay)
+    alone = [keyframes.encode(p, QP, codec) for p in _pictures(6)]
+    assert _bytes(coded) < 0.7 * _bytes(alone)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_one_picture_is_todays_intra_picture(codec):
+    picture = _pictures(1)[0]
+    (key,) = _encode(1, codec)
+    assert key == (0, *keyframes.encode(picture, QP, codec))
+    assert keyframes.encode_sequence([], QP, low_delay=True, codec=codec) == []
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_an_intra_payload_starts_again(codec):
+    coded = _encode(3, codec)
+    still = keyframes.encode(_pictures(9)[8], QP, codec)
+    decoder = keyframes.SequenceDecoder(*SIZE)
+    first = [decoder.push(key.codec, key.payload) for key in coded]
+    shown = decoder.push(*still)
+    np.testing.assert_array_equal(shown, keyframes.decode(*still, *SIZE))
+    again = [decoder.push(key.codec, key.payload) for key in coded]
+    np.testing.assert_array_equal(first, again)
+
+
+@needs_vvc
+@needs_av1
+def test_the_codec_may_change_at_an_intra_payload():
+    vvc_keys, av1_keys = _encode(2, "vvc"), _encode(2, "av1")
+    decoder = keyframes.SequenceDecoder(*SIZE)
+    for key in [*vvc_keys, *av1_keys, *vvc_keys]:
+        decoder.push(key.codec, key.payload)
+    with pytest.raises(keyframes.KeyPictureError, match="missing"):
+        decoder.push(av1_keys[1].codec, av1_keys[1].payload)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_predicted_payload_needs_its_sequence(codec):
+    coded = _encode(3, codec)
+    decoder = keyframes.SequenceDecoder(*SIZE)
+    with pytest.raises(keyframes.KeyPictureError, match="start at an intra one"):
+        decoder.push(coded[1].codec, coded[1].payload)
+    decoder.push(coded[0].codec, coded[0].payload)
+    decoder.lose()
+    with pytest.raises(keyframes.KeyPictureError, match="start at an intra one"):
+        decoder.push(coded[2].codec, coded[2].payload)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("low_delay", [True, False])
+def test_damage_raises_or_gives_a_picture(codec, low_delay):
+    coded = _encode(5, codec, low_delay)
+    rng = np.random.default_rng(0)
+    for trial in range(60):
+        payloads = [key.payload for key in coded]
+        if trial % 4 == 0:
+            payloads = [payloads[0], *(payloads[i] for i in 1 + rng.permutation(4))]
+        if trial % 4 == 1:
+            payloads.pop(rng.integers(1, 5))
+        for _ in range(trial % 3):
+            at = rng.integers(len(payloads))
+            damaged = bytearray(payloads[at])
+            damaged[rng.integers(len(damaged))] = rng.integers(256)
+            payloads[at] = bytes(damaged[: rng.integers(len(damaged))] if trial % 5 else damaged)
+        decoder = keyframes.SequenceDecoder(*SIZE)
+        for payload in payloads:
+            try:
+                assert decoder.push(coded[0].codec, payload).shape == (*SIZE, 3)
+            except keyframes.KeyPictureError as error:
+                assert "\n" not in str(error)
+
+
+@needs_vvc
+def test_a_predicted_payload_brings_no_parameter_sets():
+    """Else a hostile one could ask for another size in the middle of a sequence."""
+    coded = _encode(2)
+    units = vvc_units.unpack(coded[0].payload, SIZE[1], SIZE[0])
+    predicted = vvc_units.unpack(coded[1].payload, SIZE[1], SIZE[0])
+    raw = bytes([255]) + vvc_units.annex_b([*units[:2], *predicted])
+    decoder = keyframes.SequenceDecoder(*SIZE)
+    decoder.push(coded[0].codec, coded[0].payload)
+    shown = decoder.push(coded[1].codec, raw)  # sets in front of a predicted slice are dropped
+    np.testing.assert_array_equal(shown, keyframes.decode_sequence(coded, *SIZE)[1])
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
+def test_halving_refers_to_coded_pictures_only(size):
+    structure = gop.Structure(False, size, (1, 2), 2)
+    for count in (1, 2, 7, 2 * size + 1, 3 * size + 2):
+        order = gop.coded_order(count, structure)
+        assert sorted(order) == list(range(count)) and order[0] == 0
+    entries = gop.entries(structure)
+    known = {0, -size}
+    for entry in entries:
+        assert set(entry.forward) | set(entry.backward) <= known
+        known.add(entry.position)
+
+
+def test_bad_requests_are_refused():
+    with pytest.raises(keyframes.KeyPictureError, match="out of range"):
+        keyframes.encode_sequence(_pictures(2), 64, low_delay=True)
+    with pytest.raises(keyframes.KeyPictureError, match="disagree"):
+        keyframes.encode_sequence(_pictures(2), 40, low_delay=True, structure=gop.REORDERED)
+    with pytest.raises(keyframes.KeyPictureError, match="one size"):
+        keyframes.encode_sequence([*_pictures(1), *_pictures(1, 64, 64)], 40, low_delay=True)
+    with pytest.raises(keyframes.KeyPictureError, match="unknown"):
+        keyframes.SequenceDecoder(64, 64).push(9, b"abc")
