@@ -66,6 +66,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_export(folder, "keypoint")
     (folder / "no_model.safetensors").write_bytes(b"nothing")
     np.save(folder / "numbers.npy", np.zeros((6, 5)))
+    np.save(folder / "bodies.npy", np.repeat(identity_vector()[None], 6, 0))
     return folder
 
 
@@ -88,6 +89,7 @@ CASES = [
     (ENCODE + " --key-qp 64", "0 (finest) to 63"),
     (ENCODE + " --quantiser 0", "use 64"),
     (ENCODE + " --body-params IN/numbers.npy", "hvc fit"),
+    (ENCODE + " --body-params IN/bodies.npy", "sends no bodies"),
     (ENCODE + " --body-params IN/good.mp4", "good.mp4"),
     ("fit IN/good.mp4 OUT/b.npz --body-params IN/numbers.npy", "hvc fit"),
     ("fit IN/good.mp4 OUT/b.npz --keypoints IN/numbers.npy", "BlazePose-33"),

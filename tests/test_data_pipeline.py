@@ -114,14 +114,26 @@ def test_processes_share_one_stream(dataset):
         assert (together.reshape(batch["target"].shape) == batch["target"]).all()
 
 
-def test_gap_and_rates_are_limited(dataset):
-    pairs = Pairs(str(dataset.directory), _config(dataset, max_gap=2, key_qps=(30, 40)), seed=0)
-    for index in range(60):
-        pair = pairs[index]
-        key_t = 2 * pair["key"][..., 1].mean() / 10
-        assert abs(pair["target"][..., 1].mean() / 10 - key_t) < 2.5
+def test_rates_are_limited(dataset):
+    pairs = Pairs(str(dataset.directory), _config(dataset, key_qps=(30, 40)), seed=0)
     qps = {key.qp for rows in pairs._keys.by_clip.values() for key in rows}
     assert qps <= {32, 37}
+    with pytest.raises(ValueError, match=r"no key picture has a QP of 60 to 63.*data\.key_qps"):
+        Pairs(str(dataset.directory), _config(dataset, key_qps=(60, 63)), seed=0)
+
+
+def test_models_of_bodies_refuse_clips_without(dataset):
+    with pytest.raises(ValueError, match="4 of 4 clips have no bodies, as clip0.*hvc data bodies"):
+        next(batches(_config(dataset), 2, need_bodies=True))
+
+
+def test_the_newest_version_is_the_highest_number(tmp_path):
+    for version in ("1.2.0", "1.10.0", "1.9.3"):
+        (tmp_path / "human_clips" / version).mkdir(parents=True)
+        (tmp_path / "human_clips" / version / "clips.json").write_text("{}")
+    for path in (tmp_path, tmp_path / "human_clips"):
+        assert find_directory(path).name == "1.10.0"
+    assert find_directory(tmp_path / "human_clips" / "1.2.0").name == "1.2.0"
 
 
 def test_every_pass_takes_every_clip(dataset):

@@ -133,11 +133,17 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from hvc_jax.codec.codec import Codec, Source, check_side
+    from hvc_jax.models.codec_model import sends_bodies
     from hvc_jax.pose.confidence import DOUBT
 
     check_side("--size", arguments.size)
     options = options_of(arguments)
     codec = Codec(export_of_variant(arguments.variant, arguments.model))
+    if bodies is not None and not sends_bodies(codec.export.config.model.motion):
+        raise ValueError(
+            f"--body-params {arguments.body_params}: the {codec.export.variant} model sends no "
+            "bodies; leave it out, or use --variant semantic"
+        )
     source = Source.made_square(clip.width, clip.height, arguments.fit)
     started, confidence = time.perf_counter(), []
     with _output(arguments.output) as file:

@@ -86,7 +86,6 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="MoveNet (.tflite), or PoseNet or BodyPix (.onnx), for AKD, MKR and face scores",
     )
-    group.add_argument("--i3d", type=Path, help="I3D's weights (rgb_imagenet.pt), for FVD")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -104,7 +103,6 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from hvc_jax.codec.codec import check_side
-    from hvc_jax.evaluation.fvd import load_i3d
     from hvc_jax.evaluation.report import write_report
     from hvc_jax.evaluation.run import evaluate
     from hvc_jax.evaluation.scores import ScoreOptions, unavailable
@@ -115,14 +113,11 @@ def run(arguments: argparse.Namespace) -> int:
     check_side("--size", arguments.size)
     names = items(arguments.scores)
     options = {"scores": tuple(names)} if names else {}
-    for name in ("dists_weights", "mask_net", "pose_net", "i3d"):
+    for name in ("dists_weights", "mask_net", "pose_net"):
         path = getattr(arguments, name)
         if path is not None and not path.is_file():
             raise ValueError(f"{path}: no such file; check --{name.replace('_', '-')}")
         options[name] = path
-    i3d = options.pop("i3d")
-    if i3d is not None:
-        load_i3d(i3d)
     settings = Settings(
         out=arguments.out,
         models=name_models(arguments.model),
@@ -134,7 +129,6 @@ def run(arguments: argparse.Namespace) -> int:
         effort=arguments.effort,
         anchor_effort=arguments.anchor_effort,
         scores=ScoreOptions(every=arguments.every, **options),
-        i3d=i3d,
     )
     empty = unavailable(settings.scores, settings.size)
     for model, _ in settings.models:

@@ -70,7 +70,6 @@ def model_config(size: str) -> ConfigDict:
     if size not in widths:
         raise ValueError(f"no model size {size!r}; use one of {', '.join(widths)}")
     model = ConfigDict()
-    model.size = size
     model.update(widths[size])  # channels at 1/4, 1/8 and 1/16 of the picture
     model.strength = 1.0  # share of the generator's change that is shown; `hvc export --strength`
     return model
@@ -106,7 +105,6 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.data.synthetic_clips = 24  # rendered on first use, where synthetic people are asked for
     config.data.synthetic_frames = 50  # a clip
     config.data.size = resolution  # pixels
-    config.data.max_gap = 0  # most frames between key and target; 0 = any in the clip
     config.data.key_qps = (22, 52)  # VVC quantisers of the key pictures taken
     config.data.flip = 0.5  # probability of mirroring
     config.data.crop = 0.85  # smallest share of the picture's side that a crop keeps

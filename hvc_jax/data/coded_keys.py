@@ -129,6 +129,7 @@ class CodedKeys:
 
         Raises:
           FileNotFoundError: The key pictures were never coded.
+          ValueError: None has such a QP.
         """
         self._path = records_path(dataset)
         if not self._path.exists():
@@ -138,10 +139,17 @@ class CodedKeys:
             )
         self._reader: ArrayRecordReader | None = None
         self.by_clip: dict[int, list[CodedKey]] = defaultdict(list)
+        found: set[int] = set()
         for row in json.loads(index_path(dataset).read_text()):
             key = CodedKey(*row)
+            found.add(key.qp)
             if qps[0] <= key.qp <= qps[1]:
                 self.by_clip[key.clip].append(key)
+        if not self.by_clip:
+            raise ValueError(
+                f"{self._path}: no key picture has a QP of {qps[0]} to {qps[1]}, they have "
+                f"{', '.join(map(str, sorted(found)))}; change data.key_qps"
+            )
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_reader": None}

@@ -31,10 +31,16 @@ def find_directory(path: str | Path) -> Path:
     """
     path = Path(path)
     for pattern in (CLIP_INDEX, f"*/{CLIP_INDEX}", f"*/*/{CLIP_INDEX}"):
-        found = sorted(path.glob(pattern))
+        found = [index.parent for index in path.glob(pattern)]
         if found:
-            return found[-1].parent
+            return max(found, key=_name_and_version)
     raise FileNotFoundError(f"{path} holds no data set: build one with hvc data prepare")
+
+
+def _name_and_version(folder: Path) -> tuple[str, list[int], str]:
+    """Sorts version folders of a data set by number: 1.10.0 comes after 1.2.0."""
+    numbers = [int(part) for part in folder.name.split(".") if part.isdigit()]
+    return folder.parent.name, numbers, folder.name
 
 
 class FrameDataset:
@@ -63,11 +69,10 @@ class FrameDataset:
         self.clips = [ClipEntry(**entry) for entry in index["splits"][split]]
         self.size: int = index["size"]
         self._source: Any = None
-        self._bodies: dict[int, np.ndarray | None] = {}
 
     def __getstate__(self) -> dict:
         # Readers hold file handles; every worker process opens its own.
-        return {**self.__dict__, "_source": None, "_bodies": {}}
+        return {**self.__dict__, "_source": None}
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -89,20 +94,23 @@ class FrameDataset:
     def body(self, clip: int) -> np.ndarray | None:
         """Returns the body vectors `[T, 188]` of a clip, None where no side-car was written.
 
+        They are mapped from the file and not kept in memory.
+
         Raises:
           ValueError: The side-car does not have a row for every frame.
         """
-        if clip not in self._bodies:
-            entry = self.clips[clip]
-            path = self.directory / "body" / f"{entry.name}.npy"
-            if not path.exists():
-                return None
-            vectors = np.load(path, allow_pickle=False).astype(np.float32)
-            wanted = (entry.frames, BODY_VECTOR_SIZE)
-            if vectors.shape != wanted:
-                raise ValueError(f"{path} has shape {vectors.shape}, the clip needs {wanted}")
-            self._bodies[clip] = vectors
-        return self._bodies[clip]
+        path = self.body_path(clip)
+        if not path.exists():
+            return None
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        wanted = (self.clips[clip].frames, BODY_VECTOR_SIZE)
+        if vectors.shape != wanted:
+            raise ValueError(f"{path} has shape {vectors.shape}, the clip needs {wanted}")
+        return np.asarray(vectors, np.float32)
+
+    def body_path(self, clip: int) -> Path:
+        """Returns where the body vectors of a clip lie, if they were written."""
+        return self.directory / "body" / f"{self.clips[clip].name}.npy"
 
 
 def split_names(directory: str | Path) -> list[str]:

@@ -9,7 +9,7 @@ sees the same batches, and P processes with a local batch of B see together what
 batch P * B sees.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grain
@@ -33,11 +33,19 @@ class Pairs:
     as long ones.
     """
 
-    def __init__(self, path: str, config: Any, seed: int, split: str = "train"):
-        """Opens the data set at `path`; `config` is described at `batches`."""
+    def __init__(
+        self, path: str, config: Any, seed: int, split: str = "train", need_bodies: bool = False
+    ):
+        """Opens the data set at `path`; `config` and `need_bodies` are described at `batches`.
+
+        Raises:
+          ValueError: Bodies are needed, and a clip has none.
+        """
         self._frames = FrameDataset(path, split)
         self._keys = CodedKeys(self._frames, tuple(config.get("key_qps", (22, 52))))
         self._clips = sorted(self._keys.by_clip)
+        if need_bodies:
+            require_bodies(self._frames, self._clips)
         self._config = dict(config)
         self._seed = seed
 
@@ -53,10 +61,7 @@ class Pairs:
         rng = np.random.default_rng((self._seed, 2, int(index)))
         keys = self._keys.by_clip[clip]
         key = keys[rng.integers(len(keys))]
-        gap = config.get("max_gap", 0) or self._frames.clips[clip].frames
-        first = max(0, key.t - gap)
-        last = min(self._frames.clips[clip].frames - 1, key.t + gap)
-        target = int(rng.integers(first, last + 1))
+        target = int(rng.integers(self._frames.clips[clip].frames))
         previous = max(target - 1, 0)  # what the temporal residual, and so the rate, is taken from
         view = random_view(
             rng, config.get("flip", 0.5), config.get("crop", 1.0), config.get("jitter", 0.0)
@@ -75,6 +80,21 @@ class Pairs:
             "target_body": states[1],
             "previous_body": states[2],
         }
+
+
+def require_bodies(frames: FrameDataset, clips: Sequence[int]) -> None:
+    """Checks that body vectors are known of clips.
+
+    Raises:
+      ValueError: They are not; says how they are found.
+    """
+    missing = [clip for clip in clips if not frames.body_path(clip).exists()]
+    if missing:
+        raise ValueError(
+            f"{frames.directory}: {len(missing)} of {len(clips)} clips have no bodies, as "
+            f"{frames.clips[missing[0]].name}, which this model is trained on; find them with "
+            f"hvc data bodies {frames.directory} --split {frames.split}"
+        )
 
 
 class Mixture:
@@ -102,6 +122,7 @@ def batches(
     process_index: int = 0,
     process_count: int = 1,
     split: str = "train",
+    need_bodies: bool = False,
 ) -> Iterator[Batch]:
     """Returns an endless iterator over training batches, beginning with that of step `start_step`.
 
@@ -110,7 +131,6 @@ def batches(
         `path`: "<path>" or "<path>:<weight>,<path>:<weight>" of built data sets or folders of
           videos; "synthetic" or nothing: people rendered on first use;
         `size`: side of the pictures in pixels, reached by area averaging;
-        `max_gap`: most frames between key and target, 0 for any in the clip;
         `key_qps`: (lowest, highest) QP of the coded keys taken;
         `flip`: probability of mirroring; `crop`: smallest crop share; `jitter`: colour strength;
         `workers`: worker processes, 0 for threads in this process.
@@ -120,6 +140,7 @@ def batches(
       process_index: Number of this process among `process_count`.
       process_count: Processes that share the data.
       split: Split of the data sets.
+      need_bodies: Refuse clips whose bodies are not known.
 
     Yields:
       dict of numpy arrays: `key`, `target`, `previous` uint8 `[B, S, S, 3]` (previous: the frame
@@ -128,7 +149,7 @@ def batches(
     """
     sources = parse_sources(config.get("path", ""))
     pairs = [
-        Pairs(str(resolve(path, config, split)), config, seed + 7919 * i, split)
+        Pairs(str(resolve(path, config, split)), config, seed + 7919 * i, split, need_bodies)
         for i, (path, _) in enumerate(sources)
     ]
     mixed = pairs[0] if len(pairs) == 1 else Mixture(pairs, [w for _, w in sources], seed)

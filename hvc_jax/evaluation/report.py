@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from hvc_jax.evaluation import markdown
 from hvc_jax.evaluation.comparisons import HOLD, bd_rates, codecs_of, means, measured
-from hvc_jax.evaluation.fvd import frechet_distance
 from hvc_jax.evaluation.plots import plot_score
 from hvc_jax.evaluation.scores import COLUMNS, score_of
 from hvc_jax.evaluation.sheet import sheet_at_equal_rate
@@ -49,8 +47,7 @@ def write_report(folder: Path, plots: Sequence[str] | None = None) -> str:
     """Writes what follows from FOLDER/results.csv beside it; returns the table of means as text.
 
     means.csv; and where a codec has several rate points bd_rate.csv, bd_rate_clips.csv,
-    plots/rd_SCORE.svg and .png; sheets/CLIP.png where there are strips; fvd.csv where there are
-    features of I3D; report.md.
+    plots/rd_SCORE.svg and .png; sheets/CLIP.png where there are strips; report.md.
 
     Args:
         folder: With results.csv.
@@ -75,33 +72,11 @@ def write_report(folder: Path, plots: Sequence[str] | None = None) -> str:
         (folder / "plots").mkdir(exist_ok=True)
         for name in shown:
             plot_score(averages, name, folder / "plots" / f"rd_{name}", source)
-    if (folder / "features").is_dir():
-        _write(folder / "fvd.csv", csv_text(video_distances(folder / "features", averages)))
     if (folder / "strips").is_dir():
         _sheets(folder, rows)
     _write(folder / "report.md", _page(averages, shown, curves))
     _write(folder / "report.md", markdown.refreshed(folder / "report.md"))
     return text_table(averages, _columns(averages))
-
-
-def video_distances(features: Path, averages: Sequence[Row]) -> list[dict[str, Any]]:
-    """Returns FVD of each rate point over all clips, with the number of windows on each side.
-
-    Args:
-        features: folder with CLIP/source.npy and CLIP/CODEC.qpQP.npy, [N, 400] each.
-        averages: rows with codec and qp.
-    """
-    table = []
-    for row in averages:
-        name = f"{row['codec']}.qp{row['qp']}.npy"
-        made = sorted(features.glob(f"*/{name}"))
-        if made:
-            seen = np.concatenate([np.load(path) for path in made])
-            real = np.concatenate([np.load(path.with_name("source.npy")) for path in made])
-            distance = frechet_distance(real, seen) if len(real) > 1 else None
-            point = {key: row[key] for key in ("kind", "codec", "qp", "kbps")}
-            table.append(point | {"clips": len(made), "windows": len(seen), "fvd": distance})
-    return table
 
 
 def has_curves(averages: Sequence[Row]) -> bool:

@@ -17,7 +17,6 @@ from hvc_jax.data.clips import Clip
 from hvc_jax.evaluation import anchors
 from hvc_jax.evaluation.anchor_codecs import codec_and_scale
 from hvc_jax.evaluation.coder import Coder, read
-from hvc_jax.evaluation.fvd import i3d_features, load_i3d
 from hvc_jax.evaluation.roundtrip import (
     Decoded,
     RoundtripError,
@@ -209,7 +208,6 @@ def _measure(
     strips = settings.out / "strips" / work.clip.stem
     strips.mkdir(parents=True, exist_ok=True)
     write_strip(strips / "source.jpg", clip.frames)
-    _keep_features(settings, work.clip.stem, "source", clip.frames)
     rows, sizes = [], {}
 
     def add(point: Point, frames: np.ndarray | None, size: int, **more: Any) -> None:
@@ -220,7 +218,6 @@ def _measure(
         sizes[point] = size
         if ok:
             write_strip(strips / f"{point.codec}.qp{point.qp}.{size}.jpg", frames)
-            _keep_features(settings, work.clip.stem, f"{point.codec}.qp{point.qp}", frames)
 
     coded: dict[str, dict[int, anchors.Anchor]] = {}
     for point in work.points:
@@ -248,20 +245,6 @@ def _measure(
             anchor = _anchor(clip, name, qp, settings)
             write_strip(strips / f"{name}.qp{qp}.{anchor.bytes}.jpg", anchor.frames)
     return rows
-
-
-def _keep_features(settings: Settings, clip: str, name: str, frames: np.ndarray) -> None:
-    """Writes what I3D sees in a clip, from which the report makes FVD over all clips."""
-    if settings.i3d is None:
-        return
-    folder = settings.out / "features" / clip
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / f"{name}.npy", i3d_features(_i3d(settings.i3d), frames))
-
-
-@functools.cache
-def _i3d(path: Path) -> dict[str, np.ndarray]:
-    return load_i3d(path)
 
 
 def _anchor(clip: Clip, name: str, qp: int, settings: Settings) -> anchors.Anchor:

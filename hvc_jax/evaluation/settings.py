@@ -39,7 +39,6 @@ class Settings:
         effort: Of the body fit, 0 to 3.
         anchor_effort: "fast", "good" or "best".
         scores: Which scores, and their files.
-        i3d: I3D's weights, for FVD; None leaves it out.
     """
 
     out: Path
@@ -52,7 +51,6 @@ class Settings:
     effort: int = 1
     anchor_effort: str = "best"
     scores: ScoreOptions = dataclasses.field(default_factory=ScoreOptions)
-    i3d: Path | None = None
 
     def export(self, name: str) -> Export:
         """The export of a model by its name in the tables."""
@@ -77,7 +75,6 @@ class Settings:
         names = ("frames", "size", "fit", "effort", "anchor_effort")
         options = self.scores
         nets = {n: getattr(options, n) for n in ("dists_weights", "mask_net", "pose_net")}
-        nets["i3d"] = self.i3d
         return {
             **{name: getattr(self, name) for name in names},
             "scores": list(options.scores),

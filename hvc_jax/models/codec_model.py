@@ -33,6 +33,11 @@ def latent_schema(motion: ml_collections.ConfigDict) -> Schema:
     raise ValueError(f"motion.kind is {motion.kind!r}; use one of {sorted(_MOTIONS)}")
 
 
+def sends_bodies(motion: ml_collections.ConfigDict) -> bool:
+    """Whether the latents of a motion block are made from bodies; others ignore them."""
+    return motion.kind == "semantic"
+
+
 class CodecModel(nn.Module):
     """Key picture and latents in, frame out.
 

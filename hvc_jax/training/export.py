@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 from tqdm import tqdm
 
-from hvc_jax.models.codec_model import CodecModel, latent_schema
+from hvc_jax.models.codec_model import CodecModel, latent_schema, sends_bodies
 from hvc_jax.models.export import Export, save_export
 from hvc_jax.ops.compile import fast_jit
 from hvc_jax.stream.tables import CodingTables, fit_tables
@@ -172,6 +172,7 @@ def training_clips(config: Any, most_clips: int, most_frames: int) -> Iterator[C
     """
     from hvc_jax.body.params import BODY_VECTOR_SIZE
     from hvc_jax.data.frames import FrameDataset
+    from hvc_jax.data.pipeline import require_bodies
     from hvc_jax.data.sources import parse_sources, resolve
 
     size = (config.data.size, config.data.size)
@@ -182,6 +183,8 @@ def training_clips(config: Any, most_clips: int, most_frames: int) -> Iterator[C
             count = min(dataset.clips[clip].frames, most_frames)
             pictures = [dataset.picture(clip, t).convert("RGB").resize(size) for t in range(count)]
             bodies = dataset.body(clip)
+            if bodies is None and sends_bodies(config.model.motion):
+                require_bodies(dataset, [int(clip)])
             if bodies is None:
                 bodies = np.zeros((count, BODY_VECTOR_SIZE), np.float32)
             yield np.stack([np.asarray(p) for p in pictures]), bodies[:count]

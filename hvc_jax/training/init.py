@@ -44,7 +44,7 @@ def merge(params: dict[str, Any], loaded: dict[str, Any], source: str) -> dict[s
     merged = jax.tree_util.tree_map_with_path(pick, params)
     total = len(jax.tree.leaves(params))
     if len(fresh) == total:
-        raise ValueError(f"{source}: none of its parameters fit this model; check model.size")
+        raise ValueError(f"{source}: none of its parameters fit; check the widths in config.model")
     if fresh:
         warnings.warn(
             f"{source}: {len(fresh)} of {total} arrays start fresh, as {fresh[0]}", stacklevel=2

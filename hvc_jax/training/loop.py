@@ -18,6 +18,7 @@ from jax.experimental import multihost_utils
 from ml_collections import FrozenConfigDict
 from tqdm import tqdm
 
+from hvc_jax.models.codec_model import CodecModel, sends_bodies
 from hvc_jax.training.checkpoint import Checkpoints
 from hvc_jax.training.init import load_params, merge, with_keypoints
 from hvc_jax.training.log import Log, write_run_files
@@ -117,8 +118,6 @@ def train(
 
     # ------------------------------------------------------------------ model and losses
     if model is None:
-        from hvc_jax.models.codec_model import CodecModel
-
         model = CodecModel(FrozenConfigDict(config.model))
     step_functions = make_step(config, model, load_extractor(config.loss))
 
@@ -128,7 +127,13 @@ def train(
 
         def batches(size: int, seed: int, start: int) -> Iterator[HostBatch]:
             return pipeline.batches(
-                config.data, size, seed, start, jax.process_index(), jax.process_count()
+                config.data,
+                size,
+                seed,
+                start,
+                jax.process_index(),
+                jax.process_count(),
+                need_bodies=sends_bodies(config.model.motion) or bool(config.loss.points),
             )
 
     local_batch = config.batch_size * parallel.local_batch_factor
