@@ -28,7 +28,8 @@ def _config(variant: str, lmbda: float) -> str:
 
 
 RUNS = {
-    f"{variant}_lmbda{lmbda:g}": {"config": _config(variant, lmbda), **RECIPE}
-    for variant in ("semantic", "implicit")
+    f"{name}_lmbda{lmbda:g}": {"config": _config(variant, lmbda), **RECIPE}
+    # "implicit" is what the keypoint variant was called when the results were made.
+    for name, variant in (("semantic", "semantic"), ("implicit", "keypoint"))
     for lmbda in LMBDAS
 }
