@@ -40,14 +40,14 @@ def test_the_verdict_is_on_paired_gains(monkeypatch):
         ceiling = {"codec": "x", "kind": "ceiling", "qp": None, "psnr": 21 + i, "flicker": i}
         rows.append(clip | ceiling)
         for seed in (0, 1):
-            for variant, better in (("semantic", 1.0), ("keypoint", 2.0 if i > 5 else 1.0)):
+            for variant, better in (("semantic", 1.0), ("implicit", 2.0 if i > 5 else 1.0)):
                 model = {"codec": f"{variant}_seed{seed}", "kind": "model", "qp": 32}
                 rows.append(clip | model | {"psnr": 20 + i + better})
     found = {row["split"]: row for row in verdict["verdicts"](rows) if row["metric"] == "psnr"}
     assert found["all clips"]["difference"] == pytest.approx(0.5)
     little, much = (next(r for s, r in found.items() if s.startswith(w)) for w in ("litt", "much"))
     assert little["clips"] == much["clips"] == 6
-    assert little["verdict"] == "undecided" and much["verdict"] == "keypoint is better"
+    assert little["verdict"] == "undecided" and much["verdict"] == "implicit is better"
     assert much["semantic_gain"] == pytest.approx(1)
     few = verdict["verdicts"]([row for row in rows if row["clip"] in ("c6", "c7", "c8")])
     assert {row["verdict"] for row in few} == {"too few clips"}
