@@ -1,6 +1,6 @@
 """The container: a header and typed, checksummed units; written and read over files and pipes.
 
-`SPEC.md` beside this file describes every byte, `framing.py` how units stand in a stream. Imports
+`SPEC.md` beside this file describes every byte, `units.py` how units stand in a stream. Imports
 no jax.
 """
 
@@ -11,7 +11,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from hvc_jax.stream.errors import BitstreamError
-from hvc_jax.stream.header import MAX_FRAMES, Header, read_header, read_varint, varint
+from hvc_jax.stream.field_unit import FieldGroup, field_group, field_payload
+from hvc_jax.stream.header import (
+    MAX_FRAMES,
+    WITH_FIELD,
+    Header,
+    read_header,
+    read_varint,
+    varint,
+)
 from hvc_jax.stream.units import (
     MAX_PAYLOAD,
     SHORT,
@@ -88,6 +96,11 @@ class StreamWriter:
         self._frames = max(self._frames, group.frame + group.count)
         return self.write_unit(UnitType.MOTION, group.frame, motion_payload(group))
 
+    def write_field(self, group: FieldGroup) -> int:
+        """Writes a FIELD unit; returns the bytes it takes."""
+        self._frames = max(self._frames, group.frame + group.count)
+        return self.write_unit(UnitType.FIELD, group.frame, field_payload(group))
+
     def write_meta(self, record: dict[str, Any]) -> int:
         """Writes a META unit (JSON); returns the bytes it takes."""
         return self.write_unit(UnitType.META, 0, meta_payload(record))
@@ -152,6 +165,8 @@ class StreamReader:
           BitstreamError: at the first damaged byte, or when the end is missing.
         """
         frames, ended = self.next_frame, False
+        moved = frames  # frames that MOTION has described; FIELD follows it where there are both
+        with_field = self.header.variant in WITH_FIELD
         while (unit := self._read_unit()) is not None:
             if ended:
                 raise BitstreamError("data follows the end of the stream", unit.offset)
@@ -161,15 +176,19 @@ class StreamReader:
                         f"a key frame says {unit.frame} where frame {frames} is due", unit.offset
                     )
             elif unit.type == UnitType.MOTION:
-                group = motion_group(unit)
-                if group.frame != frames:
+                moved = self._advance(moved, unit, motion_group(unit).count)
+                if not with_field:
+                    frames = self.next_frame = moved
+            elif unit.type == UnitType.FIELD:
+                if not with_field:
                     raise BitstreamError(
-                        f"frame {frames} is missing, frame {group.frame} follows", unit.offset
+                        f"a {self.header.variant} stream has no displacement fields", unit.offset
                     )
-                frames += group.count
-                self.next_frame = frames
-                if self.header.frame_count is not None and frames > self.header.frame_count:
-                    raise BitstreamError("motion runs past the last frame", unit.offset)
+                frames = self.next_frame = self._advance(frames, unit, field_group(unit).count)
+                if self.header.variant == "hybrid" and moved < frames:
+                    raise BitstreamError(
+                        f"the parameters of frame {moved} are missing", unit.offset
+                    )
             if unit.type == UnitType.INDEX:
                 ended = True
                 if unit.frame != frames:
@@ -184,6 +203,14 @@ class StreamReader:
             raise BitstreamError(
                 f"the stream is cut off: {frames} of {promised} frames", self._offset
             )
+
+    def _advance(self, due: int, unit: Unit, count: int) -> int:
+        """The frame that is due behind a unit of `count` frames, where frame `due` is due."""
+        if unit.frame != due:
+            raise BitstreamError(f"frame {due} is missing, frame {unit.frame} follows", unit.offset)
+        if self.header.frame_count is not None and due + count > self.header.frame_count:
+            raise BitstreamError("motion runs past the last frame", unit.offset)
+        return due + count
 
     def _read_unit(self) -> Unit | None:
         start = self._offset

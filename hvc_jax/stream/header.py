@@ -11,9 +11,13 @@ from fractions import Fraction
 from hvc_jax.stream.errors import BitstreamError
 
 MAGIC = b"HVC\x1a"
-VERSION = 3
+VERSION = 4
+"""Streams without FIELD units are still written as version 3, which every reader knows."""
+_VERSIONS = (3, VERSION)
 
 VARIANTS = ("semantic", "keypoint", "hybrid", "field", "implicit")
+WITH_FIELD = ("hybrid", "field")
+"""Variants whose frames are described by FIELD units."""
 FITS = ("none", "crop", "pad")
 NO_MODEL = bytes(8)
 """Model id of a stream coded with `default_tables` of the schema it names."""
@@ -42,7 +46,6 @@ class Header:
       fit: how the source was fitted to the picture: "none", "crop" or "pad".
       source_width: width of the source in pixels, 0 when unknown or equal.
       source_height: height of the source in pixels.
-      version: format version.
     """
 
     variant: str
@@ -56,11 +59,15 @@ class Header:
     fit: str = "none"
     source_width: int = 0
     source_height: int = 0
-    version: int = VERSION
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fps", Fraction(self.fps))
         _check(self, ValueError)
+
+    @property
+    def version(self) -> int:
+        """Format version in which the stream is written: 4 where it has FIELD units, else 3."""
+        return VERSION if self.variant in WITH_FIELD else 3
 
     def to_bytes(self) -> bytes:
         """Returns the header as it stands at the beginning of a stream."""
@@ -101,8 +108,8 @@ def read_header(read: Callable[[int], bytes]) -> tuple[Header, int]:
     if source.peek(4) != MAGIC:
         raise BitstreamError("this is not an hvc stream (it does not start with 'HVC')", 0)
     version = source.take(1)[0]
-    if version != VERSION:
-        raise BitstreamError(f"format version {version}; this program reads {VERSION}", 4)
+    if version not in _VERSIONS:
+        raise BitstreamError(f"format version {version}; this program reads 3 and {VERSION}", 4)
     variant = source.take(1)[0]
     model_id = source.take(8)
     count = int.from_bytes(source.take(4), "little")
@@ -203,8 +210,8 @@ def _check(header: Header, fault: type[ValueError]) -> None:
         raise fault(f"a frame rate of {header.fps} is not allowed")
     if header.frame_count is not None and not 0 <= header.frame_count < MAX_FRAMES:
         raise fault(f"a frame count of {header.frame_count} is not allowed")
-    if len(header.model_id) != 8 or header.version != VERSION:
-        raise fault("a model id has 8 bytes and the version is that of this program")
+    if len(header.model_id) != 8:
+        raise fault("a model id has 8 bytes")
     if header.variant not in VARIANTS or header.fit not in FITS:
         raise fault(f"unknown variant {header.variant!r} or fit {header.fit!r}")
     if not 1 <= header.quantiser <= MAX_QUANTISER:

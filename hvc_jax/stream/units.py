@@ -28,9 +28,10 @@ class UnitType(IntEnum):
     KEY = 1
     STATIC = 2
     MOTION = 3
-    TOKEN = 4
     META = 5
     INDEX = 6
+    FIELD = 7
+    EDIT = 8
 
 
 @dataclasses.dataclass(frozen=True)
