@@ -11,6 +11,7 @@ from tiny_export import FPS, make_export, make_frames
 
 from hvc_jax.body.params import identity_vector
 from hvc_jax.cli.main import COMMANDS, main
+from hvc_jax.codec import latent_encoder
 from hvc_jax.data.clips import write_video
 from hvc_jax.stream.container import StreamWriter
 from hvc_jax.stream.header import NO_MODEL, Header
@@ -154,9 +155,10 @@ def test_full_disk_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(StreamWriter, "write_unit", full)
-    frame = np.zeros((64, 64, 3), np.uint8), np.zeros(188), np.zeros(1), 1.0, True
-    monkeypatch.setattr("hvc_jax.codec.codec.Codec._analysed", lambda *a: iter([frame]))
-    monkeypatch.setattr("hvc_jax.codec.codec.Codec._write_key", full)
+    frame = np.zeros((64, 64, 3), np.uint8), np.zeros(188), np.zeros(188), 1.0, True
+    item = latent_encoder.Analysed(*frame)
+    monkeypatch.setattr("hvc_jax.codec.codec.analysed", lambda *a: iter([item]))
+    monkeypatch.setattr(latent_encoder.LatentEncoder, "_write_key", full)
     argv = ENCODE.replace("IN", str(inputs)).replace("OUT", str(tmp_path)).split()
     assert main(argv) == 2
     assert "No space left" in capsys.readouterr().err

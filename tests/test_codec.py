@@ -10,7 +10,10 @@ import pytest
 from tiny_export import FPS, SIDE, make_bodies, make_export, make_frames
 
 from hvc_jax import keyframes
-from hvc_jax.codec.codec import _CHUNK, BATCH, Codec, CodecError, EncodeOptions, Source, check_side
+from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.latent_encoder import _CHUNK
+from hvc_jax.codec.networks import BATCH
+from hvc_jax.codec.options import CodecError, EncodeOptions, Source, check_side
 from hvc_jax.stream.container import StreamReader, key_unit
 from hvc_jax.stream.edit import edit
 from hvc_jax.stream.errors import BitstreamError
@@ -38,7 +41,7 @@ def keypoint(folder: Path) -> Codec:
 def code(codec: Codec, count: int = COUNT, **options: int) -> bytes:
     """The stream of the toy clip."""
     out = io.BytesIO()
-    done = codec.encode(
+    codec.encode(
         iter(make_frames(count)),
         out,
         fps=FPS,
@@ -46,7 +49,6 @@ def code(codec: Codec, count: int = COUNT, **options: int) -> bytes:
         source=Source("crop", 80, 64),
         bodies=make_bodies(count),
     )
-    assert done == count
     return out.getvalue()
 
 
@@ -189,3 +191,19 @@ def test_sides_propose_the_nearest(pixels: int, near: int) -> None:
     assert check_side("--size", near) == near
     with pytest.raises(CodecError, match=f"use {near}"):
         check_side("--size", pixels)
+
+
+def test_semantic_codes_square_pictures_and_says_so_before_it_writes(semantic: Codec) -> None:
+    out = io.BytesIO()
+    with pytest.raises(CodecError, match="square"):
+        semantic.encode(np.zeros((3, 64, 96, 3), np.uint8), out, fps=FPS)
+    assert out.getvalue() == b""
+
+
+def test_streams_in_memory_are_those_in_files(keypoint: Codec) -> None:
+    frames, options = make_frames(4), EncodeOptions(key_codec="av1")
+    out = io.BytesIO()
+    assert keypoint.encode(frames, out, fps=25, options=options) == b""
+    data = keypoint.encode(frames, fps=25, options=options)
+    assert data == out.getvalue()
+    np.testing.assert_array_equal(list(keypoint.decode(data)), decode(keypoint, data))

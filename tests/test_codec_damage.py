@@ -9,8 +9,9 @@ import pytest
 from tiny_export import FPS, SIDE, make_export, make_frames
 
 from hvc_jax.cli.main import main
-from hvc_jax.codec.codec import Codec, EncodeOptions
-from hvc_jax.codec.repair import RepairingDecoder
+from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.conceal import RepairingDecoder
+from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.data.cuts import CutDetector
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.index import index_keys, key_offsets

@@ -10,8 +10,9 @@ import pytest
 from tiny_export import FPS, make_bodies, make_export, make_frames
 
 from hvc_jax.codec import polish
-from hvc_jax.codec.bodies import BodyFinder, lasting
-from hvc_jax.codec.codec import Codec, EncodeOptions
+from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.options import EncodeOptions
+from hvc_jax.codec.scenes import BodyFinder, lasting
 from hvc_jax.models.prior import FactorizedPrior
 from hvc_jax.stream.container import StreamReader, UnitType, motion_group
 from hvc_jax.stream.schema import token_schema
@@ -126,8 +127,8 @@ def test_from_effort_two_on_what_is_coded_is_polished(
         calls.append((len(frames), steps, quantiser, before))
         return latents + 40.0
 
-    monkeypatch.setattr(keypoint._polisher, "polish", spy)
-    monkeypatch.setattr(keypoint._polisher, "key", lambda picture, latent: None)
+    monkeypatch.setattr(keypoint.networks.polisher, "polish", spy)
+    monkeypatch.setattr(keypoint.networks.polisher, "key", lambda picture, latent: None)
     tables, frames = keypoint.export.tables, make_frames(COUNT)
     for effort, steps in ((1, None), (2, 2), (3, 5)):
         calls.clear()

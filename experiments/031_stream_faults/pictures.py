@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from losses import patterns
 
-from hvc_jax.codec.codec import Codec, EncodeOptions
-from hvc_jax.codec.repair import RepairingDecoder
+from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.conceal import RepairingDecoder
+from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.data.clips import iter_frames
 from hvc_jax.evaluation.metrics import psnr
 from hvc_jax.evaluation.table import csv_text

@@ -16,7 +16,7 @@ import numpy as np
 from rows import append_row
 
 from hvc_jax import keyframes
-from hvc_jax.codec.codec import BATCH, Codec, batches
+from hvc_jax.codec.codec import Codec
 from hvc_jax.codec.hold import better_held
 from hvc_jax.data.clips import read_clip, write_png
 from hvc_jax.models.export import load_export
@@ -42,10 +42,8 @@ def drawn(codec: Codec, key: np.ndarray, bodies: np.ndarray) -> np.ndarray:
     latents = bodies.copy()
     for slot in codec.export.tables.schema.dynamic:
         latents[:, slot.index] = np.round(latents[:, slot.index] / slot.step) * slot.step
-    features, made = codec.features(key), []
-    for part in batches(latents, BATCH):
-        made += codec.draw(key, features, latents[0], part)
-    return np.stack(made)
+    features = codec.networks.features(key)
+    return np.stack(list(codec.networks.draw(key, features, latents[0], latents)))
 
 
 def sheet(frames: np.ndarray, bodies: np.ndarray, count: int = 8) -> np.ndarray:

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from rows import append_row
 
-from hvc_jax.codec.codec import Codec, EncodeOptions
+from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.data.clips import read_clip
 from hvc_jax.models.export import load_export
 from hvc_jax.ops.compile import keep_compiled_programs

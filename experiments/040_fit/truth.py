@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hvc_jax.codec.codec import Codec, EncodeOptions
+from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.evaluation.learned_metrics import lpips_vgg
 from hvc_jax.evaluation.metrics import psnr
 from hvc_jax.evaluation.table import csv_text

@@ -11,7 +11,7 @@ from hvc_jax.stream.index import key_offsets
 from hvc_jax.stream.operations import parse_frames
 
 if TYPE_CHECKING:
-    from hvc_jax.codec.repair import RepairingDecoder
+    from hvc_jax.codec.conceal import RepairingDecoder
 
 _EXAMPLE = """\
 examples:
@@ -76,8 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
         with open_stream(path):
             pass  # all of them start well, before seconds of loading
 
-    from hvc_jax.codec.codec import BATCH, Codec
-    from hvc_jax.codec.repair import RepairingDecoder
+    from hvc_jax.codec.codec import Codec
+    from hvc_jax.codec.conceal import RepairingDecoder
+    from hvc_jax.codec.networks import BATCH
     from hvc_jax.models.find import export_of_stream
 
     if each:

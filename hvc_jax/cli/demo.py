@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         probe(arguments.input)  # a wrong path is reported before seconds of loading
 
-    from hvc_jax.codec.codec import check_side
+    from hvc_jax.codec.options import check_side
     from hvc_jax.evaluation.demo import Demo
 
     check_side("--size", arguments.size)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from hvc_jax.models.find import export_of_variant, is_pipe
 
 if TYPE_CHECKING:
-    from hvc_jax.codec.codec import EncodeOptions
+    from hvc_jax.codec.options import EncodeOptions
 
 _EXAMPLE = """\
 examples:
@@ -132,7 +132,8 @@ def run(arguments: argparse.Namespace) -> int:
     # Only now, so that a wrong path is reported before seconds of loading.
     from tqdm import tqdm
 
-    from hvc_jax.codec.codec import Codec, Source, check_side
+    from hvc_jax.codec.codec import Codec
+    from hvc_jax.codec.options import Source, check_side
     from hvc_jax.models.codec_model import sends_bodies
     from hvc_jax.pose.confidence import DOUBT
 
@@ -147,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
     source = Source.made_square(clip.width, clip.height, arguments.fit)
     started, confidence = time.perf_counter(), []
     with _output(arguments.output) as file:
-        count = codec.encode(
+        codec.encode(
             tqdm(frames, unit=" frames", disable=arguments.quiet or None),
             file,
             fps=clip.fps,
@@ -157,6 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
             confidence=confidence,
         )
         size = file.size
+    count = len(confidence)
     seconds = time.perf_counter() - started
     print(
         f"{arguments.output}: {count} frames of {arguments.size}x{arguments.size} at "
@@ -201,7 +203,7 @@ def _output(path: Path) -> Iterator[_Counted]:
 
 def options_of(arguments: argparse.Namespace) -> "EncodeOptions":
     """The codec's options from those of `add_coding_options`."""
-    from hvc_jax.codec.codec import EncodeOptions
+    from hvc_jax.codec.options import EncodeOptions
 
     return EncodeOptions(
         key_qp=arguments.key_qp,

@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from hvc_jax.codec.codec import check_side
+    from hvc_jax.codec.options import check_side
     from hvc_jax.evaluation.report import write_report
     from hvc_jax.evaluation.run import evaluate
     from hvc_jax.evaluation.scores import ScoreOptions, unavailable

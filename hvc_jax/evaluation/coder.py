@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from hvc_jax import keyframes
-from hvc_jax.codec.bodies import BodyFinder
-from hvc_jax.codec.codec import Codec, EncodeOptions, Source
+from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.options import EncodeOptions, Source
+from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.data.clips import Clip, probe, read_clip
 from hvc_jax.evaluation.settings import Settings
 from hvc_jax.ops.files import atomic_path
@@ -107,8 +108,8 @@ class Coder:
             )  # fmt: skip
 
         if name not in self._codecs:
-            codec = self._codecs[name] = Codec(self._settings.export(name))
-            codec.encode_key, codec.body_finder = self._once.key, self._once.bodies
+            export = self._settings.export(name)
+            codec = self._codecs[name] = Codec(export, self._once.key, self._once.bodies)
             write(io.BytesIO())
             if codec.export.variant not in self._compiled:
                 self._compiled.add(codec.export.variant)

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from hvc_jax.codec.codec import Codec, EncodeOptions, Source
+from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.options import EncodeOptions, Source
 from hvc_jax.data.clips import Clip, probe, read_clip, write_png, write_video
 from hvc_jax.evaluation import anchors
 from hvc_jax.evaluation.roundtrip import decode_in_fresh_process, read_pictures

@@ -1,14 +1,16 @@
 """Which model file a command needs, and plain words where it is missing. Imports no jax."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from hvc_jax.models.export import Export, find_export, load_export
+from hvc_jax.models.export import PRETRAINED, Export, ExportError, find_export, load_export
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import stream_tables
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import NO_MODEL, Header
+from hvc_jax.stream.opened import Stream
 from hvc_jax.stream.tables import CodingTables
 
 
@@ -86,3 +88,34 @@ def tables_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
     if header.model_id == NO_MODEL:
         return stream_tables(header)
     return export_of_stream(header, stream, path).tables
+
+
+def list_models() -> list[str]:
+    """Names of the models that are shipped, for `hvc_jax.load`."""
+    return sorted(path.stem for path in PRETRAINED.glob("*.safetensors") if _is_export(path))
+
+
+def _is_export(path: Path) -> bool:
+    try:
+        load_export(path)
+    except ExportError:
+        return False  # other networks lie there too
+    return True
+
+
+def open_stream_file(path: str | os.PathLike[str], model: Path | None = None) -> Stream:
+    """A stream with its parameters.
+
+    Args:
+      path: A .hvc file.
+      model: The file of its model, where it is not a shipped one.
+
+    Raises:
+      BitstreamError: The file is no stream, or is damaged.
+      ModelError: Its model is not there.
+    """
+    path = Path(path)
+    with open_stream(path) as reader:
+        header = reader.header
+    tables = tables_of_stream(header, path, model) if header.variant != "field" else None
+    return Stream(path.read_bytes(), tables)

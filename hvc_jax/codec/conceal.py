@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from hvc_jax.codec.codec import BATCH, Codec, batches, key_picture
+from hvc_jax.codec.codec import Codec, key_picture
 from hvc_jax.stream.conceal import ConcealingDecoder, frames_and_keys, salvage
 from hvc_jax.stream.container import key_unit
 from hvc_jax.stream.errors import BitstreamError
@@ -61,7 +61,7 @@ class RepairingDecoder:
                     latent = self._decoder.key(unit.payload, unit.frame)
                     if latent is not None and waiting is not None:
                         self._picture, self._key_latent = waiting, latent
-                        self._features = self._codec.features(waiting)
+                        self._features = self._codec.networks.features(waiting)
                     waiting = None
                 elif unit.type == UnitType.MOTION:
                     before = self._decoder.concealed
@@ -76,8 +76,8 @@ class RepairingDecoder:
     def _draw(self, latents: np.ndarray, held: bool) -> Iterator[np.ndarray]:
         if held:
             self.held.extend(range(self._decoder.frame - len(latents), self._decoder.frame))
-        for batch in batches(latents, BATCH):
-            if self._features is None:
-                yield from (self._picture.copy() for _ in batch)
-            else:
-                yield from self._codec.draw(self._picture, self._features, self._key_latent, batch)
+        if self._features is None:
+            yield from (self._picture.copy() for _ in latents)
+        else:
+            draw = self._codec.networks.draw
+            yield from draw(self._picture, self._features, self._key_latent, latents)

@@ -1,0 +1,79 @@
+"""A stream in memory with its parameters: look at them, edit them, save it. Imports no jax."""
+
+import io
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from hvc_jax.ops.files import atomic_path
+from hvc_jax.stream.container import StreamReader
+from hvc_jax.stream.edit import edit, read_tracks
+from hvc_jax.stream.operations import Operation, parse_assignment
+from hvc_jax.stream.rates import bytes_by_unit
+from hvc_jax.stream.tables import CodingTables
+
+
+class Stream:
+    """A whole stream.
+
+    Attributes:
+      data: The bytes.
+      header: Size, frame rate, variant, model.
+      bytes_by_unit: Bytes of every type of unit; the sum is the size of the stream.
+    """
+
+    def __init__(self, data: bytes, tables: CodingTables | None) -> None:
+        """Reads a stream.
+
+        Args:
+          data: The bytes.
+          tables: Of its model; None where it has no parameters.
+
+        Raises:
+          BitstreamError: The stream is damaged.
+        """
+        reader = StreamReader(io.BytesIO(data))
+        self.data, self.header, self._tables = data, reader.header, tables
+        self.bytes_by_unit: dict[str, int] = bytes_by_unit(reader, reader.units())
+        self._tracks = read_tracks(data, tables) if tables is not None else None
+
+    @property
+    def tracks(self) -> Mapping[str, np.ndarray]:
+        """[T] float64 values of every parameter that is sent with every frame, by name.
+
+        Rotations in radians; empty where a stream has no parameters.
+        """
+        if self._tracks is None:
+            return MappingProxyType({})
+        names = [slot.name for slot in self._tracks.schema.dynamic]
+        return MappingProxyType(dict(zip(names, self._tracks.values.T, strict=True)))
+
+    def edit(self, *edits: str | Operation, frames: slice | None = None, ease: int = 0) -> "Stream":
+        """The stream after edits; key pictures keep their bytes.
+
+        Args:
+          *edits: As "head_yaw+=20deg", "smile=1" or "left_elbow*=0.5", or operations.
+          frames: Of the range, from 0 on; None for all.
+          ease: Frames over which the edits fade in and out.
+
+        Raises:
+          ValueError: An edit that cannot be read, an unknown name, or no parameters to edit.
+        """
+        if self._tables is None:
+            raise ValueError(
+                f"a {self.header.variant} stream has no parameters to edit; encode with "
+                "--variant semantic or hybrid"
+            )
+        span = frames or slice(0, None)
+        first, last = span.start or 0, span.stop
+        operations = [
+            parse_assignment(e, first, last, ease) if isinstance(e, str) else e for e in edits
+        ]
+        return Stream(edit(self.data, operations, self._tables), self._tables)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the stream; nothing stands there before all of it does."""
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(self.data)
