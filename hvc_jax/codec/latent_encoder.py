@@ -12,11 +12,11 @@ import numpy as np
 
 from hvc_jax import keyframes
 from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.codec import polish
 from hvc_jax.codec.hold import better_held
 from hvc_jax.codec.importance import mesh_importance
 from hvc_jax.codec.networks import Networks
 from hvc_jax.codec.options import CodecError, EncodeOptions
-from hvc_jax.codec.polish import STEPS, PolishKey
 from hvc_jax.codec.scenes import lasting
 from hvc_jax.data.cuts import CutDetector
 from hvc_jax.pose.confidence import DOUBT
@@ -57,7 +57,7 @@ class _Key(NamedTuple):
     latent: np.ndarray
     decoded: np.ndarray
     features: Any
-    polish: PolishKey | None  # where latents are polished
+    polish: polish.PolishKey | None  # where latents are polished
     confidence: float  # in the body of the latent
 
 
@@ -141,7 +141,7 @@ class LatentEncoder:
         self._writer.write_static(self.count, static)
         features = self._networks.features(coded) if options.hold else None
         polisher = self._networks.polisher
-        start = polisher.key(coded, decoded) if STEPS[options.effort] else None
+        start = polisher.key(coded, decoded) if polish.STEPS[options.effort] else None
         return _Key(coded, latent, decoded, features, start, item.confidence)
 
     def _write_motion(self) -> None:
@@ -150,7 +150,7 @@ class LatentEncoder:
         if key is None or not self._waiting:
             return
         frames, latents = (np.stack(column) for column in zip(*self._waiting, strict=True))
-        if steps := STEPS[options.effort]:
+        if steps := polish.STEPS[options.effort]:
             still = (latents == key.latent).all(-1, keepdims=True)
             polished = self._networks.polisher.polish(
                 frames, latents, key.polish, self._last, steps, options.quantiser

@@ -1,6 +1,6 @@
 """FIELD units: later key pictures of a segment, and the displacement field between key pictures.
 
-    payload   varint (frames - 1) * 2 + low_delay, varint number of pictures,
+    payload   varint frames - 1, varint number of pictures,
               for every picture in coded order: varint (frame it shows - first frame),
               varint length, coded picture; then the field
 
@@ -38,20 +38,18 @@ class FieldGroup:
       frame: number of the first frame.
       count: number of frames, 1 to 1024.
       pictures: key pictures in coded order; each shows one of the frames.
-      low_delay: whether pictures are predicted from past ones only.
       payload: the displacement field of the frames that no key picture shows.
     """
 
     frame: int
     count: int
     pictures: tuple[Predicted, ...]
-    low_delay: bool
     payload: bytes
 
 
 def field_payload(group: FieldGroup) -> bytes:
     """Returns the payload of the FIELD unit of `group`."""
-    out = varint((group.count - 1) << 1 | group.low_delay) + varint(len(group.pictures))
+    out = varint(group.count - 1) + varint(len(group.pictures))
     for picture in group.pictures:
         out += varint(picture.frame - group.frame) + varint(len(picture.payload))
         out += picture.payload
@@ -74,8 +72,7 @@ def field_group(unit: Unit) -> FieldGroup:
         return data[position - 1]
 
     try:
-        word, number = read_varint(next_byte), read_varint(next_byte)
-        count = (word >> 1) + 1
+        count, number = read_varint(next_byte) + 1, read_varint(next_byte)
         if count > MAX_FIELD_FRAMES or unit.frame + count > MAX_FRAMES:
             raise BitstreamError(f"a field of {count} frames at frame {unit.frame} is not allowed")
         if number > min(count, MAX_PICTURES):
@@ -92,4 +89,4 @@ def field_group(unit: Unit) -> FieldGroup:
             position += length
     except BitstreamError as error:
         raise BitstreamError(error.reason, unit.offset) from error
-    return FieldGroup(unit.frame, count, tuple(pictures), bool(word & 1), data[position:])
+    return FieldGroup(unit.frame, count, tuple(pictures), data[position:])
