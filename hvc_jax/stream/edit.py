@@ -2,7 +2,11 @@
 
 Only MOTION and META units change (and INDEX, which says where units are). KEY and STATIC units stay
 byte for byte, motion before the first changed frame too, and an edit that changes no level returns
-the very same stream. Imports no jax.
+the very same stream.
+
+A hybrid stream keeps its MOTION units as well, because its displacement fields were chosen with
+them: edited parameters stand in EDIT units behind those that they replace, and a decoder shows the
+motion from the sent to the edited ones on top of the decoded frame. Imports no jax.
 """
 
 import dataclasses
@@ -44,7 +48,8 @@ class Interval:
       groups: its motion, as coded.
       choices: which predictors each group chose, or None (see `MotionCoder.encode`).
       units: position of each group's unit among the stream's units.
-      levels: [frames, dynamic slots] int32.
+      levels: [frames, dynamic slots] int32, after EDIT units.
+      sent: [frames, dynamic slots] int32, of the MOTION units.
     """
 
     key: np.ndarray
@@ -52,6 +57,7 @@ class Interval:
     choices: list[np.ndarray | None]
     units: list[int]
     levels: np.ndarray
+    sent: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +140,7 @@ def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
     header = reader.header
     schema = stream_schema(header, tables)
     decoder = VectorDecoder(schema, tables, header.quantiser)
+    editor = VectorDecoder(schema, tables, header.quantiser)
     steps = np.array([slot.step for slot in schema.dynamic]) * header.quantiser / QUANTISER_ONE
     count = len(schema.dynamic)
     units, intervals, frames = [], [], 0
@@ -141,7 +148,8 @@ def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
         units.append(unit)
         try:
             if unit.type == UnitType.STATIC:
-                intervals.append((decoder.key_levels(unit.payload), [], [], [], []))
+                editor.key_levels(unit.payload)
+                intervals.append((decoder.key_levels(unit.payload), [], [], [], [], []))
             elif unit.type == UnitType.MOTION:
                 group = motion_group(unit)
                 frames += group.count
@@ -151,15 +159,25 @@ def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
                         "many to be held at once"
                     )
                 levels = decoder.motion_levels(group)
-                _, groups, choices, places, parts = intervals[-1]
+                _, groups, choices, places, parts, sent = intervals[-1]
                 groups.append(group)
                 choices.append(decoder.choice if group.resync else None)
                 places.append(len(units) - 1)
                 parts.append(levels.astype(np.int32))
+                sent.append(parts[-1])
+            elif unit.type == UnitType.EDIT:
+                parts = intervals[-1][4] if intervals else []
+                edited = edited_levels(unit, editor)
+                if not parts or edited.shape != parts[-1].shape:
+                    raise BitstreamError("an edit does not fit the motion before it")
+                parts[-1] = edited.astype(np.int32)
         except BitstreamError as error:
             raise BitstreamError(error.reason, unit.offset) from error
     empty = np.zeros((0, count), np.int32)
-    whole = [Interval(*rest, np.concatenate([empty, *parts])) for *rest, parts in intervals]
+    whole = [
+        Interval(*rest, np.concatenate([empty, *parts]), np.concatenate([empty, *sent]))
+        for *rest, parts, sent in intervals
+    ]
     return Tracks(
         header=header,
         schema=schema,
@@ -213,8 +231,9 @@ def write_values(
         rows = slice(start, start + len(interval.levels))
         start = rows.stop
         other = values[rows] != tracks.values[rows]
+        recode = _edits if tracks.header.variant == "hybrid" else _recode
         if other.any():
-            payloads |= _recode(tracks, tables, interval, values[rows], other)
+            payloads |= recode(tracks, tables, interval, values[rows], other)
     if not payloads:
         return data
     return _rewrite(data, tracks, payloads, notes)
@@ -249,10 +268,56 @@ def _recode(
     return payloads
 
 
+def _edits(
+    tracks: Tracks,
+    tables: CodingTables,
+    interval: Interval,
+    values: np.ndarray,
+    other: np.ndarray,
+) -> dict[int, bytes]:
+    """Returns the EDIT payload behind every MOTION unit of the interval; b"" for none.
+
+    Its new values [frames, dynamic slots] count where they are other than before.
+    """
+    encoder = VectorEncoder(tracks.schema, tables, tracks.header.quantiser)
+    encoder.resume(interval.key)
+    rounded = np.rint(np.clip(values / tracks.steps, -(2**31) + 1, 2**31 - 1)).astype(np.int64)
+    levels = np.where(other, rounded, interval.levels)
+    if (levels == interval.levels).all():
+        return {}
+    start, payloads = 0, {}
+    for group, place in zip(interval.groups, interval.units, strict=True):
+        rows = slice(start, start + group.count)
+        start += group.count
+        changed = (levels[rows] != interval.sent[rows]).any()
+        coded = encoder.group(group.frame, levels[rows], True)
+        payloads[place] = motion_payload(coded) if changed else b""
+    return payloads
+
+
+def edited_levels(unit: Unit, decoder: VectorDecoder) -> np.ndarray:
+    """Returns the levels [frames, dynamic slots] of an EDIT unit.
+
+    Args:
+      unit: the unit.
+      decoder: one that decodes EDIT units only, and has the key's numbers.
+
+    Raises:
+      BitstreamError: when it is damaged, or leans on what stands before it.
+    """
+    group = motion_group(unit)
+    if not group.resync:
+        raise BitstreamError("an edit does not decode on its own", unit.offset)
+    return decoder.motion_levels(group)
+
+
 def _rewrite(
     data: bytes, tracks: Tracks, payloads: dict[int, bytes], notes: Sequence[str]
 ) -> bytes:
-    """Returns the stream with the given payloads, a note of the edit, and a matching index."""
+    """Returns the stream with the given payloads, a note of the edit, and a matching index.
+
+    In a hybrid stream the payloads are those of EDIT units behind the MOTION units.
+    """
     units = tracks.units
     record: dict = {}
     for unit in units:
@@ -263,14 +328,19 @@ def _rewrite(
     out = [data[: units[0].offset]]
     position = len(out[0])
     keys: list[tuple[int, int]] = []
-    chain = Chain()
+    chain, behind = Chain(), tracks.header.variant == "hybrid"
     for i, unit in enumerate(units):
         if unit.type in (UnitType.META, UnitType.INDEX):
             continue
+        if unit.type == UnitType.EDIT and i - 1 in payloads:
+            continue  # replaced
         # Who wrote whole units had reasons; short ones carry a checksum of what was before them.
         if data[unit.offset] < SHORT:
             chain = Chain()
-        piece = chain.write(unit.type, unit.frame, payloads.get(i, unit.payload))
+        payload = unit.payload if behind else payloads.get(i, unit.payload)
+        piece = chain.write(unit.type, unit.frame, payload)
+        if behind and payloads.get(i):
+            piece += chain.write(UnitType.EDIT, unit.frame, payloads[i])
         if unit.type == UnitType.KEY:
             keys.append((unit.frame, position))
         out.append(piece)
