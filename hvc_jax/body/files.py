@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hvc_jax.ops.npz import read_npz
+from hvc_jax.ops.npz import npz_names, read_npz
 from hvc_jax.ops.plain_values import (
     Budget,
     Constructor,
@@ -170,6 +170,14 @@ def read_raw(path: str | os.PathLike) -> dict[str, Any]:
         if array.dtype.kind in "fiub":
             out[str(key)] = array
     return out
+
+
+def is_model(path: str | os.PathLike) -> bool:
+    """Returns whether a file looks like a body model, whole or damaged: it has a template."""
+    path = Path(path)
+    if path.suffix == ".npz":
+        return "v_template" in npz_names(path)
+    return path.suffix == ".pkl" and b"v_template" in path.read_bytes()
 
 
 def read_model(path: str | os.PathLike) -> dict[str, Any]:

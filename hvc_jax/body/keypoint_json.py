@@ -181,7 +181,8 @@ def _person(value: Any, scores: Any) -> np.ndarray | None:
 
 def _from_flat(values: np.ndarray, scores: Any) -> np.ndarray | None:
     for width in (3, 4, 5, 2):
-        if values.ndim == 1 and len(values) % width == 0 and len(values) // width in LAYOUTS:
+        known = LAYOUTS if width < 4 else (33,)
+        if values.ndim == 1 and len(values) % width == 0 and len(values) // width in known:
             return from_columns(values.reshape(-1, width), scores)
     return None
 

@@ -9,6 +9,7 @@ _EXAMPLE = """\
 examples:
   hvc body info                                  (the open body)
   hvc body info SMPLX_NEUTRAL.npz
+  hvc body info wham_output.pkl                  (whose parameters, which camera, how many frames)
   hvc body convert SMPL_NEUTRAL.pkl smpl.npz     (plain arrays; nothing in the .pkl is executed)
   hvc body render --pose sitting --out sitting.png
   hvc body render --pose standing --set head_yaw=30deg --set expression_0=2 --map parts --out p.png
@@ -27,8 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    info = actions.add_parser("info", help="what a model file holds")
-    info.add_argument("file", type=Path, nargs="?", help=".npz or .pkl (default: the open body)")
+    info = actions.add_parser("info", help="what a model, parameter, motion or keypoint file holds")
+    info.add_argument("file", type=Path, nargs="?", help="any (default: the open body)")
     info.set_defaults(run=run_info)
     convert = actions.add_parser("convert", help="a model file to a plain .npz")
     convert.add_argument("file", type=Path, help=".pkl or .npz of SMPL, SMPL-H or SMPL-X")
@@ -55,14 +56,38 @@ def run_info(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def describe(path: Path | None) -> list[str]:
-    """Returns the lines of `hvc body info`: kind, sizes, height, parts.
+def kind_of(path: Path) -> str:
+    """Returns what a file of motion, parameters or keypoints holds, in a line.
 
     Raises:
-      BodyFileError: the file is no body model.
+      ValueError: it is none of them; the message says what each reader found.
     """
-    from hvc_jax.body.assets import load_body
+    from hvc_jax.body import keypoint_files, parameter_files
 
+    said = []
+    for describe_file in (parameter_files.describe, keypoint_files.describe):
+        try:
+            return describe_file(path)
+        except (ValueError, LookupError, TypeError, OSError, ArithmeticError, RecursionError) as e:
+            said.append(str(e))
+    raise ValueError(
+        f"{path} is no body model, no parameters and no keypoints. As parameters: {said[0]}"
+    )
+
+
+def describe(path: Path | None) -> list[str]:
+    """Returns the lines of `hvc body info`: kind, sizes, height, parts of a body model.
+
+    Raises:
+      ValueError: the file is no body model, and holds no parameters, motion or keypoints.
+    """
+    from hvc_jax.body.assets import is_open_body, load_body
+    from hvc_jax.body.files import BodyFileError, is_model
+
+    if path is not None and not path.exists():
+        raise BodyFileError(f"{path} does not exist")
+    if path is not None and not is_open_body(str(path)) and not is_model(path):
+        return [f"{path}: {kind_of(path)}"]
     body = load_body(None if path is None else str(path), num_betas=300, num_expression=100)
     height = np.ptp(np.asarray(body.v_template)[:, 1])
     lines = [

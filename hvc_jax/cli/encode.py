@@ -48,10 +48,18 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--body-params",
         type=Path,
         metavar="FILE",
-        help="bodies of the coded frames, instead of estimating them: a file of hvc fit, or SMPL, "
-        "SMPL-H or SMPL-X parameters (.npz, .pkl) as estimators and AMASS write them; their "
-        "cameras are those of the whole picture. Look at them first: hvc fit --body-params",
+        help="bodies of the coded frames, instead of estimating them: a file of hvc fit, motion "
+        "capture (.bvh), or SMPL, SMPL-H or SMPL-X parameters as estimators and AMASS write them; "
+        "their cameras are those of the whole picture. Look at them first: hvc fit --body-params",
     )
+    parser.add_argument(
+        "--person", type=int, metavar="N",
+        help="which of several people in that file (default: the main one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--body", type=Path, metavar="FILE",
+        help="the SMPL, SMPL-H or SMPL-X model that --body-params are of; see hvc fit",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
@@ -123,11 +131,18 @@ def run(arguments: argparse.Namespace) -> int:
     )
     bodies = None
     if arguments.body_params:
+        from hvc_jax.body.assets import load_body
         from hvc_jax.body.parameter_cameras import View
-        from hvc_jax.body.parameter_files import read_parameters
+        from hvc_jax.body.parameter_files import load_parameters
 
-        view = View(clip.width, clip.height, arguments.fit)
-        bodies = read_parameters(arguments.body_params, view=view)
+        found = load_parameters(
+            arguments.body_params, view=View(clip.width, clip.height, arguments.fit),
+            frames=clip.frames or None, fps=float(clip.fps), start=arguments.start,
+            person=arguments.person,
+            body=None if arguments.body is None else load_body(str(arguments.body)),
+        )  # fmt: skip
+        bodies = found.bodies
+        print(*found.notes, sep="\n", end="\n" * bool(found.notes), file=sys.stderr)
 
     # Only now, so that a wrong path is reported before seconds of loading.
     from tqdm import tqdm

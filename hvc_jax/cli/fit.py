@@ -28,8 +28,11 @@ ViTPose, Ultralytics and MediaPipe write: .json with 17, 18, 25, 26, 33, 133, 13
 person, .csv (x, y, z, visibility of 33 points a row, or named columns), .npy, or .npz with
 `keypoints`, [frames, points, numbers]. Points are those of the whole picture of the clip. Rows that
 name their frame belong to it; others count from the first frame on.
---body-params takes SMPL, SMPL-H or SMPL-X parameters as estimators and AMASS write them; they are
-converted, not fitted, so that the overlay shows whether their camera was understood.
+--body-params takes SMPL, SMPL-H or SMPL-X parameters as AMASS and estimators write them (ROMP,
+VIBE, PARE, WHAM, TRAM, GVHMR, CLIFF, 4D-Humans, PHALP, SMPLer-X, PIXIE; .npz, .npy, .pkl, .pt,
+.json, or a folder with one file a frame) and motion capture (.bvh); they are converted, not fitted,
+so that the overlay shows whether their camera was understood. hvc body info FILE says what a file
+is taken for.
 """
 
 _ONE_PERSON = 0.8
@@ -64,6 +67,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--person", type=int, metavar="N",
         help="which of several people in that file: its track number, or place (default: the main "
         "one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--body", type=Path, metavar="FILE",
+        help="the SMPL, SMPL-H or SMPL-X model that --body-params are of, for its exact pelvis and "
+        "the mean pose of its hands",
     )  # fmt: skip
     parser.add_argument(
         "--masks", type=Path, help="video of the clip's size, white where the person is, to fit to"
@@ -125,15 +133,22 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo
 
     count, view = len(frames), View(clip.width, clip.height, arguments.fit)
     if arguments.body_params is not None:
-        from hvc_jax.body.parameter_files import read_parameters
+        from hvc_jax.body.assets import load_body
+        from hvc_jax.body.parameter_files import load_parameters
 
-        bodies = read_parameters(arguments.body_params, view=view)
-        if len(bodies) < count:
+        found = load_parameters(
+            arguments.body_params, view=view, frames=max(clip.frames, count),
+            fps=float(clip.fps), person=arguments.person,
+            body=None if arguments.body is None else load_body(str(arguments.body)),
+        )  # fmt: skip
+        print(*found.notes, sep="\n", end="\n" * bool(found.notes), file=sys.stderr)
+        if len(found.bodies) < count:
             raise ValueError(
-                f"{arguments.body_params} has bodies of {len(bodies)} frames, the clip has "
-                f"{count}; add --frames {len(bodies)}"
+                f"{arguments.body_params} has bodies of {len(found.bodies)} frames, the clip has "
+                f"{count}; add --frames {len(found.bodies)}"
             )
-        return Estimate(bodies[:count], np.ones(count), np.ones((count, 22)), np.ones(count))
+        sure = found.confidence[:count]
+        return Estimate(found.bodies[:count], sure, np.tile(sure[:, None], 22), np.ones(count))
     keypoints = None
     if arguments.keypoints is not None:
         from hvc_jax.body.keypoint_files import load_keypoints

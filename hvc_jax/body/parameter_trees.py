@@ -1,0 +1,219 @@
+"""Parameter files opened, and the people found in them.
+
+Files are .npz, .npy, .pkl (also joblib's), .pt, .json, or a folder with one of them a frame. What
+they hold is nested in many ways: a dictionary of people (VIBE, WHAM), of frames (ROMP, PHALP),
+lists of either, parameters beside the camera (4D-Humans) or one of several sets (GVHMR). Nothing in
+a file is executed.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hvc_jax.body.files import BodyFileError
+from hvc_jax.body.frame_numbers import natural
+from hvc_jax.ops.npz import read_npy, read_npz
+from hvc_jax.ops.plain_values import Budget, UnpickleError, plain_array
+from hvc_jax.ops.torch_files import load_torch_tree, tensor_names
+from hvc_jax.ops.unpickle import load_pickle
+
+KINDS = ".npz, .npy, .pkl, .pt, .json or .bvh, or a folder with one file a frame"
+POSE_FIELDS = (
+    *("bodies", "poses", "pose", "global_orient", "root_orient", "global_pose", "smpl_thetas"),
+    *("pred_rotmat", "pred_pose", "pred_thetas", "pred_body_pose", "fullpose"),
+)
+"""A dictionary with one of these is that of a person."""
+_INNER = (
+    *("smpl_params_incam", "pred_smpl_params", "smplx_params", "smpl_params", "smpl", "smplx"),
+    *("params", "body"),
+)
+"""Where the parameters are one level deeper than the camera."""
+_TRACKS = ("track_id", "person_id", "tid", "id", "bbox_id")
+_FRAMES = ("frame_id", "frame", "frame_idx", "img_path", "imgname", "image_id")
+_PHALP_FOCAL = 5000.0
+_NESTED = 8
+
+
+class Record(NamedTuple):
+    """The fields of a person, for one frame or for many.
+
+    Attributes:
+      track: number or name of the person; None where there is one only.
+      frame: number or name of the frame, where the record is of one.
+      fields: arrays by name.
+      first: the number of the first frame where the format says so.
+    """
+
+    track: int | str | None
+    frame: int | str | None
+    fields: dict[str, np.ndarray]
+    first: int = 0
+
+
+def read_records(path: str | os.PathLike) -> list[Record]:
+    """Returns the people of a file or folder.
+
+    Raises:
+      BodyFileError: it cannot be read, or holds nobody's parameters; one line with its name.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return _read_folder(path)
+        most = path.stat().st_size
+        found = list(_walk(_read(path), Record(None, None, {}), most, 0))
+        if any("pred_trans" in record.fields for record in found):
+            found = [r._replace(fields={**_tram_camera(path), **r.fields}) for r in found]
+    except UnpickleError as error:
+        raise BodyFileError(f"{path}: {error}") from None
+    except OSError as error:
+        raise BodyFileError(f"{path} cannot be read ({error.strerror or error})") from None
+    except (ValueError, TypeError, LookupError, RecursionError, ArithmeticError) as error:
+        if isinstance(error, BodyFileError):
+            raise
+        said = " ".join(str(error)[:120].split()) or type(error).__name__
+        raise BodyFileError(f"{path} is damaged ({said}); kinds that are read: {KINDS}") from error
+    if not found:
+        raise BodyFileError(
+            f"{path}: none of {', '.join(map(repr, POSE_FIELDS[1:6]))} is present; give a file of "
+            f"hvc fit, AMASS, or an estimator's SMPL or SMPL-X parameters ({KINDS})"
+        )
+    return found
+
+
+def _read(path: Path) -> Any:
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return read_npz(path)
+    if suffix == ".npy":
+        array = read_npy(path)
+        numbers = isinstance(array, np.ndarray) and not array.dtype.hasobject
+        return {"bodies": array} if numbers else array
+    if suffix in (".pt", ".pth"):
+        return load_torch_tree(path)
+    if suffix == ".json":
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    if suffix in (".pkl", ".pickle", ".joblib", ".p"):
+        return load_pickle(path, tensor_names(Budget(path.stat().st_size)))
+    raise BodyFileError(f"{path} is no file of parameters; kinds that are read: {KINDS}")
+
+
+def _tram_camera(path: Path) -> dict[str, np.ndarray]:
+    """Returns the lens that TRAM writes beside the folder of its people, or nothing."""
+    for folder in (path.parent, path.parent.parent):
+        if (folder / "camera.npy").is_file():
+            content = read_npy(folder / "camera.npy")
+            if isinstance(content, Mapping):
+                lens = {n: content[n] for n in ("img_focal", "img_center") if n in content}
+                return _numbers(lens, 1 << 10)
+    return {}
+
+
+def _read_folder(path: Path) -> list[Record]:
+    """A file a frame; SMPLer-X names it <frame>_<person> and keeps the camera in ../meta."""
+    endings = (".npz", ".npy", ".pkl", ".pt", ".json")
+    files = [file for file in path.iterdir() if file.suffix.lower() in endings]
+    files = files or [f for f in path.glob("*/*_param.pkl")]  # PIXIE
+    out: list[Record] = []
+    for file in sorted(files, key=lambda file: natural(file.name)):
+        try:
+            records = read_records(file)
+        except BodyFileError as error:
+            raise BodyFileError(f"{error}; take it out of the folder") from None
+        frame, _, person = file.stem.rpartition("_")
+        known = frame and frame.isdecimal() and person.isdecimal()
+        meta = path.parent / "meta" / f"{file.stem}.json"
+        extra = _numbers(json.loads(meta.read_text()), 1 << 16) if meta.is_file() else {}
+        for record in records:
+            out.append(
+                Record(
+                    int(person[:9]) if known else record.track,
+                    int(frame[:9]) if known else file.name,
+                    {**extra, **record.fields},
+                    int(bool(known)),  # SMPLer-X counts from 1
+                )
+            )
+    if not out:
+        raise BodyFileError(f"{path} holds no parameter files; kinds that are read: {KINDS}")
+    return out
+
+
+def _walk(node: Any, at: Record, most: int, depth: int) -> Iterator[Record]:
+    if depth > _NESTED:
+        raise ValueError("nested too deeply")
+    if isinstance(node, np.ndarray) and node.dtype.hasobject:
+        node = node.ravel().tolist()
+    if isinstance(node, Mapping):
+        yield from _walk_fields(node, at, most, depth)
+    elif isinstance(node, list | tuple):
+        for k, entry in enumerate(node):
+            if isinstance(entry, Mapping | list | tuple | np.ndarray):
+                named = isinstance(entry, Mapping) and any(n in entry for n in _TRACKS)
+                here = at if named or at.frame is not None else at._replace(frame=k)
+                yield from _walk(entry, here if len(node) > 1 else at, most, depth + 1)
+
+
+def _walk_fields(node: Mapping, at: Record, most: int, depth: int) -> Iterator[Record]:
+    if isinstance(node.get("smpl"), list) and isinstance(node.get("tid"), list):
+        yield from _phalp(node, at, most)
+        return
+    track = next((node[n] for n in _TRACKS if type(node.get(n)) in (int, str)), at.track)
+    frame = next((node[n] for n in _FRAMES if type(node.get(n)) in (int, str)), at.frame)
+    at = at._replace(track=track, frame=frame)
+    for name in _INNER:
+        inner = node.get(name)
+        if isinstance(inner, Mapping) and any(field in inner for field in POSE_FIELDS):
+            yield at._replace(fields={**_numbers(node, most), **_numbers(inner, most)})
+            return
+    if any(field in node for field in POSE_FIELDS):
+        yield at._replace(fields=_numbers(node, most))
+        return
+    for key, value in node.items():
+        if not isinstance(value, Mapping | list | tuple | np.ndarray):
+            continue
+        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+            continue
+        number = key if type(key) is int else int(key) if _is_number(key) else None
+        if number is not None and at.track is None:
+            here = at._replace(track=number)
+        elif any(c.isdigit() for c in str(key)) and at.frame is None:
+            here = at._replace(frame=key)
+        else:
+            here = at
+        yield from _walk(value, here, most, depth + 1)
+
+
+def _is_number(key: Any) -> bool:
+    return isinstance(key, str) and key.isdecimal() and len(key) < 10
+
+
+def _phalp(node: Mapping, at: Record, most: int) -> Iterator[Record]:
+    """PHALP and 4D-Humans on videos: lists over the people of a frame."""
+    cameras = node.get("camera")
+    for k, (track, smpl) in enumerate(zip(node["tid"], node["smpl"], strict=False)):
+        if not isinstance(smpl, Mapping) or type(track) is not int:
+            continue
+        fields = _numbers(smpl, most)
+        if isinstance(cameras, list) and k < len(cameras):
+            fields["pred_cam_t_full"] = plain_array(cameras[k], most).reshape(1, -1)
+            fields["scaled_focal_length"] = np.array(_PHALP_FOCAL)
+        yield at._replace(track=track, fields=fields)
+
+
+def _numbers(node: Mapping, most: int) -> dict[str, np.ndarray]:
+    """Returns the fields that are numbers, as arrays."""
+    out = {}
+    for key, value in node.items():
+        if not isinstance(key, str):
+            continue
+        try:
+            array = plain_array(value, most)
+        except ValueError:
+            continue
+        if array.dtype.kind in "fiub":
+            out[key] = array
+    return out
