@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 
 from hvc_jax import keyframes
-from hvc_jax.keyframes import av1, gop, vvc, vvc_units
+from hvc_jax.keyframes import av1, gop, parameter_sets, vvc, vvc_units
 from hvc_jax.keyframes.picture import planes_of
 
 needs_vvc = pytest.mark.skipif(not vvc.available(), reason="this ffmpeg has no libvvenc")
 needs_av1 = pytest.mark.skipif(not av1.available(), reason="this PyAV has no SVT-AV1")
 CODECS = [pytest.param("vvc", marks=needs_vvc), pytest.param("av1", marks=needs_av1)]
 SIZE = 64, 96
-QP = 34
+QP = 28
 
 
 def _pictures(count, height=SIZE[0], width=SIZE[1]):
@@ -95,6 +95,16 @@ def test_prediction_pays(codec, low_delay):
     assert _bytes(coded) < 0.7 * _bytes(alone)
 
 
+@needs_vvc
+@pytest.mark.parametrize("low_delay", [True, False])
+def test_payloads_are_smaller_than_the_elementary_stream(low_delay):
+    coded = _encode(6, "vvc", low_delay)
+    stream = [vvc.annex_b(key.payload, *SIZE) for key in coded]
+    sets = vvc_units.unpack(coded[0].payload, SIZE[1], SIZE[0])[:2]
+    headers = sum(4 + len(unit) for unit in sets)
+    assert _bytes(coded) <= sum(len(unit) for unit in stream) - headers - 4 * len(coded)
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_one_picture_is_todays_intra_picture(codec):
     picture = _pictures(1)[0]
@@ -151,7 +161,7 @@ def test_damage_raises_or_gives_a_picture(codec, low_delay):
             payloads.pop(rng.integers(1, 5))
         for _ in range(trial % 3):
             at = rng.integers(len(payloads))
-            damaged = bytearray(payloads[at])
+            damaged = bytearray(payloads[at] or b"\x80")
             damaged[rng.integers(len(damaged))] = rng.integers(256)
             payloads[at] = bytes(damaged[: rng.integers(len(damaged))] if trial % 5 else damaged)
         decoder = keyframes.SequenceDecoder(*SIZE)
@@ -160,6 +170,40 @@ def test_damage_raises_or_gives_a_picture(codec, low_delay):
                 assert decoder.push(coded[0].codec, payload).shape == (*SIZE, 3)
             except keyframes.KeyPictureError as error:
                 assert "\n" not in str(error)
+
+
+@needs_vvc
+@pytest.mark.parametrize("preset", ["fast", "medium", "slow"])
+@pytest.mark.parametrize("structure", [gop.LOW_DELAY, gop.REORDERED, gop.REORDERED_BY_TWO])
+def test_built_parameter_sets_are_those_of_libvvenc(preset, structure):
+    """Then nothing of them is in the payload; 255 would say that they had to be sent."""
+    pictures = _pictures(2, 64, 64)
+    for perceptual in (False, True):
+        key = vvc.encode_sequence(pictures, 50, structure, preset, perceptual)[0]
+        assert key[0] >> 4 == 2
+
+
+@needs_vvc
+@pytest.mark.parametrize("size", [(64, 1024), (1024, 64), (384, 256), (2048, 64)])
+def test_built_parameter_sets_serve_other_sizes(size):
+    coded = keyframes.encode_sequence(
+        _pictures(2, *size), 60, low_delay=False, codec="vvc", preset="fast"
+    )
+    assert coded[0].payload[0] >> 4 == 2
+    assert keyframes.decode_sequence(coded, *size)[1].shape == (*size, 3)
+
+
+@needs_vvc
+def test_foreign_parameter_sets_are_sent(monkeypatch):
+    short = _encode(3)
+    monkeypatch.setattr(parameter_sets, "find", lambda *_: None)
+    long = _encode(3)
+    monkeypatch.undo()
+    assert long[0].payload[0] == 255 and len(long[0].payload) > len(short[0].payload) + 40
+    assert [key.payload for key in long[1:]] == [key.payload for key in short[1:]]
+    np.testing.assert_array_equal(
+        keyframes.decode_sequence(long, *SIZE), keyframes.decode_sequence(short, *SIZE)
+    )
 
 
 @needs_vvc

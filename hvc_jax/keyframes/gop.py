@@ -34,8 +34,10 @@ class Entry(NamedTuple):
     backward: list[int]
 
 
-LOW_DELAY = Structure(True, 4, (2,), 3)
-REORDERED = Structure(False, 8, (1, 2, 2, 2), 2)
+LOW_DELAY = Structure(low_delay=True, size=4, qp_offsets=(5,), references=3)
+REORDERED = Structure(low_delay=False, size=4, qp_offsets=(4, 6, 7), references=2)
+REORDERED_BY_TWO = Structure(low_delay=False, size=2, qp_offsets=(4, 6), references=2)
+"""The structures whose parameter sets are never sent, whatever the QP offsets are."""
 
 
 def coded_order(count: int, structure: Structure) -> list[int]:

@@ -9,22 +9,53 @@ The encoder compares its sets with the built ones byte by byte and sends its own
 differ (another version of libvvenc, say): a stream never depends on the guess.
 """
 
+import itertools
 import re
 from typing import NamedTuple
 
 SPS, PPS = 15, 16
 """NAL unit types (H.266 table 5)."""
 
-# Each of a 64x64 picture at level 5.1 and 25 frames/s, without emulation prevention.
+# All are of a 64x64 picture at level 5.1 and 25 frames/s, without emulation prevention.
+_INTRA_PPS = "00810000410208987ee080"
+_INTRA_SPS = (
+    # libvvenc "medium", "fast"
+    "0079000d0253800080820411a80fa6dd32348a4de709b2b182041382affd2ecbfce4800000008000000c9880",
+    "0079000b0253800080820411a80fd109a293de709b2b182041382afbd2ec567240000000400000064c40",
+)
+
+# The sets of sequences hold the reference lists of `gop` and follow libvvenc's preset: "fast",
+# "medium", "slow". The PPS says whether QPs follow local activity (no, yes).
+_LOW_DELAY_PPS = "008100004102088d87ec08", "008100004102088d87ee08"
+_LOW_DELAY_SPS = (
+    "0079000b0253800080820411a8027d109a293de709b2b182041382727e4fc9f93f5bf7de9762b3920000"
+    "00020000003262",
+    "0079000d0253800080820411a8027a6dd32348a4de709b2b182041382727e4fc9f93f5bf7fe9765fe724"
+    "0000000400000064c4",
+    "0079000d0253800080820411a8027a23744234ca4c99c26cac608104e09c9f93f27e4fd6fdfff77c9f9c"
+    "90000000100000019310",
+)
+_REORDERED_PPS = "008100004102088907ec08", "008100004102088907ee08"
+_REORDERED_SPS = (
+    # by four, by two
+    "0079004b025380000080820411a8015fa2134527bce13656304082700cc925a90f427e8933249684b91c"
+    "a897de9762b392000000020000003231",
+    "0079004d025380000080820411a8015f4dba6469149bce13656304082700cc925a90f427e8933249684b"
+    "91ca897fe9765fe724000000040000006462",
+    "0079004d025380000080820411a8015f446e8846994993384d958c10209c0332496a43d09fa24cc925a1"
+    "2e472a25fff77c9f9c90000000100000019188",
+    "0079002b025380000080820411a8035e884d149ef384d958c10209c023557a25235572a57de9762b3920"
+    "000000200000032310",
+    "0079002d025380000080820411a8035d36e991a4526f384d958c10209c023557a25235572a57fe9765fe"
+    "7240000000400000064620",
+    "0079002d025380000080820411a8035d11ba211a65264ce136563040827008d55e8948d55ca95fff77c9"
+    "f9c900000001000000191880",
+)
+
 _RECORDED = (
-    (  # intra, libvvenc "medium"
-        "0079000d0253800080820411a80fa6dd32348a4de709b2b182041382affd2ecbfce4800000008000000c9880",
-        "00810000410208987ee080",
-    ),
-    (  # intra, libvvenc "fast"
-        "0079000b0253800080820411a80fd109a293de709b2b182041382afbd2ec567240000000400000064c40",
-        "00810000410208987ee080",
-    ),
+    *((sps, _INTRA_PPS) for sps in _INTRA_SPS),
+    *itertools.product(_LOW_DELAY_SPS, _LOW_DELAY_PPS),
+    *itertools.product(_REORDERED_SPS, _REORDERED_PPS),
 )
 
 _PPS_SIZE_POSITION = 27
