@@ -1,15 +1,20 @@
 """The parts of `hvc evaluate` that need no model: names, points, and streams that do not decode."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from hvc_jax.cli.evaluate import anchor_points, items
+from hvc_jax.evaluation import roundtrip
 from hvc_jax.evaluation import run as evaluation_run
+from hvc_jax.evaluation.report import ReportError, write_report
 from hvc_jax.evaluation.roundtrip import Decoded, RoundtripError
 from hvc_jax.evaluation.run import Point, points_of
 from hvc_jax.evaluation.settings import Settings, name_models
+from hvc_jax.evaluation.table import csv_text
+from hvc_jax.ops.program import Program, program
 
 
 def test_models_are_named_by_variant_file_or_run():
@@ -48,3 +53,35 @@ def test_a_stream_that_fails_does_not_take_the_others_with_it(monkeypatch, broke
     decoded = evaluation_run._decoded(streams, tmp_path, settings)
     assert {stream.name for stream in streams if decoded[stream] is None} == broken
     assert set(decoded) == set(streams) and len(calls) <= 1 + 2 * len(broken)
+
+
+def test_a_process_that_says_much_does_not_hang(monkeypatch, tmp_path):
+    """More than a pipe holds comes on stderr before the first answer."""
+    program = tmp_path / "decoder"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\n"
+        "sys.stderr.write('a warning of many words\\n' * 20000)\n"
+        'print(\'{"output": "a", "frames_per_second": 9.0}\', flush=True)\n'
+        "sys.exit('no key picture')\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(roundtrip.sys, "executable", str(program))
+    found = roundtrip.decode_in_fresh_process([tmp_path / "a.hvc"], tmp_path)
+    assert next(found).frames_per_second == 9.0
+    with pytest.raises(RoundtripError, match="no key picture"):
+        next(found)
+
+
+def test_rows_say_what_made_them_and_programs_do_not_mix(monkeypatch, tmp_path):
+    path = tmp_path / "results.csv"
+    row = {"clip": "a", "kind": "model", "codec": "m", "qp": 32, "model_id": "0123456789012345"}
+    evaluation_run.Results(path).add([row])
+    (kept,) = evaluation_run.Results(path).rows
+    assert (kept["version"], kept["commit"]) == program() and kept["model_id"] == row["model_id"]
+    later = Program(program().version, "123456789012")
+    monkeypatch.setattr(evaluation_run, "program", lambda: later)
+    with pytest.raises(ValueError, match="this is .* at 123456789012; .*use another"):
+        evaluation_run.Results(path)
+    path.write_text(csv_text([kept, kept | {"clip": "b", "commit": later.commit}]))
+    with pytest.raises(ReportError, match="mixes rows of .*123456789012"):
+        write_report(tmp_path)

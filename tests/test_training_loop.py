@@ -105,6 +105,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     with pytest.warns(UserWarning, match="unreadable"):
         state, _ = go(tmp_path)
     assert_identical(jax.device_get(state), uninterrupted[1])
+    assert (tmp_path / "checkpoints" / "4.bad" / "state").is_dir()  # kept for whoever can read it
+    assert {"6", "8"} <= {path.name for path in (tmp_path / "checkpoints").iterdir()}
 
 
 def full_disk(workdir: Path, until: int = 1000) -> Any:

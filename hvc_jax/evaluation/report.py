@@ -54,12 +54,16 @@ def write_report(folder: Path, plots: Sequence[str] | None = None) -> str:
         plots: Scores to plot; None plots all that were measured.
 
     Raises:
-        ReportError: there is no results.csv with rows.
+        ReportError: there is no results.csv with rows, or they are of several programs.
     """
     path = folder / "results.csv"
     rows = read_rows(path) if path.exists() else []
     if not rows:
         raise ReportError(f"{folder}: holds no results; run hvc evaluate --out {folder} first")
+    programs = {(row.get("version"), row.get("commit")) for row in rows}
+    if len(programs) > 1:
+        told = " and ".join(sorted(f"{version} ({commit})" for version, commit in programs))
+        raise ReportError(f"{path}: mixes rows of {told}; evaluate all of it with one program")
     source = hashlib.sha256(path.read_bytes()).hexdigest()
     averages = means(rows)
     _write(folder / "means.csv", csv_text(averages))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -50,22 +51,26 @@ def decode_in_fresh_process(
     environment = dict(os.environ)
     if models:
         environment[MODEL_PATH] = os.pathsep.join(map(str, models))
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
+    # A file and not a pipe, which a process that says much fills, and then waits for ever.
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as errors,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environment,
+        ) as process,
+    ):
         try:
             for stream, line in zip(streams, process.stdout, strict=False):
                 record = json.loads(line)
                 yield Decoded(stream, Path(record["output"]), record["frames_per_second"])
-            # Warnings of jax on stderr stay far below a pipe's buffer, so reading it late is safe.
-            said = process.stderr.read().strip().splitlines()
             if process.wait():
-                raise RoundtripError(f"decoding in a fresh process failed: {said[-1:]}")
+                errors.seek(0)
+                said = errors.read().strip().splitlines() or [f"status {process.returncode}"]
+                raise RoundtripError(f"decoding in a fresh process failed: {said[-1]}")
         finally:
             if process.poll() is None:
                 process.terminate()

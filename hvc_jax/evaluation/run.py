@@ -27,16 +27,17 @@ from hvc_jax.evaluation.scores import COLUMNS as SCORE_COLUMNS
 from hvc_jax.evaluation.scores import Original
 from hvc_jax.evaluation.settings import Settings
 from hvc_jax.evaluation.sheet import write_strip
-from hvc_jax.evaluation.table import csv_text, read_rows
+from hvc_jax.evaluation.table import PROVENANCE, csv_text, read_rows
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.ops.files import atomic_path
+from hvc_jax.ops.program import program
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.rates import bytes_by_unit, kbps
 
 COLUMNS = (
     "clip", "kind", "codec", "qp", "frames", "fps", "width", "height", "bytes", "header_bytes",
     "key_bytes", "static_bytes", "motion_bytes", "other_bytes", "bpp", "kbps", "bits_per_frame",
-    *SCORE_COLUMNS, "encode_seconds", "decode_seconds", "decoded_ok",
+    *SCORE_COLUMNS, "encode_seconds", "decode_seconds", "decoded_ok", *PROVENANCE,
 )  # fmt: skip
 CEILING = "uncompressed key"
 
@@ -118,23 +119,36 @@ class Results:
 
     Attributes:
         rows: One mapping from column to value a row.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: The file has rows of another version or commit of the program.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.rows: list[dict[str, Any]] = read_rows(path) if path.exists() else []
+        made = {(row.get("version"), row.get("commit")) for row in self.rows}
+        for other in made - {tuple(program())}:
+            theirs, ours = (" at ".join(x or "unknown" for x in p) for p in (other, program()))
+            raise ValueError(
+                f"{path}: has rows of version {theirs}, and this is {ours}; programs do not share "
+                "a table: use another --out, or that program"
+            )
         self._done = {(row["clip"], row["codec"], row["qp"]) for row in self.rows}
 
     def __contains__(self, key: tuple[str, str, int | None]) -> bool:
         return key in self._done
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Adds the rows that are not there yet, and writes the file."""
+        """Adds the rows that are not there yet, with this program's version; writes the file."""
         for row in rows:
             key = (row["clip"], row["codec"], row["qp"])
             if key not in self._done:
                 self._done.add(key)
-                self.rows.append(row)
+                self.rows.append(row | program()._asdict())
         with atomic_path(self._path) as temporary:
             temporary.write_text(csv_text(self.rows, COLUMNS), encoding="utf-8")
 
@@ -226,6 +240,7 @@ def _measure(
             item = decoded[stream]
             frames = read_pictures(item.folder) if item else None
             more = unit_columns(stream) | {"encode_seconds": seconds[stream]}
+            more["model_id"] = settings.export(point.codec).model_id.hex()
             if item and item.frames_per_second:
                 more["decode_seconds"] = len(clip.frames) / item.frames_per_second
             add(point, frames, stream.stat().st_size, **more)

