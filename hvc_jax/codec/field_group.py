@@ -1,0 +1,218 @@
+"""A group of frames as displacement fields: what the decoder does with a payload.
+
+    made = decode_group(payload, references, FieldFormat(16, 16))
+    made.frames                                       # [T, H, W, 3] uint8
+
+The encoder (`codec.search`) runs the same functions. A prediction of the fields, at the control
+points, may come from anywhere that both sides know: the mesh, or for groups of single frames the
+fields of the frame before (`made.control_points[-1]`).
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hvc_jax.models.motion import field
+from hvc_jax.ops import bicubic
+from hvc_jax.stream.field import DEFAULT_STEP, STEPS, FieldLevels, decode_levels
+from hvc_jax.stream.field_layout import FUTURE, OUTPUTS, PAST, segments
+
+RENDERED_TOGETHER = 8
+"""Frames warped by one call."""
+CERTAIN = 30.0
+"""Logit of a share that is all one picture's."""
+
+
+class FieldFormat(NamedTuple):
+    """What a stream's header says of its fields.
+
+    Attributes:
+        rows: control points from top to bottom.
+        columns: control points from left to right.
+        step: index of the step that payloads need not name.
+    """
+
+    rows: int = 16
+    columns: int = 16
+    step: int = DEFAULT_STEP
+
+
+class GroupReferences(NamedTuple):
+    """The key pictures around a group and what each of its frames looks into.
+
+    Attributes:
+        pictures: [K, H, W, 3] uint8, as coded.
+        past: [T] int, number of the nearest past picture, -1 for none.
+        future: [T] int, number of the nearest future picture, -1 for none.
+        past_distance: [T] int, frames since the past picture; any where there is none.
+        future_distance: [T] int, frames until the future picture; any where there is none.
+    """
+
+    pictures: np.ndarray
+    past: np.ndarray
+    future: np.ndarray
+    past_distance: np.ndarray
+    future_distance: np.ndarray
+
+
+class DecodedGroup(NamedTuple):
+    """Fields and frames of a group.
+
+    Attributes:
+        control_points: [T, R, C, 5] float32: displacement (x, y) in pixels into the past picture,
+          into the future one, and what is added to the logit of the past one's share.
+        frames: [T, H, W, 3] uint8.
+        levels: what the payload said.
+    """
+
+    control_points: np.ndarray
+    frames: np.ndarray
+    levels: FieldLevels
+
+
+def references_at(
+    times: np.ndarray, key_times: np.ndarray, pictures: np.ndarray, low_delay: bool = False
+) -> GroupReferences:
+    """The nearest key pictures before and after each frame.
+
+    Args:
+        times: [T] int, when the frames of the group are shown; none at a key picture.
+        key_times: [K] int, ascending, when the key pictures are shown.
+        pictures: [K, H, W, 3] uint8.
+        low_delay: whether key pictures of the future are out of reach.
+    """
+    times, key_times = np.asarray(times), np.asarray(key_times)
+    past = np.searchsorted(key_times, times) - 1
+    future = past + 1
+    future[(future >= len(key_times)) | low_delay] = -1
+    return GroupReferences(
+        pictures, past, future, times - key_times[past], key_times[future] - times
+    )
+
+
+def shares(references: GroupReferences, modes: np.ndarray | None = None) -> np.ndarray:
+    """Logit of the past picture's share in each frame, before the blend field: [T] float32.
+
+    The nearer picture counts more: the share is the distance to the other one over their sum.
+    """
+    past, future = np.asarray(references.past), np.asarray(references.future)
+    both = (past >= 0) & (future >= 0)
+    far = np.where(both, references.future_distance, 1)
+    near = np.where(both, references.past_distance, 1)
+    logit = np.where(both, np.log(far / near), np.where(past >= 0, CERTAIN, -CERTAIN))
+    if modes is not None:
+        logit = np.where(both & (modes == PAST), CERTAIN, logit)
+        logit = np.where(both & (modes == FUTURE), -CERTAIN, logit)
+    return logit.astype(np.float32)
+
+
+def transformed_prediction(
+    prediction: np.ndarray | None, frames: int, rows: int, columns: int
+) -> np.ndarray:
+    """A prediction at control points as transformed fields: [T, 5, R, C] float32.
+
+    Args:
+        prediction: None for zeros, or [T, R, C, n], displacement (x, y) in pixels into the past
+          picture (n = 2), into the future one too (4), and the blend (5).
+        frames: T.
+        rows: R.
+        columns: C.
+
+    Raises:
+        ValueError: a prediction of another shape.
+    """
+    found = np.zeros((frames, OUTPUTS, rows, columns), np.float32)
+    if prediction is None:
+        return found
+    prediction = np.asarray(prediction, np.float32)
+    count = prediction.shape[-1]
+    if prediction.shape != (frames, rows, columns, count) or count not in (2, 4, 5):
+        raise ValueError(
+            f"a prediction of shape {prediction.shape} does not fit {frames} frames of "
+            f"{rows} x {columns} control points"
+        )
+    down, across = (np.linalg.inv(field.control_matrix(n)) for n in (rows, columns))
+    found[:, :count] = np.einsum("ry,tyxo,cx->torc", down, prediction, across)
+    return found
+
+
+@functools.partial(jax.jit, static_argnames=("height", "width", "two"))
+def _render(prepared, past, future, share, points, height: int, width: int, two: bool):
+    made = field.warp_blend(
+        prepared,
+        field.References(past, future, share),
+        field.dense(points, height, width),
+        two,
+    )
+    return jnp.clip(jnp.round(made), 0, 255).astype(jnp.uint8)
+
+
+_prepare = jax.jit(bicubic.prepare)
+
+
+def render(
+    references: GroupReferences, points: np.ndarray, modes: np.ndarray | None = None
+) -> np.ndarray:
+    """The frames that control points [T, R, C, 5] make of the key pictures: [T, H, W, 3] uint8."""
+    pictures = np.asarray(references.pictures)
+    height, width = pictures.shape[1:3]
+    two = bool((np.asarray(references.future) >= 0).any())
+    prepared = _prepare(jnp.asarray(pictures, jnp.float32))
+    share = shares(references, modes)
+    past = np.maximum(references.past, 0).astype(np.int32)
+    future = np.maximum(references.future, 0).astype(np.int32)
+    points = np.moveaxis(points, -1, 1)
+    made = []
+    for start in range(0, len(points), RENDERED_TOGETHER):
+        span = slice(start, start + RENDERED_TOGETHER)
+        rest = min(RENDERED_TOGETHER, len(points) - start)
+        batch = RENDERED_TOGETHER if len(points) > 1 else 1
+
+        def fill(x: np.ndarray, span: slice = span, short: int = batch - rest) -> np.ndarray:
+            return np.concatenate([x[span], np.repeat(x[-1:], short, 0)])
+
+        out = _render(
+            prepared, fill(past), fill(future), fill(share), fill(points), height, width, two
+        )
+        made.append(np.asarray(out)[:rest])
+    return np.concatenate(made)
+
+
+def fields_of(
+    value: FieldLevels, references: GroupReferences, prediction: np.ndarray | None = None
+) -> np.ndarray:
+    """Control points [T, R, C, 5] float32 of a payload's levels."""
+    parts = segments(references.past, references.future)
+    synthesis = field.synthesis_matrix(parts, STEPS[value.step])
+    frames, (rows, columns) = len(synthesis), value.levels.shape[1:]
+    transformed = np.einsum("ton,nrc->torc", synthesis, value.levels.astype(np.float32))
+    transformed += transformed_prediction(prediction, frames, rows, columns)
+    down, across = field.control_matrix(rows), field.control_matrix(columns)
+    return np.einsum("yr,torc,xc->tyxo", down, transformed, across).astype(np.float32)
+
+
+def decode_group(
+    payload: bytes,
+    references: GroupReferences,
+    form: FieldFormat,
+    prediction: np.ndarray | None = None,
+) -> DecodedGroup:
+    """Fields and frames of a group of frames.
+
+    Args:
+        payload: bytes of `search.encode_group`; none at all stand for fields that equal the
+          prediction.
+        references: key pictures and what the frames look into.
+        form: the grid and the default step.
+        prediction: as in `transformed_prediction`; the encoder's.
+
+    Raises:
+        ValueError: bytes that no encoder wrote, or a frame without a key picture.
+    """
+    parts = segments(references.past, references.future)
+    value = decode_levels(payload, parts, form.rows, form.columns, form.step)
+    points = fields_of(value, references, prediction)
+    return DecodedGroup(points, render(references, points, value.modes), value)

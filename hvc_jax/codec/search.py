@@ -1,0 +1,324 @@
+"""The encoder of displacement fields: levels chosen by rate-distortion through the real decoder.
+
+    found = encode_group(frames, references, FieldOptions(lmbda=0.1))
+    found.payload                                     # for `field_group.decode_group`
+
+The fields of a whole group are found together, from coarse pictures and smooth fields to finer
+ones, by Levenberg-Marquardt on squared error + lmbda * log-rate (`models.motion.field_fit`), then
+made integers against the costs of the real coder (`models.motion.field_integers`). What is kept is
+judged by real bytes. Nothing is random.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hvc_jax.codec.field_group import (
+    DecodedGroup,
+    FieldFormat,
+    GroupReferences,
+    fields_of,
+    render,
+    shares,
+    transformed_prediction,
+)
+from hvc_jax.models.motion import field, field_fit, field_integers
+from hvc_jax.ops import bicubic
+from hvc_jax.stream.field import STEPS, FieldLevels, encode_levels, level_costs
+from hvc_jax.stream.field_layout import BRIDGE, PATH, Segment, planes, segments
+
+ROUNDED_UP_FROM = 0.6
+"""Fitted levels become integers as if fractions below this were zero; what is lost is found again
+by the search over integers."""
+FORBIDDEN = 1e6
+"""Penalty, in squared error a bit, of levels that a stage leaves alone."""
+
+
+class Stage(NamedTuple):
+    """A stretch of the descent.
+
+    Attributes:
+        shorter_side: pixels of the pictures' shorter side that the stage looks at, about.
+        limit: frequencies of rows and columns below it take part.
+        motion_only: whether correction and blend planes wait.
+        rarity: of `field_fit.solve`: the log-rate of a level is log2(1 + rarity level^2).
+        steps: how often the pictures are warped.
+    """
+
+    shorter_side: int
+    limit: int
+    motion_only: bool
+    rarity: float
+    steps: int
+
+
+EFFORTS: tuple[tuple[tuple[Stage, ...], int], ...] = (
+    ((Stage(64, 6, True, 10, 4), Stage(64, 16, False, 40, 3)), 1),
+    (
+        (
+            Stage(64, 4, True, 10, 3),
+            Stage(128, 8, True, 10, 2),
+            Stage(128, 16, False, 10, 2),
+            Stage(128, 16, False, 40, 3),
+        ),
+        2,
+    ),
+    (
+        (
+            Stage(64, 4, True, 10, 3),
+            Stage(128, 8, True, 10, 3),
+            Stage(128, 16, False, 10, 4),
+            Stage(128, 16, False, 40, 5),
+        ),
+        4,
+    ),
+    (
+        (
+            Stage(64, 4, True, 10, 4),
+            Stage(128, 8, True, 10, 5),
+            Stage(128, 16, False, 10, 8),
+            Stage(128, 16, False, 40, 8),
+            Stage(256, 16, False, 40, 4),
+        ),
+        6,
+    ),
+)
+"""Stages, and rounds of the search over integers, of every effort."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldOptions:
+    """How fields are chosen.
+
+    Attributes:
+        lmbda: mean squared error (8-bit steps squared, mean over a frame's pixels and colours,
+          summed over frames) that saving one bit may cost.
+        grid: rows and columns of control points.
+        step: index into `stream.field.STEPS` of the quantiser's step.
+        effort: 0 (fast) to 3.
+    """
+
+    lmbda: float = 0.1
+    grid: tuple[int, int] = (16, 16)
+    step: int = 4
+    effort: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.lmbda > 0:
+            raise ValueError(f"lmbda is {self.lmbda}; give squared error per bit, above 0")
+        if not all(1 <= n <= 64 for n in self.grid):
+            raise ValueError(f"the grid is {self.grid}; give 1 to 64 rows and columns")
+        if not 0 <= self.step < len(STEPS):
+            raise ValueError(f"step is {self.step}; give 0 to {len(STEPS) - 1}")
+        if not 0 <= self.effort < len(EFFORTS):
+            raise ValueError(f"effort is {self.effort}; give 0 to {len(EFFORTS) - 1}")
+
+
+class EncodedGroup(NamedTuple):
+    """A group as coded.
+
+    Attributes:
+        payload: its bytes.
+        decoded: what `field_group.decode_group` makes of them.
+        cost: squared error of the decoded frames + lmbda * bits.
+    """
+
+    payload: bytes
+    decoded: DecodedGroup
+    cost: float
+
+
+_descend = jax.jit(field_fit.descend, static_argnames=("count",))
+_linearise = jax.jit(field_fit.linearise)
+_improve = jax.jit(field_integers.improve, static_argnames=("count", "passes"))
+_prepare = jax.jit(bicubic.prepare)
+
+
+def _padded(count: int) -> int:
+    """The next power of two, so that few shapes are compiled."""
+    return 1 << max(count - 1, 0).bit_length()
+
+
+def _grow(x: np.ndarray, count: int, value: float = 0) -> np.ndarray:
+    return np.concatenate([x, np.full((count - len(x), *x.shape[1:]), value, x.dtype)])
+
+
+def _shrink(pictures: np.ndarray, factor: int) -> np.ndarray:
+    """[N, H, W, 3] uint8 -> [N, H / factor, W / factor, 3] float32, the mean of each block."""
+    count, height, width, _ = pictures.shape
+    shape = (count, height // factor, factor, width // factor, factor, 3)
+    return np.asarray(pictures, np.float32).reshape(shape).mean((2, 4))
+
+
+class _Group:
+    """Frames, references and segments of a group, padded, at every resolution that is asked for."""
+
+    def __init__(self, frames, references: GroupReferences, options, prediction, weights) -> None:
+        self.frames, self.references, self.options = frames, references, options
+        self.parts: list[Segment] = segments(references.past, references.future)
+        self.planes = planes(self.parts)
+        self.two = bool((np.asarray(references.future) >= 0).any())
+        self.outputs = 5 if self.two else 2
+        self.count = _padded(len(frames))
+        self.rows = (7 if self.two else 2) * self.count
+        self.weights = np.ones(frames.shape[:3], np.float32) if weights is None else weights
+        synthesis = field.synthesis_matrix(self.parts, STEPS[options.step])[:, : self.outputs]
+        synthesis = _grow(synthesis, self.count)
+        self.synthesis = jnp.asarray(
+            np.pad(synthesis, ((0, 0), (0, 0), (0, self.rows - synthesis.shape[2])))
+        )
+        start = transformed_prediction(prediction, len(frames), *options.grid)
+        self.prediction = jnp.asarray(_grow(start[:, : self.outputs], self.count))
+        lengths = [p.length for p in self.parts]
+        of_frame = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
+        of_plane = np.array([p.segment for p in self.planes], np.int32)
+        self._problems: dict[int, field_fit.Problem] = {}
+        self.frame_segment = jnp.asarray(_grow(of_frame, self.count, self.count - 1))
+        self.plane_segment = jnp.asarray(_grow(of_plane, self.rows, self.count - 1))
+
+    def problem(self, shorter_side: int) -> field_fit.Problem:
+        """The group at the resolution nearest to `shorter_side`."""
+        if shorter_side not in self._problems:
+            self._problems[shorter_side] = self._at(shorter_side)
+        return self._problems[shorter_side]
+
+    def _at(self, shorter_side: int) -> field_fit.Problem:
+        height, width = self.frames.shape[1:3]
+        factor = 1
+        while (
+            min(height, width) // factor > shorter_side
+            and height % (8 * factor) == width % (8 * factor) == 0
+        ):
+            factor *= 2
+        references = self.references
+        index = [
+            jnp.asarray(_grow(np.maximum(x, 0).astype(np.int32), self.count))
+            for x in (references.past, references.future)
+        ]
+        share = jnp.asarray(_grow(shares(references), self.count))
+        pictures = np.asarray(references.pictures)
+        pictures = _grow(pictures, _padded(len(pictures)))
+        weight = self.weights.reshape(
+            len(self.frames), height // factor, factor, width // factor, factor
+        ).mean((2, 4))
+        return field_fit.Problem(
+            _prepare(jnp.asarray(_shrink(pictures, factor))),
+            jnp.asarray(_grow(_shrink(self.frames, factor), self.count)),
+            jnp.asarray(_grow(weight.astype(np.float32), self.count)),
+            field.References(*index, share),
+            self.prediction,
+            self.synthesis,
+            jnp.float32(1 / factor),
+        )
+
+    def allowed(self, stage: Stage | None = None) -> np.ndarray:
+        """Which levels may be other than zero: [planes, R, C] bool, padded."""
+        grid = self.options.grid
+        limit, motion_only = (stage.limit, stage.motion_only) if stage else (64, False)
+        low = np.maximum(*np.meshgrid(*(np.arange(n) for n in grid), indexing="ij")) < limit
+        free = [not motion_only or p.kind in (PATH, BRIDGE) for p in self.planes]
+        return _grow(np.array(free)[:, None, None] & low, self.rows, False)
+
+    def value(self, levels: np.ndarray) -> FieldLevels:
+        """Levels without their padding, as what is coded."""
+        whole = np.asarray(levels)[: len(self.planes)].astype(np.int32)
+        return FieldLevels(whole, np.zeros(len(self.frames), np.uint8), self.options.step)
+
+    def bytes_of(self, value: FieldLevels) -> bytes:
+        return encode_levels(self.parts, value, self.options.step)
+
+
+def _fit(group: _Group, stages: tuple[Stage, ...]) -> np.ndarray:
+    """Levels [planes, R, C] float, by descent."""
+    levels = jnp.zeros((group.rows, *group.options.grid), jnp.float32)
+    for stage in stages:
+        problem = group.problem(stage.shorter_side)
+        penalty = np.where(group.allowed(stage), group.options.lmbda, FORBIDDEN)
+        penalty = jnp.asarray(penalty, jnp.float32)
+        rarity = jnp.full(levels.shape, stage.rarity, jnp.float32)
+        state = None
+        for _ in range(stage.steps):
+            state = _descend(
+                problem,
+                state,
+                levels,
+                group.frame_segment,
+                group.plane_segment,
+                penalty,
+                rarity,
+                count=group.count,
+            )
+        # The last trial has not been looked at yet; the next stage, or the integers, will.
+        levels = state.trial
+    return np.asarray(levels)
+
+
+def _integers(group: _Group, levels: np.ndarray, side: int, rounds: int) -> FieldLevels:
+    """Integer levels near fitted ones: of all that were looked at, those of the lowest cost."""
+    lmbda = group.options.lmbda
+    problem, allowed = group.problem(side), jnp.asarray(group.allowed())
+    levels = np.sign(levels) * np.floor(np.abs(levels) + 1 - ROUNDED_UP_FROM)
+    best, lowest = group.value(np.zeros_like(levels)), np.inf
+    for turn in range(rounds + 1):
+        value = group.value(levels)
+        model = _linearise(problem, jnp.asarray(levels))
+        cost = float(model.error.sum()) + lmbda * 8 * len(group.bytes_of(value))
+        if cost < lowest:
+            best, lowest = value, cost
+        if turn < rounds:
+            costs = level_costs(group.parts, value, group.options.step)
+            costs = np.pad(costs, ((0, 0), (0, group.rows - costs.shape[1]), (0, 0), (0, 0)))
+            levels = np.asarray(
+                _improve(
+                    problem,
+                    model,
+                    jnp.asarray(levels),
+                    jnp.asarray(costs),
+                    lmbda,
+                    allowed,
+                    group.plane_segment,
+                    count=group.count,
+                    passes=60,
+                )
+            )
+    return best
+
+
+def encode_group(
+    frames: np.ndarray,
+    references: GroupReferences,
+    options: FieldOptions,
+    prediction: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> EncodedGroup:
+    """A group of frames coded as displacement fields.
+
+    Args:
+        frames: [T, H, W, 3] uint8, without key pictures.
+        references: key pictures as coded and what the frames look into.
+        options: lmbda, grid, step and effort.
+        prediction: as in `field_group.transformed_prediction`; the decoder needs the same.
+        weights: [T, H, W] float32, what the squared error of a pixel counts, about 1 in the mean.
+          None counts all alike.
+
+    Raises:
+        ValueError: a frame without a key picture, or shapes that do not fit.
+    """
+    stages, rounds = EFFORTS[options.effort]
+    group = _Group(np.asarray(frames), references, options, prediction, weights)
+    levels = _fit(group, stages)
+    value = _integers(group, levels, stages[-1].shorter_side, rounds)
+    payload = group.bytes_of(value)
+    points = fields_of(value, references, prediction)
+    made = render(references, points, value.modes)
+    squares = np.square(made.astype(np.float32) - frames).mean(-1) * group.weights
+    cost = float(squares.mean((1, 2)).sum()) + options.lmbda * 8 * len(payload)
+    return EncodedGroup(payload, DecodedGroup(points, made, value), cost)
+
+
+def format_of(options: FieldOptions) -> FieldFormat:
+    """What the stream's header has to say of fields coded with `options`."""
+    return FieldFormat(*options.grid, options.step)

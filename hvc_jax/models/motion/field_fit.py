@@ -1,0 +1,279 @@
+"""Fields fitted to pictures by Gauss-Newton: squared error through the real warp + log-rate.
+
+`linearise` runs the decoder's warp once and leaves a quadratic model of the squared error around
+the present levels: the exact gradient, and per frame a matrix of second moments between the five
+fields, pooled to cells finer than the control grid. On that model steps are cheap (`solve`: the
+log-rate is majorised by a quadratic, conjugate gradients do the rest), and so is the change of the
+cost by any change of levels (`apply`, `diagonal`), which the choice of integers is made with.
+Distortion is the mean squared error of a frame in units of 8-bit steps, summed over frames.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hvc_jax.models.motion.field import References, axis_matrix
+from hvc_jax.ops import bicubic
+
+CELLS = 4
+"""Pixels of the fitted picture along the side of a cell of second moments."""
+
+
+class Problem(NamedTuple):
+    """A group of frames to be fitted, at one resolution.
+
+    Attributes:
+        prepared: key pictures in units of 8-bit steps, laid out by `bicubic.prepare`.
+        target: [T, h, w, 3] in the same units.
+        weight: [T, h, w], what a pixel's squared error counts, the mean of a frame about 1; 0 for
+          frames that are padding.
+        references: [T] pictures and shares.
+        prediction: [T, O, R, C] coefficients of a predicted field, in pixels (zeros for none).
+        synthesis: [T, O, N] levels -> transformed fields, in pixels of the full picture.
+        scale: pixels of this resolution in one of the full picture.
+    """
+
+    prepared: jax.Array
+    target: jax.Array
+    weight: jax.Array
+    references: References
+    prediction: jax.Array
+    synthesis: jax.Array
+    scale: jax.Array
+
+
+class Quadratic(NamedTuple):
+    """The error near some levels: error + 2 <slope, d> + <d, A d>.
+
+    Attributes:
+        error: [T] mean squared error of each frame.
+        slope: [N, R, C].
+        moments: [T, O, O, h / CELLS, w / CELLS].
+    """
+
+    error: jax.Array
+    slope: jax.Array
+    moments: jax.Array
+
+
+def _spread(synthesis: jax.Array, levels: jax.Array, height: int, width: int) -> jax.Array:
+    """Levels [N, R, C] -> fields [T, O, height, width]."""
+    down = axis_matrix(height, levels.shape[1]).astype("float32")
+    across = axis_matrix(width, levels.shape[2]).astype("float32")
+    fields = jnp.einsum("ton,nrc->torc", synthesis, levels)
+    return jnp.einsum("yr,torc,xc->toyx", down, fields, across)
+
+
+def _gather(synthesis: jax.Array, fields: jax.Array, rows: int, columns: int) -> jax.Array:
+    """The transpose of `_spread`: [T, O, height, width] -> [N, R, C]."""
+    down = axis_matrix(fields.shape[2], rows).astype("float32")
+    across = axis_matrix(fields.shape[3], columns).astype("float32")
+    return jnp.einsum(
+        "ton,torc->nrc", synthesis, jnp.einsum("yr,toyx,xc->torc", down, fields, across)
+    )
+
+
+def fields_of(problem: Problem, levels: jax.Array) -> jax.Array:
+    """Dense fields [T, O, h, w] of `levels` [N, R, C]; in pixels of this resolution."""
+    height, width = problem.target.shape[1:3]
+    down = axis_matrix(height, levels.shape[1]).astype("float32")
+    across = axis_matrix(width, levels.shape[2]).astype("float32")
+    spread = jnp.einsum("ton,nrc->torc", problem.synthesis, levels) + problem.prediction
+    fields = jnp.einsum("yr,torc,xc->toyx", down, spread, across)
+    return fields.at[:, :4].multiply(problem.scale)
+
+
+def _warp(problem: Problem, fields: jax.Array):
+    """Residual [T, h, w, 3] and its derivatives by each field [T, O, h, w, 3]."""
+    height, width = fields.shape[-2:]
+    references = problem.references
+    x, y = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)[:, None]
+    past, px, py = bicubic.sample_with_slopes(
+        problem.prepared, references.past, x + fields[:, 0], y + fields[:, 1]
+    )
+    scale = problem.scale
+    if fields.shape[1] == 2:
+        return past - problem.target, jnp.stack([px * scale, py * scale], 1)
+    future, fx, fy = bicubic.sample_with_slopes(
+        problem.prepared, references.future, x + fields[:, 2], y + fields[:, 3]
+    )
+    share = jax.nn.sigmoid(references.share[:, None, None] + fields[:, 4])[..., None]
+    gap = past - future
+    into = [px * share, py * share, fx * (1 - share), fy * (1 - share)]
+    slopes = jnp.stack([*(s * scale for s in into), gap * share * (1 - share)], 1)
+    return future + share * gap - problem.target, slopes
+
+
+def errors(problem: Problem, levels: jax.Array) -> jax.Array:
+    """The weighted mean squared error of each frame: [T]."""
+    fields = fields_of(problem, levels)
+    height, width = fields.shape[-2:]
+    references = problem.references
+    x, y = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)[:, None]
+    made = bicubic.sample(problem.prepared, references.past, x + fields[:, 0], y + fields[:, 1])
+    if fields.shape[1] > 2:
+        future = bicubic.sample(
+            problem.prepared, references.future, x + fields[:, 2], y + fields[:, 3]
+        )
+        share = jax.nn.sigmoid(references.share[:, None, None] + fields[:, 4])[..., None]
+        made = future + share * (made - future)
+    squares = jnp.square(made - problem.target).mean(-1) * problem.weight
+    return squares.mean((1, 2))
+
+
+def linearise(problem: Problem, levels: jax.Array) -> Quadratic:
+    """The quadratic model of the error around `levels` [N, R, C]."""
+    residual, slopes = _warp(problem, fields_of(problem, levels))
+    frames, height, width, _ = residual.shape
+    weight = problem.weight / (3 * height * width)
+    error = jnp.sum(jnp.square(residual).sum(-1) * weight, (1, 2))
+    pulled = jnp.einsum("toyxc,tyxc->toyx", slopes, residual * weight[..., None])
+    slope = _gather(problem.synthesis, pulled, *levels.shape[1:])
+    cells = (frames, -1, height // CELLS, CELLS, width // CELLS, CELLS)
+    count = slopes.shape[1]
+    rows = []
+    for i in range(count):
+        products = jnp.einsum("toyxc,tyxc->toyx", slopes[:, i:], slopes[:, i] * weight[..., None])
+        rows.append(products.reshape(cells).sum((3, 5)))
+    full = [
+        jnp.stack([rows[min(i, j)][:, abs(i - j)] for j in range(count)], 1) for i in range(count)
+    ]
+    return Quadratic(error, slope, jnp.stack(full, 1))
+
+
+def apply(problem: Problem, moments: jax.Array, change: jax.Array) -> jax.Array:
+    """The quadratic model's matrix times a change of levels: [N, R, C] -> [N, R, C]."""
+    fields = _spread(problem.synthesis, change, *moments.shape[3:])
+    pushed = jnp.einsum("topyx,tpyx->toyx", moments, fields)
+    return _gather(problem.synthesis, pushed, *change.shape[1:])
+
+
+def diagonal(problem: Problem, moments: jax.Array, rows: int, columns: int) -> jax.Array:
+    """The diagonal of the quadratic model's matrix: [N, R, C]."""
+    down = jnp.square(axis_matrix(moments.shape[3], rows).astype("float32"))
+    across = jnp.square(axis_matrix(moments.shape[4], columns).astype("float32"))
+    each = jnp.einsum("yr,topyx,xc->toprc", down, moments, across)
+    synthesis = problem.synthesis
+    mixed = jnp.einsum("toprc,tpn->tonrc", each, synthesis)
+    return jnp.einsum("tonrc,ton->nrc", mixed, synthesis)
+
+
+def solve(
+    problem: Problem,
+    model: Quadratic,
+    levels: jax.Array,
+    penalty: jax.Array,
+    rarity: jax.Array,
+    damping: jax.Array,
+    rounds: int = 3,
+    steps: int = 8,
+) -> jax.Array:
+    """Levels that lower the quadratic model + sum penalty log2(1 + rarity levels^2).
+
+    Args:
+        problem: the group.
+        model: from `linearise` at `levels`.
+        levels: [N, R, C] float, where to start.
+        penalty: [N, 1, 1] or [N, R, C], the multiplier times bits; large where levels must stay 0.
+        rarity: [N, R, C], how much a nonzero level costs there.
+        damping: [N, 1, 1], Levenberg-Marquardt's, relative to the diagonal.
+        rounds: times that the log-rate is majorised anew.
+        steps: of conjugate gradients in each.
+    """
+    diag = diagonal(problem, model.moments, *levels.shape[1:])
+    extra = damping * (diag + 1e-6)
+
+    def majorise(_, present):
+        change = present - levels
+        pull = penalty * rarity / (jnp.log(2.0) * (1 + rarity * jnp.square(present)))
+
+        def matrix(d):
+            return apply(problem, model.moments, d) + (pull + extra) * d
+
+        right = -(model.slope + pull * levels) - matrix(change)
+        inverse = 1 / (diag + pull + extra + 1e-6)
+        z = inverse * right
+
+        def step(_, state):
+            x, r, p, rho = state
+            q = matrix(p)
+            alpha = rho / jnp.maximum(jnp.vdot(p, q), 1e-20)
+            x, r = x + alpha * p, r - alpha * q
+            z = inverse * r
+            fresh = jnp.vdot(r, z)
+            return x, r, z + fresh / jnp.maximum(rho, 1e-20) * p, fresh
+
+        start = (change, right, z, jnp.vdot(right, z))
+        change = jax.lax.fori_loop(0, steps, step, start)[0]
+        return levels + change
+
+    return jax.lax.fori_loop(0, rounds, majorise, levels)
+
+
+class Descent(NamedTuple):
+    """State of the descent: the best levels so far, their model, and what to try next.
+
+    Attributes:
+        levels: [N, R, C] best so far.
+        model: the quadratic model there.
+        cost: [S] error + rate of every segment there.
+        damping: [S].
+        trial: [N, R, C] the next levels to look at.
+    """
+
+    levels: jax.Array
+    model: Quadratic
+    cost: jax.Array
+    damping: jax.Array
+    trial: jax.Array
+
+
+def log_rate(levels: jax.Array, penalty: jax.Array, rarity: jax.Array) -> jax.Array:
+    """The smooth rate of every plane times the multiplier: [N]."""
+    return jnp.sum(penalty * jnp.log2(1 + rarity * jnp.square(levels)), (1, 2))
+
+
+def descend(
+    problem: Problem,
+    state: Descent | None,
+    levels: jax.Array,
+    frame_segment: jax.Array,
+    plane_segment: jax.Array,
+    penalty: jax.Array,
+    rarity: jax.Array,
+    count: int,
+) -> Descent:
+    """One step of Levenberg-Marquardt, each segment on its own.
+
+    A segment whose cost fell keeps its trial and is damped less; one whose cost rose goes back and
+    is damped more.
+
+    Args:
+        problem: the group.
+        state: of the step before, None at first (or at a new resolution).
+        levels: [N, R, C] where to start; used only without a state.
+        frame_segment: [T] int, the segment of each frame.
+        plane_segment: [N] int, the segment of each plane.
+        penalty: as in `solve`.
+        rarity: as in `solve`.
+        count: segments.
+    """
+    trial = levels if state is None else state.trial
+    model = linearise(problem, trial)
+    cost = jax.ops.segment_sum(model.error, frame_segment, count)
+    cost += jax.ops.segment_sum(log_rate(trial, penalty, rarity), plane_segment, count)
+    damping = jnp.full(count, 0.1) if state is None else state.damping
+    if state is not None:
+        better = cost < state.cost
+        damping = jnp.clip(jnp.where(better, damping / 4, damping * 8), 1e-3, 1e4)
+        rows, frames = better[plane_segment][:, None, None], better[frame_segment]
+        trial = jnp.where(rows, trial, state.levels)
+        model = Quadratic(
+            jnp.where(frames, model.error, state.model.error),
+            jnp.where(rows, model.slope, state.model.slope),
+            jnp.where(frames[:, None, None, None, None], model.moments, state.model.moments),
+        )
+        cost = jnp.where(better, cost, state.cost)
+    ahead = solve(problem, model, trial, penalty, rarity, damping[plane_segment][:, None, None])
+    return Descent(trial, model, cost, damping, ahead)

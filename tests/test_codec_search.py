@@ -1,0 +1,100 @@
+"""The search for displacement fields on small moving pictures: it pays, twice the same, decodes."""
+
+import numpy as np
+import pytest
+
+from hvc_jax.codec import field_group, search
+
+
+def _clip(frames: int, side: int = 64) -> np.ndarray:
+    """A textured disc that travels over a textured ground."""
+    rng = np.random.default_rng(0)
+    ground = rng.random((8, 8, 3)).repeat(8, 0).repeat(8, 1) * 120
+    coat = rng.random((8, 8, 3)).repeat(4, 0).repeat(4, 1) * 135 + 120
+    made = []
+    for t in range(frames):
+        picture = np.array(ground)
+        y, x = np.mgrid[:32, :32]
+        inside = (y - 15.5) ** 2 + (x - 15.5) ** 2 < 200
+        picture[16:48, 8 + t : 40 + t][inside] = coat[inside]
+        made.append(picture)
+    smooth = np.stack(made)
+    for axis in (1, 2):
+        smooth = (smooth + np.roll(smooth, 1, axis) + np.roll(smooth, -1, axis)) / 3
+    return np.round(smooth).astype(np.uint8)
+
+
+def _group(low_delay: bool = False, frames: int = 9):
+    clip = _clip(frames)
+    keys = np.array([0]) if low_delay else np.array([0, frames - 1])
+    times = np.setdiff1d(np.arange(frames), keys)
+    references = field_group.references_at(times, keys, clip[keys], low_delay)
+    return clip[times], references
+
+
+@pytest.mark.parametrize("low_delay", [False, True])
+def test_the_search_pays_and_its_payload_decodes_to_what_it_promised(low_delay: bool) -> None:
+    frames, references = _group(low_delay)
+    options = search.FieldOptions(lmbda=0.05, grid=(8, 8), effort=0)
+    found = search.encode_group(frames, references, options)
+    again = search.encode_group(frames, references, options)
+    assert found.payload == again.payload and 0 < len(found.payload) < 200
+    decoded = field_group.decode_group(found.payload, references, search.format_of(options))
+    np.testing.assert_array_equal(decoded.frames, found.decoded.frames)
+    still = field_group.decode_group(b"", references, search.format_of(options))
+    error, hold = (
+        np.mean((made.astype(float) - frames) ** 2) for made in (decoded.frames, still.frames)
+    )
+    assert error < 0.5 * hold
+
+
+def test_single_frames_are_predicted_from_the_fields_before() -> None:
+    frames, references = _group(True, 4)
+    options = search.FieldOptions(lmbda=0.05, grid=(8, 8), effort=0)
+    prediction, sizes = None, []
+    for t in range(3):
+        one = references._replace(
+            **{
+                name: getattr(references, name)[t : t + 1]
+                for name in ("past", "future", "past_distance", "future_distance")
+            }
+        )
+        found = search.encode_group(frames[t : t + 1], one, options, prediction)
+        decoded = field_group.decode_group(
+            found.payload, one, search.format_of(options), prediction
+        )
+        np.testing.assert_array_equal(decoded.frames, found.decoded.frames)
+        prediction = decoded.control_points[-1:]
+        sizes.append(len(found.payload))
+    assert max(sizes) < 60
+
+
+def test_a_still_clip_costs_nothing() -> None:
+    frames, references = _group()
+    still = np.repeat(references.pictures[:1], len(frames), 0)
+    both = references._replace(pictures=np.repeat(references.pictures[:1], 2, 0))
+    options = search.FieldOptions(grid=(8, 8), effort=0)
+    assert search.encode_group(still, both, options).payload == b""
+
+
+def test_a_perfect_prediction_leaves_nothing_to_code() -> None:
+    frames, references = _group(True, 4)
+    options = search.FieldOptions(lmbda=0.05, grid=(8, 8), effort=0)
+    found = search.encode_group(frames, references, options)
+    again = search.encode_group(
+        found.decoded.frames, references, options, found.decoded.control_points
+    )
+    assert again.payload == b""
+    np.testing.assert_array_equal(again.decoded.frames, found.decoded.frames)
+
+
+def test_shares_follow_distance() -> None:
+    _, references = _group()
+    share = 1 / (1 + np.exp(-field_group.shares(references)))
+    np.testing.assert_allclose(share, 1 - np.arange(1, 8) / 8, atol=1e-6)
+
+
+def test_wrong_settings_are_refused() -> None:
+    for bad in ({"lmbda": 0.0}, {"grid": (0, 8)}, {"step": 16}, {"effort": 4}):
+        with pytest.raises(ValueError, match="give"):
+            search.FieldOptions(**bad)
