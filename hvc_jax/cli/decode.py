@@ -2,11 +2,15 @@
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hvc_jax.cli.encode import add_memory_option
+from hvc_jax.cli.progress import progress
 from hvc_jax.stream.index import key_offsets
 from hvc_jax.stream.operations import parse_frames
 
@@ -34,7 +38,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("input", type=Path, nargs="+", help="streams; - is standard input")
     parser.add_argument(
-        "output", type=Path, help="video file (.mp4, .mkv), or a folder for PNG pictures"
+        "output",
+        help="video file (.mp4, .mkv, .mov, ...), a folder for PNG pictures, or - for Matroska on "
+        "the standard output",
     )
     parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
     parser.add_argument(
@@ -46,6 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--conceal", action="store_true", help="hold what is lost of a damaged stream"
     )
+    add_memory_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per stream")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
@@ -54,24 +61,27 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Decodes every stream and prints what was written."""
     from hvc_jax.models.find import is_pipe, open_stream
-    from hvc_jax.ops.files import check_output
+    from hvc_jax.ops.files import check_folder, check_output
 
-    inputs, output = arguments.input, arguments.output
+    inputs, output = arguments.input, Path(arguments.output)
     each = arguments.each or len(inputs) > 1
-    video = bool(output.suffix) and not output.is_dir()
+    video = _is_video(arguments.output)
     if video and each:
         raise ValueError(f"{output}: several streams need a folder; name one, as decoded/")
     if each and len({path.stem for path in inputs}) < len(inputs):
         raise ValueError(f"{output}: two streams have the same name; decode them one by one")
-    if video:
-        check_output(output, inputs=tuple(inputs))
     first, last = parse_frames(arguments.frames)
     if last is not None and last <= first:
         raise ValueError(f"--frames {arguments.frames} selects nothing; write it like 30:90")
     if arguments.conceal and (first or last is not None):
         raise ValueError("--conceal decodes a whole stream; leave --frames out")
     if any(map(is_pipe, inputs)) and (each or arguments.conceal):
-        raise ValueError("-: only one whole stream comes through a pipe; write it to a file first")
+        pipe = next(filter(is_pipe, inputs))
+        raise ValueError(f"{pipe}: a pipe brings one whole stream; write it to a file first")
+    if video and str(output) != "-":
+        check_output(output, inputs=tuple(inputs))
+    elif not video and not each:
+        check_folder(output)
     for path in [path for path in inputs if not is_pipe(path)]:
         with open_stream(path):
             pass  # all of them start well, before seconds of loading
@@ -89,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
             header, file = reader.header, reader.file
             if header.model_id not in codecs:
                 export = export_of_stream(header, path, arguments.model)
-                codecs[header.model_id] = Codec(export)
+                codecs[header.model_id] = Codec(export, max_memory=arguments.max_memory)
             target = output / path.stem if each else output
             codec, repair, total = codecs[header.model_id], None, header.frame_count
             if arguments.conceal:
@@ -103,11 +113,9 @@ def run(arguments: argparse.Namespace) -> int:
                 if first or last is not None:
                     total = None
             clock = Clock(source, BATCH)
-            frames = _progress(clock, total, arguments.quiet)
+            frames = progress(clock, total, arguments.quiet)
             count = _write(target, frames, header.fps, video, first)
-            if not count:
-                raise ValueError(f"{path}: has no frames {arguments.frames}")
-        _report(target, count, clock, arguments.json, repair)
+        _report(target, count, clock, arguments.json, repair, header.fps)
     return 0
 
 
@@ -149,10 +157,31 @@ class Clock:
         return (self.count - self._batch) / self.seconds if self.seconds else None
 
 
-def _progress(frames: Iterable, total: int | None, quiet: bool) -> Iterable:
-    from tqdm import tqdm
+def _is_video(output: str) -> bool:
+    """Whether an output is a video and no folder of pictures; refuses what is neither."""
+    from hvc_jax.data.video_output import VIDEO_SUFFIXES
+    from hvc_jax.ops.files import is_special
 
-    return tqdm(frames, total=total, unit=" frames", disable=quiet or None)
+    path = Path(output)
+    if output == "-" or is_special(path):
+        return True
+    if output.endswith("/") or path.is_dir() or not path.suffix:
+        return False
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return True
+    raise ValueError(
+        f"{output}: cannot write {path.suffix}; name a video ({', '.join(VIDEO_SUFFIXES)}), or a "
+        f"folder for pictures, as {path.stem}/"
+    )
+
+
+def _at_least_one(target: Path, frames: Iterable) -> Iterator:
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError(f"{target} was not written: the stream has none of these frames")
+    yield first
+    yield from frames
 
 
 def _write(target: Path, frames: Iterable, fps: object, video: bool, first: int) -> int:
@@ -164,7 +193,7 @@ def _write(target: Path, frames: Iterable, fps: object, video: bool, first: int)
         return write_video(target, frames, fps)
     from PIL import Image
 
-    count = 0
+    count, frames = 0, _at_least_one(target, frames)
     with atomic_folder(target) as folder:
         for frame in frames:
             Image.fromarray(frame).save(folder / f"{first + count:06d}.png", compress_level=1)
@@ -173,7 +202,12 @@ def _write(target: Path, frames: Iterable, fps: object, video: bool, first: int)
 
 
 def _report(
-    target: Path, count: int, clock: Clock, as_json: bool, repair: "RepairingDecoder | None"
+    target: Path,
+    count: int,
+    clock: Clock,
+    as_json: bool,
+    repair: "RepairingDecoder | None",
+    fps: Fraction,
 ) -> None:
     if as_json:
         record = {
@@ -186,9 +220,18 @@ def _report(
             record |= {"held_frames": len(repair.held), "lost_keys": repair.lost_keys}
         print(json.dumps(record), flush=True)
         return
+    from hvc_jax.data.video_output import written_rate
+    from hvc_jax.ops.files import is_special
+
     rate = f", {clock.rate:.1f} frames/s" if clock.rate else ""
     if repair is not None:
         rate += f", {len(repair.held)} of them held"
         if repair.lost_keys:
             rate += f", key pictures lost of frames {', '.join(map(str, repair.lost_keys))}"
-    print(f"{target}: {count} frames{rate}, after {clock.first_seconds:.1f} s of preparation")
+    piped = str(target) == "-" or is_special(target)
+    print(
+        f"{target}: {count} frames{rate}, after {clock.first_seconds:.1f} s of preparation",
+        file=sys.stderr if piped else sys.stdout,
+    )
+    if target.suffix and (written := written_rate(fps)) != fps:
+        print(f"note: {target}: video files cannot hold {fps} frames/s; {written} was written")

@@ -1,9 +1,10 @@
 """`hvc edit`: changes the numbers inside a stream, never its pictures. Imports no jax."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from hvc_jax.models.find import open_stream, tables_of_stream
+from hvc_jax.models.find import read_stream, stream_reader, tables_of_stream
 from hvc_jax.stream.edit import edit, read_tracks
 from hvc_jax.stream.operations import Operation, parse_assignment, parse_frames
 
@@ -27,8 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("input", type=Path, help="stream")
-    parser.add_argument("output", type=Path, help="edited stream")
+    parser.add_argument("input", type=Path, help="stream, or - for a pipe")
+    parser.add_argument("output", type=Path, help="edited stream, or - for a pipe")
     parser.add_argument(
         "--set",
         action="append",
@@ -59,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Edits the stream and prints what changed."""
-    from hvc_jax.ops.files import atomic_path, check_output
+    from hvc_jax.ops.files import check_output, write_bytes
 
     path = arguments.input
     first, last = parse_frames(arguments.frames)
@@ -71,8 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     if not operations and arguments.retarget is None:
         raise ValueError("nothing to do; give --set, --freeze, --smooth or --retarget")
-    check_output(arguments.output, inputs=(path,))
-    with open_stream(path) as reader:
+    inputs = (path,) if arguments.retarget is None else (path, arguments.retarget)
+    to_pipe = str(arguments.output) == "-"
+    if not to_pipe:
+        check_output(arguments.output, inputs=inputs, suffixes=(".hvc",))
+    before = read_stream(path)
+    with stream_reader(before, path) as reader:
         for _ in reader.units():
             pass  # the whole stream, so that damage is told with the file's name
     header = reader.header
@@ -83,16 +88,21 @@ def run(arguments: argparse.Namespace) -> int:
     tables = tables_of_stream(header, path, arguments.model)
     if arguments.retarget is not None:
         other = arguments.retarget
-        with open_stream(other) as reader:
+        data = read_stream(other)
+        with stream_reader(data, other) as reader:
             other_tables = tables_of_stream(reader.header, other, arguments.model)
-        source = read_tracks(other.read_bytes(), other_tables).values
+            source = read_tracks(data, other_tables, keep_units=False).values
         operations.insert(0, Operation("retarget", source=source, **span))
-    before = path.read_bytes()
     after = edit(before, operations, tables)
-    with atomic_path(arguments.output) as temporary:
-        temporary.write_bytes(after)
+    if to_pipe:
+        sys.stdout.buffer.write(after)
+    else:
+        write_bytes(arguments.output, after)
     notes = "; ".join(operation.describe() for operation in operations)
-    print(f"{arguments.output}: {notes}; {len(before)} -> {len(after)} bytes, key frames untouched")
+    print(
+        f"{arguments.output}: {notes}; {len(before)} -> {len(after)} bytes, key frames untouched",
+        file=sys.stderr if to_pipe else sys.stdout,
+    )
     return 0
 
 

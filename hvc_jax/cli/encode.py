@@ -5,9 +5,12 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from hvc_jax.cli.progress import progress
+from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, parse_memory
 from hvc_jax.models.find import export_of_variant, is_pipe
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ examples:
   hvc encode in.mp4 out.hvc --variant keypoint --key-qp 37 --size 384 --fit pad
   hvc encode in.mp4 out.hvc --body-params smplx.npz
   hvc encode long.mkv out.hvc --key-every 250 --start 100 --frames 1000
+  hvc encode frames/ out.hvc --fps 25                  pictures, in order of their numbers
   ffmpeg -i in.mp4 -f matroska -c copy - | hvc encode - - | ssh far "cat > out.hvc"
 """
 
@@ -32,7 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("input", type=Path, help="video file, or - for a pipe")
+    parser.add_argument(
+        "input",
+        type=Path,
+        help="video file, - for a pipe, a folder of pictures, or a pattern of their names as "
+        "frames/%%06d.png or 'frames/*.png'",
+    )
     parser.add_argument(
         "output", type=Path, help="stream to write, ending in .hvc, or - for a pipe"
     )
@@ -44,6 +53,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--start", type=int, default=0, help="frames to skip (default: %(default)s)"
     )
     parser.add_argument("--frames", type=int, help="most frames to code (default: all)")
+    parser.add_argument(
+        "--fps",
+        type=_rate,
+        metavar="N",
+        help="frames a second, as 25, 29.97 or 30000/1001: of pictures (default: 25), or to which "
+        "a video is brought by its times (default: its own rate)",
+    )
     parser.add_argument(
         "--body-params",
         type=Path,
@@ -115,6 +131,39 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
         "through the decoder, which takes a second or more a frame (default: 1)",
     )
     parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
+    add_memory_option(parser)
+
+
+def add_memory_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that limits what the networks take."""
+    parser.add_argument(
+        "--max-memory",
+        type=memory_of,
+        default=DEFAULT_MAX_MEMORY,
+        metavar="SIZE",
+        help="most memory that drawing frames may take, as 500M or 16G; fewer frames are drawn at "
+        "once where it is little (default: 8G)",
+    )
+
+
+def memory_of(text: str) -> int:
+    """Bytes of an option such as "8G"."""
+    try:
+        return parse_memory(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not Fraction(1, 1000) <= rate <= 60000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no frame rate; write 25 or 30000/1001")
+    usual = Fraction(round(rate * 1001, -3), 1001)  # 29.97 means 30000/1001
+    rate = usual if "." in text and abs(usual / rate - 1) < 2e-4 else rate
+    return rate.limit_denominator(1001)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -124,10 +173,15 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.stream.rates import kbps
 
     to_pipe = is_pipe(arguments.output)
-    if not to_pipe:
-        check_output(arguments.output, inputs=(arguments.input,))
+    if str(arguments.output) != "-":
+        check_output(arguments.output, inputs=(arguments.input,), suffixes=(".hvc",))
     clip, frames = open_clip(
-        arguments.input, arguments.size, arguments.fit, arguments.start, arguments.frames
+        arguments.input,
+        arguments.size,
+        arguments.fit,
+        arguments.start,
+        arguments.frames,
+        fps=arguments.fps,
     )
     bodies = None
     if arguments.body_params:
@@ -145,8 +199,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(*found.notes, sep="\n", end="\n" * bool(found.notes), file=sys.stderr)
 
     # Only now, so that a wrong path is reported before seconds of loading.
-    from tqdm import tqdm
-
     from hvc_jax.codec.codec import Codec
     from hvc_jax.codec.options import Source, check_side
     from hvc_jax.models.codec_model import sends_bodies
@@ -154,17 +206,20 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_side("--size", arguments.size)
     options = options_of(arguments)
-    codec = Codec(export_of_variant(arguments.variant, arguments.model))
+    codec = Codec(
+        export_of_variant(arguments.variant, arguments.model), max_memory=arguments.max_memory
+    )
     if bodies is not None and not sends_bodies(codec.export.config.model.motion):
         raise ValueError(
             f"--body-params {arguments.body_params}: the {codec.export.variant} model sends no "
             "bodies; leave it out, or use --variant semantic"
         )
-    source = Source.made_square(clip.width, clip.height, arguments.fit)
+    source = Source.made_square(clip.width, clip.height, arguments.fit, clip.notes)
+    total = min(max(clip.frames - arguments.start, 0), arguments.frames or clip.frames)
     started, confidence = time.perf_counter(), []
     with _output(arguments.output) as file:
         codec.encode(
-            tqdm(frames, unit=" frames", disable=arguments.quiet or None),
+            progress(frames, total, arguments.quiet),
             file,
             fps=clip.fps,
             options=options,
@@ -181,6 +236,8 @@ def run(arguments: argparse.Namespace) -> int:
         f"{source.describe()}; {count / seconds:.1f} frames/s",
         file=sys.stderr if to_pipe else sys.stdout,
     )
+    for note in clip.notes:
+        print(f"note: {arguments.input}: {note}", file=sys.stderr)
     if doubtful := sum(trust < DOUBT for trust in confidence):
         print(
             f"{doubtful} of {count} frames show no person whose body can surely be followed, and "
@@ -209,8 +266,12 @@ def _output(path: Path) -> Iterator[_Counted]:
     """What the stream is written to: the standard output for "-", else a file, whole or absent."""
     from hvc_jax.ops.files import atomic_path
 
-    if is_pipe(path):
+    if str(path) == "-":
         yield _Counted(sys.stdout.buffer)
+        return
+    if is_pipe(path):
+        with path.open("wb") as file:
+            yield _Counted(file)
         return
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         yield _Counted(file)

@@ -6,13 +6,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from hvc_jax.cli.text import printable
 from hvc_jax.evaluation.table import csv_text, text_table
-from hvc_jax.models.find import open_stream, tables_of_stream
+from hvc_jax.models.find import read_stream, stream_reader, tables_of_stream
+from hvc_jax.ops.files import check_output, write_text
 from hvc_jax.stream.container import StreamReader, key_unit, meta_record
 from hvc_jax.stream.edit import Tracks, read_tracks
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import Header
-from hvc_jax.stream.rates import bytes_by_unit, kbps, unit_name
+from hvc_jax.stream.rates import kbps, unit_name
 from hvc_jax.stream.units import Unit, UnitType
 
 _EXAMPLE = """\
@@ -21,6 +23,9 @@ examples:
   hvc inspect out.hvc --units --json
   hvc inspect out.hvc --tracks numbers.csv     one row per frame, one column per parameter
 """
+
+_MOST_RECORDS = 100
+"""META units that are shown; further ones are only counted."""
 
 _KEY_CODECS = {1: "VVC", 2: "AV1"}
 
@@ -33,8 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("input", type=Path, help="stream")
-    parser.add_argument("--units", action="store_true", help="list every unit")
+    parser.add_argument("input", type=Path, help="stream, or - for a pipe")
+    parser.add_argument("--units", action="store_true", help="list every unit, also in --json")
     parser.add_argument("--tracks", type=Path, metavar="CSV", help="write all decoded parameters")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
@@ -44,10 +49,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reads the stream and prints it."""
     path = arguments.input
-    with open_stream(path) as reader:
-        units = list(reader.units())
-    tracks, missing = _read_tracks(path, reader.header, arguments.model)
-    report = _report(path, reader, units, tracks)
+    if arguments.tracks:
+        check_output(arguments.tracks, inputs=(path,), suffixes=(".csv",))
+    data = read_stream(path)
+    with stream_reader(data, path) as reader:
+        summary = _Summary(reader, arguments.units)
+        tracks, missing = _read_tracks(path, data, reader.header, arguments.model)
+    report = _report(path, len(data), reader.header, summary, tracks)
     if arguments.tracks:
         if tracks is None:
             raise ValueError(missing)
@@ -56,12 +64,36 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(report, indent=2))
         return 0
     _print(report, arguments.units)
+    if len(report["meta"]) == _MOST_RECORDS:
+        print(f"\nonly the first {_MOST_RECORDS} META units are shown")
     if missing:
         print(f"\nparameters are not shown: {missing}")
     return 0
 
 
-def _read_tracks(path: Path, header: Header, model: Path | None) -> tuple[Tracks | None, str]:
+class _Summary:
+    """The units of a stream, counted one by one: a stream may have millions of them."""
+
+    def __init__(self, reader: StreamReader, list_units: bool) -> None:
+        self.bytes = {"HEADER": reader.header_size}
+        self.counts = Counter(HEADER=1)
+        self.rows: list[dict[str, Any]] = []
+        self.meta: list[dict[str, Any]] = []
+        self.frames = 0
+        for unit in reader.units():
+            name = unit_name(unit.type)
+            self.counts[name] += 1
+            self.bytes[name] = self.bytes.get(name, 0) + unit.size
+            if unit.type == UnitType.META and len(self.meta) < _MOST_RECORDS:
+                self.meta.append(meta_record(unit))
+            if list_units:
+                self.rows.append(_unit_row(unit))
+        self.frames = reader.next_frame
+
+
+def _read_tracks(
+    path: Path, data: bytes, header: Header, model: Path | None
+) -> tuple[Tracks | None, str]:
     """The decoded parameters, or None and why they cannot be decoded."""
     try:
         tables = tables_of_stream(header, path, model)
@@ -71,20 +103,14 @@ def _read_tracks(path: Path, header: Header, model: Path | None) -> tuple[Tracks
         if model is not None:
             raise
         return None, str(error)
-    return read_tracks(path.read_bytes(), tables), ""
+    return read_tracks(data, tables, keep_units=False), ""
 
 
 def _report(
-    path: Path, reader: StreamReader, units: list[Unit], tracks: Tracks | None
+    path: Path, size: int, header: Header, summary: _Summary, tracks: Tracks | None
 ) -> dict[str, Any]:
     """Everything that is shown, as one JSON-able record."""
-    header = reader.header
-    size = path.stat().st_size
-    sizes = bytes_by_unit(reader, units)
-    frames = header.frame_count
-    if frames is None:
-        frames = next(u.frame for u in reversed(units) if u.type == UnitType.INDEX)
-    counts = Counter(unit_name(unit.type) for unit in units) | {"HEADER": 1}
+    frames, sizes = summary.frames, summary.bytes
     fitted = header.fit != "none"
     return {
         "file": str(path),
@@ -99,20 +125,20 @@ def _report(
         "quantiser": header.quantiser,
         "bytes": size,
         "kbps": kbps(size, frames, header.fps),
-        "bits_per_frame": size * 8 / frames,
-        "motion_bits_per_frame": sizes.get("MOTION", 0) * 8 / frames,
+        "bits_per_frame": size * 8 / max(frames, 1),
+        "motion_bits_per_frame": sizes.get("MOTION", 0) * 8 / max(frames, 1),
         "by_type": [
             {
                 "unit": name,
-                "count": counts[name],
+                "count": summary.counts[name],
                 "bytes": count,
                 "share": f"{count / size:.1%}",
                 "kbps": kbps(count, frames, header.fps),
             }
             for name, count in sizes.items()
         ],
-        "units": [_unit_row(unit) for unit in units],
-        "meta": [meta_record(unit) for unit in units if unit.type == UnitType.META],
+        "units": summary.rows,
+        "meta": summary.meta,
         "schema": tracks.schema.name if tracks else None,
         "parameters": _parameter_rows(tracks) if tracks else None,
     }
@@ -136,6 +162,8 @@ def _parameter_rows(tracks: Tracks) -> list[dict[str, Any]]:
     rows = []
     for column, slot in enumerate(tracks.schema.dynamic):
         track = tracks.values[:, column]
+        if not len(track):
+            continue
         rows.append(
             {
                 "parameter": slot.name,
@@ -151,16 +179,12 @@ def _parameter_rows(tracks: Tracks) -> list[dict[str, Any]]:
 
 
 def _write_tracks(path: Path, tracks: Tracks) -> None:
-    from hvc_jax.ops.files import atomic_path, check_output
-
-    check_output(path)
     names = [slot.name for slot in tracks.schema.dynamic]
     rows = [
         {"frame": t} | dict(zip(names, map(float, values), strict=True))
         for t, values in enumerate(tracks.values)
     ]
-    with atomic_path(path) as temporary:
-        temporary.write_text(csv_text(rows), encoding="utf-8")
+    write_text(path, csv_text(rows))
 
 
 def _print(report: dict[str, Any], all_units: bool) -> None:
@@ -179,7 +203,7 @@ def _print(report: dict[str, Any], all_units: bool) -> None:
     if all_units:
         print("\n" + text_table(report["units"]))
     for record in report["meta"]:
-        print("\nmeta: " + json.dumps(record, ensure_ascii=False))
+        print("\nmeta: " + printable(json.dumps(record, ensure_ascii=False)))
     if report["parameters"]:
         print(f"\nschema {report['schema']}, sent with every frame:")
         print(text_table(report["parameters"]))

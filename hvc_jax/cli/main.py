@@ -7,11 +7,15 @@ its default `run` to a function of the parsed arguments that returns an exit sta
 
 import argparse
 import importlib
+import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from hvc_jax import __version__
+from hvc_jax.cli.text import printable
 
 # name: (module under hvc_jax.cli, one line for the overview)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -97,7 +101,26 @@ def plain_message(error: Exception) -> str:
         text += f"; {fix}" if fix else ""
     else:
         text = str(error) or type(error).__name__
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
+
+
+def _catch_signals() -> None:
+    """Lets SIGTERM and SIGHUP end the program as ^C does, unless they are ignored (nohup)."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _stop)
+
+
+def _stop(signal_number: int, frame: object) -> None:
+    """Ends the program by an exception, so that temporary files are removed as after ^C."""
+    raise Terminated(signal_number)
+
+
+class Terminated(BaseException):
+    """The process was asked to end (SIGTERM, SIGHUP)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 on success, 2 for bad input or usage (one line on stderr says what and the fix),
-        130 after ^C. HVC_DEBUG=1 in the environment shows the traceback as well.
+        130 after ^C, 143 after SIGTERM. HVC_DEBUG=1 in the environment shows the traceback as well.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help", "help"):
@@ -121,6 +144,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = ", ".join(COMMANDS)
         print(f"hvc: error: no command {argv[0]!r}; use one of {known}", file=sys.stderr)
         return EXIT_USAGE
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names need not be text, nor the terminal UTF-8
+            stream.reconfigure(errors="backslashreplace")
+    _catch_signals()
     try:
         arguments = build_parser(argv[0]).parse_args(argv)
         status = arguments.run(arguments)
@@ -129,6 +156,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("hvc: stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except Terminated as stop:
+        print("hvc: stopped", file=sys.stderr)
+        return 128 + stop.args[0]
     except BrokenPipeError:  # the reader of our output (head, less) went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

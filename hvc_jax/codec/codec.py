@@ -14,6 +14,7 @@ import numpy as np
 
 from hvc_jax import keyframes
 from hvc_jax.codec.latent_encoder import LatentEncoder, analysed
+from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
 from hvc_jax.codec.networks import Networks
 from hvc_jax.codec.options import CodecError, EncodeOptions, Source, check_side
 from hvc_jax.codec.scenes import BodyFinder
@@ -41,6 +42,7 @@ class Codec:
         export: Export,
         encode_key: Callable[..., keyframes.KeyPicture] = keyframes.encode,
         body_finder: Callable[[int], Callable] = BodyFinder,
+        max_memory: int = DEFAULT_MAX_MEMORY,
     ) -> None:
         """Prepares a codec.
 
@@ -49,8 +51,9 @@ class Codec:
           encode_key: Codes a key picture, (picture, qp, codec) -> KeyPicture; another shares coded
             key pictures between codecs.
           body_finder: effort -> what finds the bodies of one clip's chunks.
+          max_memory: Bytes that drawing may take at once; fewer frames are drawn then.
         """
-        self.export, self.networks = export, Networks(export)
+        self.export, self.networks = export, Networks(export, max_memory)
         self._encode_key, self._body_finder = encode_key, body_finder
 
     def encode(
@@ -119,6 +122,8 @@ class Codec:
                 if confidence is not None:
                     confidence.append(item.confidence)
             encoder.close()
+            if source.notes:
+                writer.write_meta({"source": list(source.notes)})
         return memory.getvalue()
 
     def decode(
@@ -165,6 +170,10 @@ class Codec:
             raise CodecError(
                 f"the stream needs model {header.model_id.hex()} ({header.variant}), "
                 f"this one is {export.model_id.hex()} ({export.variant}); name the right file"
+            )
+        if header.variant != export.variant:
+            raise BitstreamError(
+                f"the header says {header.variant}, its model is of the {export.variant} variant"
             )
         check_side("the stream's height", header.height)
         check_side("the stream's width", header.width)

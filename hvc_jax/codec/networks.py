@@ -1,12 +1,13 @@
 """The networks of an exported model, compiled once per picture size, on uint8 pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, Fitting
 from hvc_jax.codec.polish import Polisher
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.export import Export
@@ -25,7 +26,8 @@ class Networks:
       polisher: Adjusts latents by gradient through the synthesis.
     """
 
-    def __init__(self, export: Export) -> None:
+    def __init__(self, export: Export, max_memory: int = DEFAULT_MAX_MEMORY) -> None:
+        """Loads a model; a program that draws takes at most `max_memory` bytes at once."""
         self.export = export
         model = CodecModel(export.config.model)
         as_float = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
@@ -49,7 +51,7 @@ class Networks:
 
         self._variables = variables
         self._analyse, self._reference = fast_jit(analyse), fast_jit(reference)
-        self._synthesise = fast_jit(synthesise)
+        self._synthesise = Fitting(fast_jit(synthesise), BATCH, max_memory)
         self.polisher = Polisher(model, variables, export.tables.schema)
 
     def analyse(self, pictures: np.ndarray, bodies: np.ndarray) -> np.ndarray:
@@ -73,10 +75,29 @@ class Networks:
         A frame that does not differ from the key frame *is* the key frame, as good as its bytes
         made it. After an edit it does differ, and is synthesised like the others.
         """
-        for part in batches(latents, BATCH):
+        latents, key_latent = np.float32(latents), np.float32(key_latent)
+        size = BATCH
+        while len(latents):
+            part = latents[:size]
             same = (part == key_latent).all(-1)
             if not same.all():
-                inputs = self._variables, features, key_latent, padded(part, BATCH)
-                made = np.asarray(self._synthesise(*inputs))
+                draw, fits = self._drawing(picture, features, key_latent)
+                if fits < size:
+                    size = fits
+                    continue
+                inputs = self._variables, features, key_latent, padded(part, size)
+                made = np.asarray(draw(*inputs))
             for i in range(len(part)):
                 yield picture.copy() if same[i] else made[i]
+            latents = latents[size:]
+
+    def _drawing(
+        self, picture: np.ndarray, features: Any, key_latent: np.ndarray
+    ) -> tuple[Callable[..., Any], int]:
+        """The compiled synthesis of frames of this size, and how many it makes at once."""
+
+        def arguments(count: int) -> tuple:
+            return self._variables, features, key_latent, np.tile(key_latent, (count, 1))
+
+        height, width = picture.shape[:2]
+        return self._synthesise.compiled(arguments, f"drawing a frame of {width}x{height} pixels")

@@ -1,6 +1,7 @@
 """What the caller decides about a stream, and what the networks can work on."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from hvc_jax.stream.header import MAX_QUANTISER
 from hvc_jax.stream.vectors import QUANTISER_ONE
@@ -61,16 +62,18 @@ class Source:
       fit: "none", "crop" or "pad".
       width: of the clip, pixels.
       height: of the clip, pixels.
+      notes: what else was done to it, for a META unit; read at the end of encoding.
     """
 
     fit: str = "none"
     width: int = 0
     height: int = 0
+    notes: Sequence[str] = ()
 
     @classmethod
-    def made_square(cls, width: int, height: int, fit: str) -> "Source":
+    def made_square(cls, width: int, height: int, fit: str, notes: Sequence[str] = ()) -> "Source":
         """The source of a square picture from a clip of width x height pixels, by `fit`."""
-        return cls() if width == height else cls(fit, width, height)
+        return cls(notes=notes) if width == height else cls(fit, width, height, notes)
 
     def describe(self) -> str:
         """How the clip was fitted, in words."""

@@ -1,16 +1,18 @@
 """Clips out: frames as a video file, pictures as PNG; whole or not at all."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 from PIL import Image
 
 from hvc_jax.data.errors import ClipError
-from hvc_jax.ops.files import atomic_path
+from hvc_jax.ops.files import atomic_path, is_special
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".ts")
 """Endings of the containers that H.264 is written into."""
@@ -43,7 +45,8 @@ def write_video(
     4:2:0 needs even ones.
 
     Args:
-        path: target; its ending chooses the container, one of `VIDEO_SUFFIXES`.
+        path: target; its ending chooses the container, one of `VIDEO_SUFFIXES`. "-", the standard
+            output, and other pipes and devices get Matroska, frame by frame.
         frames: [H, W, 3] uint8 RGB each, all of one size; may be a generator.
         fps: frames per second.
         crf: x264 quality, 0 (lossless) to 51.
@@ -52,13 +55,8 @@ def write_video(
         ClipError: the ending is unknown, or no frame came.
         OutputError: the place cannot be written, or the disk is full.
     """
-    if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
-        raise ClipError(
-            f"{path} has no video ending that is known ({', '.join(VIDEO_SUFFIXES)}); use .mp4."
-        )
-    count = 0
-    with atomic_path(path) as temporary, av.open(f"file:{temporary}", "w") as container:
-        stream = None
+    count, stream = 0, None
+    with _container(path) as container:
         for frame in frames:
             padded = _even(frame)
             if stream is None:
@@ -78,6 +76,35 @@ def write_video(
             raise ClipError(f"{path} was not written: there is no frame to write.")
         container.mux(stream.encode(None))
     return count
+
+
+@contextmanager
+def _container(path: str | os.PathLike) -> Iterator[Any]:
+    """An open container that becomes the file at `path`, or goes straight into a pipe."""
+    if os.fspath(path) == "-" or is_special(path):
+        to_stdout = os.fspath(path) == "-"
+        with open(1, "wb", closefd=False) if to_stdout else open(path, "wb") as pipe:
+            with av.open(_Forwards(pipe), "w", format="matroska") as container:
+                yield container
+        return
+    if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
+        raise ClipError(
+            f"{path} has no video ending that is known ({', '.join(VIDEO_SUFFIXES)}); use .mp4."
+        )
+    with atomic_path(path) as temporary, av.open(f"file:{temporary}", "w") as container:
+        yield container
+
+
+class _Forwards:
+    """A file that can be written on only, whatever the system says of the device behind it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data)
+        self._file.flush()
+        return len(data)
 
 
 def write_png(path: str | os.PathLike, picture: np.ndarray) -> None:

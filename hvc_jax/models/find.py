@@ -1,17 +1,21 @@
 """Which model file a command needs, and plain words where it is missing. Imports no jax."""
 
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from hvc_jax.models.export import PRETRAINED, Export, ExportError, find_export, load_export
+from hvc_jax.ops.files import is_special
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import stream_tables
 from hvc_jax.stream.errors import BitstreamError
-from hvc_jax.stream.header import NO_MODEL, Header
+from hvc_jax.stream.header import MAGIC, NO_MODEL, Header
 from hvc_jax.stream.opened import Stream
 from hvc_jax.stream.tables import CodingTables
+
+_MOST_BYTES = 1 << 30
 
 
 class ModelError(ValueError):
@@ -19,8 +23,23 @@ class ModelError(ValueError):
 
 
 def is_pipe(path: Path) -> bool:
-    """Whether a path of the command line stands for standard input or output."""
-    return str(path) == "-"
+    """Whether a path can be read or written once only: "-" (standard input, output), a pipe."""
+    return str(path) == "-" or is_special(path)
+
+
+@contextlib.contextmanager
+def stream_reader(data: bytes, path: Path) -> Iterator[StreamReader]:
+    """A reader of the stream `data`; errors name the file that it came from.
+
+    Raises:
+        BitstreamError: The data are no stream, or damaged.
+    """
+    try:
+        yield StreamReader(io.BytesIO(data))
+    except StreamFileError:
+        raise
+    except BitstreamError as error:
+        raise StreamFileError(path, error) from error
 
 
 @contextlib.contextmanager
@@ -32,11 +51,28 @@ def open_stream(path: Path) -> Iterator[StreamReader]:
     """
     if path.is_dir():
         raise BitstreamError(f"{path} is a folder; give one .hvc file")
-    with open(0, "rb", closefd=False) if is_pipe(path) else path.open("rb") as file:
+    with open(0, "rb", closefd=False) if str(path) == "-" else path.open("rb") as file:
         try:
             yield StreamReader(file)
         except BitstreamError as error:
             raise StreamFileError(path, error) from error
+
+
+def read_stream(path: Path) -> bytes:
+    """Returns the bytes of a stream, read once, so that it may come through a pipe.
+
+    Raises:
+        BitstreamError: The file is no stream, or longer than 1 GiB.
+    """
+    if path.is_dir():
+        raise BitstreamError(f"{path} is a folder; give one .hvc file")
+    with open(0, "rb", closefd=False) if str(path) == "-" else path.open("rb") as file:
+        data = file.read(len(MAGIC))
+        if data == MAGIC:  # else the reader of its header says what is wrong; nothing is read
+            data += file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise BitstreamError(f"{path}: the stream is longer than 1 GiB; cut it into parts")
+    return data
 
 
 class StreamFileError(BitstreamError):
@@ -72,10 +108,15 @@ def export_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
         export = find_export(header.model_id)
         if export is None:
             raise ModelError(f"{needed}, which is not shipped; name its file with --model")
-        return export
-    export = load_export(path)
-    if export.model_id != header.model_id:
-        raise ModelError(f"{needed}; {path} is {export.model_id.hex()}, name the right file")
+    else:
+        export = load_export(path)
+        if export.model_id != header.model_id:
+            raise ModelError(f"{needed}; {path} is {export.model_id.hex()}, name the right file")
+    if export.variant != header.variant:
+        raise BitstreamError(
+            f"{stream}: the header says {header.variant}, its model is of the {export.variant} "
+            "variant; the stream is damaged, encode it again"
+        )
     return export
 
 

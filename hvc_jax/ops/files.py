@@ -114,6 +114,20 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def check_folder(path: str | os.PathLike) -> Path:
+    """Returns the path of a folder to write, checked before any work is done.
+
+    Raises:
+        OutputError: It exists and is not an empty folder, or its parent is missing.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(f"{path}: exists already; remove it or choose another name")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
+    return path
+
+
 @contextmanager
 def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary folder beside `path`; renamed on success, removed on any failure.
@@ -121,11 +135,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     Raises:
         OutputError: `path` exists and is not an empty folder, or its parent is missing.
     """
-    path = Path(os.path.realpath(path))
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise OutputError(f"{path}: exists already; remove it or choose another name")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
+    path = check_folder(path)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield temporary

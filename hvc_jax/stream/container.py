@@ -272,7 +272,7 @@ def index_payload(keys: Iterable[tuple[int, int]]) -> bytes:
 def meta_payload(record: dict[str, Any]) -> bytes:
     """Returns the payload of a META unit: compact JSON."""
     text = json.dumps(record, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-    return text.encode()
+    return text.encode(errors="backslashreplace")  # half a surrogate pair, as JSON escapes it
 
 
 def key_unit(unit: Unit) -> KeyUnit:

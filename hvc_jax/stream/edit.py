@@ -103,12 +103,20 @@ def stream_schema(header: Header, tables: CodingTables) -> Schema:
     """Returns the schema in force: the one that the header names, or that of the model.
 
     Raises:
-      BitstreamError: when the header names a schema that does not exist.
+      BitstreamError: when the header names a schema that does not exist, or is not the model's.
     """
+    if not header.schema:
+        return tables.schema
     try:
-        return builtin_schema(header.schema) if header.schema else tables.schema
+        schema = builtin_schema(header.schema)
     except ValueError as error:
         raise BitstreamError(str(error)) from error
+    if [slot.name for slot in schema.slots] != [slot.name for slot in tables.schema.slots]:
+        raise BitstreamError(
+            f"the header names the schema {header.schema!r}, the model has {tables.schema.name!r}; "
+            "open the model that made the stream"
+        )
+    return schema
 
 
 def stream_tables(header: Header) -> CodingTables:
@@ -125,12 +133,13 @@ def stream_tables(header: Header) -> CodingTables:
         raise BitstreamError(str(error)) from error
 
 
-def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
+def read_tracks(data: bytes, tables: CodingTables, keep_units: bool = True) -> Tracks:
     """Returns the numbers of a whole stream.
 
     Args:
       data: the stream.
       tables: of the model that the header names, or `default_tables(builtin_schema(...))`.
+      keep_units: whether the units are wanted; without them the tracks cannot be edited.
 
     Raises:
       BitstreamError: when the stream is damaged, frames are missing, or it has more than
@@ -145,7 +154,8 @@ def read_tracks(data: bytes, tables: CodingTables) -> Tracks:
     count = len(schema.dynamic)
     units, intervals, frames = [], [], 0
     for unit in reader.units():
-        units.append(unit)
+        if keep_units:
+            units.append(unit)
         try:
             if unit.type == UnitType.STATIC:
                 editor.key_levels(unit.payload)

@@ -25,5 +25,5 @@ def bytes_by_unit(reader: StreamReader, units: Iterable[Unit]) -> dict[str, int]
 
 
 def kbps(size: int, frames: int, fps: Fraction) -> float:
-    """Kilobits (1000 bits) a second of `size` bytes that show `frames` frames."""
-    return size * 8 * float(fps) / frames / 1000
+    """Kilobits (1000 bits) a second of `size` bytes that show `frames` frames; 0 for none."""
+    return size * 8 * float(fps) / frames / 1000 if frames else 0.0
