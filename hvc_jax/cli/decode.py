@@ -86,25 +86,25 @@ def run(arguments: argparse.Namespace) -> int:
         with open_stream(path):
             pass  # all of them start well, before seconds of loading
 
-    from hvc_jax.codec.codec import Codec
-    from hvc_jax.codec.conceal import RepairingDecoder
+    from hvc_jax.codec.load import AnyCodec, codec_of_stream, repairing_decoder
     from hvc_jax.codec.networks import BATCH
-    from hvc_jax.models.find import export_of_stream
 
     if each:
         output.mkdir(exist_ok=True)
-    codecs: dict[bytes, Codec] = {}
+    codecs: dict[tuple[str, bytes], AnyCodec] = {}
     for path in inputs:
         with open_stream(path) as reader:
             header, file = reader.header, reader.file
-            if header.model_id not in codecs:
-                export = export_of_stream(header, path, arguments.model)
-                codecs[header.model_id] = Codec(export, max_memory=arguments.max_memory)
+            kind = header.variant, header.model_id
+            if kind not in codecs:
+                codecs[kind] = codec_of_stream(
+                    header, path, arguments.model, max_memory=arguments.max_memory
+                )
             target = output / path.stem if each else output
-            codec, repair, total = codecs[header.model_id], None, header.frame_count
+            codec, repair, total = codecs[kind], None, header.frame_count
             if arguments.conceal:
                 file.seek(0)
-                repair = RepairingDecoder(codec, file)
+                repair = repairing_decoder(codec, file)
                 source, total = repair.frames(), repair.frame_count
             else:
                 if first and not is_pipe(path):

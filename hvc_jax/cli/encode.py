@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from hvc_jax.cli.progress import progress
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, parse_memory
-from hvc_jax.models.find import export_of_variant, is_pipe
+from hvc_jax.models.find import is_pipe
 
 if TYPE_CHECKING:
     from hvc_jax.codec.options import EncodeOptions
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _EXAMPLE = """\
 examples:
   hvc encode in.mp4 out.hvc
+  hvc encode in.mp4 out.hvc --kbps 10
   hvc encode in.mp4 out.hvc --variant keypoint --key-qp 37 --size 384 --fit pad
   hvc encode in.mp4 out.hvc --body-params smplx.npz
   hvc encode long.mkv out.hvc --key-every 250 --start 100 --frames 1000
@@ -46,7 +47,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "output", type=Path, help="stream to write, ending in .hvc, or - for a pipe"
     )
     parser.add_argument(
-        "--variant", choices=("semantic", "keypoint"), default="semantic", help="motion model"
+        "--variant",
+        choices=("hybrid", "field", "semantic", "keypoint"),
+        default="hybrid",
+        help="motion model (default hybrid): hybrid, field between sparse key pictures with the "
+        "parameters of a body beside it; field, without a body; semantic and keypoint, one key "
+        "picture moved by a model",
     )
     add_coding_options(parser)
     parser.add_argument(
@@ -86,7 +92,24 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fit", choices=("crop", "pad"), default="crop", help="how to make it square"
     )
-    parser.add_argument("--key-qp", type=int, default=32, help="0 (finest) to 63 (default: 32)")
+    parser.add_argument(
+        "--key-qp",
+        type=int,
+        help="quality, 0 (finest) to 63 (default: 40 for hybrid and field, else 32)",
+    )
+    parser.add_argument(
+        "--kbps", type=float, default=0.0, help="rate to be met, by hybrid and field"
+    )
+    parser.add_argument(
+        "--bytes", type=int, default=0, help="size of the whole stream, by hybrid and field"
+    )
+    parser.add_argument(
+        "--key-spacing",
+        type=int,
+        default=0,
+        metavar="N",
+        help="frames between predicted key pictures of hybrid and field (default: chosen)",
+    )
     parser.add_argument(
         "--key-every", type=int, default=0, metavar="N", help="a key frame every N frames"
     )
@@ -199,21 +222,20 @@ def run(arguments: argparse.Namespace) -> int:
         print(*found.notes, sep="\n", end="\n" * bool(found.notes), file=sys.stderr)
 
     # Only now, so that a wrong path is reported before seconds of loading.
-    from hvc_jax.codec.codec import Codec
+    from hvc_jax.codec.load import codec_of_variant
     from hvc_jax.codec.options import Source, check_side
-    from hvc_jax.models.codec_model import sends_bodies
     from hvc_jax.pose.confidence import DOUBT
 
     check_side("--size", arguments.size)
     options = options_of(arguments)
-    codec = Codec(
-        export_of_variant(arguments.variant, arguments.model), max_memory=arguments.max_memory
-    )
-    if bodies is not None and not sends_bodies(codec.export.config.model.motion):
+    codec = codec_of_variant(arguments.variant, arguments.model, max_memory=arguments.max_memory)
+    if bodies is not None and arguments.variant not in ("hybrid", "semantic"):
         raise ValueError(
-            f"--body-params {arguments.body_params}: the {codec.export.variant} model sends no "
-            "bodies; leave it out, or use --variant semantic"
+            f"--body-params {arguments.body_params}: the {arguments.variant} variant sends no "
+            "bodies; leave it out, or use --variant hybrid"
         )
+    if (arguments.bytes or arguments.kbps) and arguments.variant not in ("hybrid", "field"):
+        raise ValueError("--bytes and --kbps are for --variant hybrid and field; use --key-qp")
     source = Source.made_square(clip.width, clip.height, arguments.fit, clip.notes)
     total = min(max(clip.frames - arguments.start, 0), arguments.frames or clip.frames)
     started, confidence = time.perf_counter(), []
@@ -224,6 +246,7 @@ def run(arguments: argparse.Namespace) -> int:
             fps=clip.fps,
             options=options,
             source=source,
+            frame_count=total if arguments.bytes and total else None,
             bodies=bodies,
             confidence=confidence,
         )
@@ -291,4 +314,7 @@ def options_of(arguments: argparse.Namespace) -> "EncodeOptions":
         cuts=arguments.cuts,
         hold=arguments.hold,
         effort=arguments.effort,
+        key_spacing=arguments.key_spacing,
+        target_bytes=arguments.bytes,
+        target_kbps=arguments.kbps,
     )

@@ -35,6 +35,7 @@ class Codec:
     Attributes:
       export: The model, its coding tables and its id.
       networks: Its networks, compiled.
+      variant: Of the streams.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Codec:
           max_memory: Bytes that drawing may take at once; fewer frames are drawn then.
         """
         self.export, self.networks = export, Networks(export, max_memory)
+        self.variant = export.variant
         self._encode_key, self._body_finder = encode_key, body_finder
 
     def encode(

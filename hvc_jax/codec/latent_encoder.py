@@ -16,7 +16,7 @@ from hvc_jax.codec import polish
 from hvc_jax.codec.hold import better_held
 from hvc_jax.codec.importance import mesh_importance
 from hvc_jax.codec.networks import Networks
-from hvc_jax.codec.options import CodecError, EncodeOptions
+from hvc_jax.codec.options import LATENT_KEY_QP, CodecError, EncodeOptions
 from hvc_jax.codec.scenes import lasting
 from hvc_jax.data.cuts import CutDetector
 from hvc_jax.pose.confidence import DOUBT
@@ -133,11 +133,12 @@ class LatentEncoder:
         latent says where things are in the picture that the decoder really has.
         """
         options, frame = self._options, item.frame
-        key = self._encode_key(frame, options.key_qp, options.key_codec)
+        qp = LATENT_KEY_QP if options.key_qp is None else options.key_qp
+        key = self._encode_key(frame, qp, options.key_codec)
         coded = keyframes.decode(key.codec, key.payload, *frame.shape[:2])
         latent = self._networks.analyse(coded[None], item.body[None])[0]
         static, decoded = self._vectors.key(latent)
-        self._writer.write_key(self.count, key.codec, options.key_qp, key.payload)
+        self._writer.write_key(self.count, key.codec, qp, key.payload)
         self._writer.write_static(self.count, static)
         features = self._networks.features(coded) if options.hold else None
         polisher = self._networks.polisher

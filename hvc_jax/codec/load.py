@@ -1,14 +1,23 @@
-"""The codec of a variant or of a model file."""
+"""The codec of a variant, of a model file, or of a stream."""
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.conceal import RepairingDecoder
+from hvc_jax.codec.field_codec import FieldCodec
+from hvc_jax.codec.field_conceal import FieldRepairingDecoder
+from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
 from hvc_jax.models.export import load_export
+from hvc_jax.models.find import export_of_stream, export_of_variant
+from hvc_jax.stream.header import Header
+
+AnyCodec = Codec | FieldCodec
 
 
-def load(model: str | os.PathLike[str]) -> Codec:
-    """The codec of a shipped variant, or of a model file made by `hvc export`.
+def load(model: str | os.PathLike[str]) -> AnyCodec:
+    """The codec of a variant that is shipped, or of a model file made by `hvc export`.
 
     Args:
       model: A name of `list_models()`, or a path.
@@ -16,4 +25,62 @@ def load(model: str | os.PathLike[str]) -> Codec:
     Raises:
       ExportError: No such model, or a file that is none.
     """
-    return Codec(load_export(Path(model) if os.path.sep in os.fspath(model) else model))
+    text = os.fspath(model)
+    if text in ("field", "hybrid"):
+        return codec_of_variant(text)
+    return Codec(load_export(Path(text) if os.path.sep in text else text))
+
+
+def codec_of_variant(
+    variant: str, path: Path | None = None, max_memory: int = DEFAULT_MAX_MEMORY
+) -> AnyCodec:
+    """The codec to encode with.
+
+    Args:
+      variant: One of the stream's variants.
+      path: The model file; None for the one that is shipped. `field` has none, that of `hybrid`
+        is a semantic one.
+      max_memory: Bytes that drawing may take at once.
+
+    Raises:
+      ModelError: There is no such model, or it is of another variant.
+    """
+    if variant == "field":
+        return FieldCodec()
+    if variant == "hybrid":
+        return FieldCodec(export_of_variant("semantic", path))
+    return Codec(export_of_variant(variant, path), max_memory=max_memory)
+
+
+def codec_of_stream(
+    header: Header, stream: Path, path: Path | None = None, max_memory: int = DEFAULT_MAX_MEMORY
+) -> AnyCodec:
+    """The codec that decodes a stream.
+
+    Args:
+      header: Of the stream.
+      stream: Its name, for messages.
+      path: The model file; None looks among those that are shipped and in HVC_MODELS.
+      max_memory: Bytes that drawing may take at once.
+
+    Raises:
+      ModelError: There is no model with the stream's id.
+    """
+    if header.variant == "field":
+        return FieldCodec()
+    export = export_of_stream(header, stream, path)
+    if header.variant == "hybrid":
+        return FieldCodec(export)
+    return Codec(export, max_memory=max_memory)
+
+
+def repairing_decoder(codec: AnyCodec, file: BinaryIO) -> RepairingDecoder | FieldRepairingDecoder:
+    """What decodes a damaged stream as far as it can; `file` is at its beginning.
+
+    Raises:
+      BitstreamError: The header is damaged.
+      CodecError: Another model made it.
+    """
+    if isinstance(codec, FieldCodec):
+        return FieldRepairingDecoder(codec, file)
+    return RepairingDecoder(codec, file)

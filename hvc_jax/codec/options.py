@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from hvc_jax.stream.header import MAX_QUANTISER
 from hvc_jax.stream.vectors import QUANTISER_ONE
 
+LATENT_KEY_QP, FIELD_KEY_QP = 32, 40
+"""Quantisation parameters of key pictures where none is given: one picture, or many."""
+
 SIDE_MULTIPLE = 32
 """Sides are multiples of it: the networks work down to 1/32 of the picture."""
 MIN_SIDE, MAX_SIDE = 64, 2048
@@ -20,7 +23,8 @@ class EncodeOptions:
     """What the caller decides about a stream.
 
     Attributes:
-      key_qp: 0 (finest) to 63, quantisation parameter of key pictures on the scale of VVC.
+      key_qp: 0 (finest) to 63, quantisation parameter of key pictures on the scale of VVC; None
+        for the variant's own. Variants with a displacement field choose everything else to match.
       key_every: frames from one key frame to the next; 0 = only the first frame.
       key_codec: "vvc", "av1", or "auto" for the best that this machine writes.
       quantiser: scales the steps of all parameters by quantiser / 64.
@@ -32,9 +36,13 @@ class EncodeOptions:
       effort: 0 to 3, how long bodies are fitted to keypoints and pixels and how far the encoder
         looks ahead; from 2 on vectors and tokens are polished by gradient through the decoder, and
         errors of a semantic stream count by the pixels that the mesh moves.
+      key_spacing: frames between inter-coded key pictures of a variant with a displacement field;
+        0 chooses by rate-distortion.
+      target_bytes: size of the whole stream of such a variant; 0 for what `key_qp` gives.
+      target_kbps: the same as kilobits (1000 bits) a second.
     """
 
-    key_qp: int = 32
+    key_qp: int | None = None
     key_every: int = 0
     key_codec: str = "auto"
     quantiser: int = QUANTISER_ONE
@@ -44,12 +52,21 @@ class EncodeOptions:
     rate_weight: float = 0.2
     hold: bool = True
     effort: int = 1
+    key_spacing: int = 0
+    target_bytes: int = 0
+    target_kbps: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.key_qp <= 63:
+        if self.key_qp is not None and not 0 <= self.key_qp <= 63:
             raise CodecError(f"key_qp is {self.key_qp}; use 0 (finest) to 63")
         if not 1 <= self.quantiser <= MAX_QUANTISER:
             raise CodecError(f"quantiser is {self.quantiser}; use 64, or 1 to {MAX_QUANTISER}")
+        if self.key_spacing < 0:
+            raise CodecError(f"key_spacing is {self.key_spacing}; give frames, or 0 to choose")
+        if self.target_bytes < 0 or self.target_kbps < 0:
+            raise CodecError("target_bytes and target_kbps are 0 (none) or more")
+        if bool(self.target_bytes) + bool(self.target_kbps) + (self.key_qp is not None) > 1:
+            raise CodecError("give one of key_qp, target_bytes and target_kbps")
         if self.key_every < 0:
             raise CodecError(f"key_every is {self.key_every}; give frames >= 1, or 0 for one key")
 

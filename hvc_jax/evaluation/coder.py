@@ -11,6 +11,8 @@ import numpy as np
 
 from hvc_jax import keyframes
 from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.field_codec import FieldCodec
+from hvc_jax.codec.load import AnyCodec
 from hvc_jax.codec.options import EncodeOptions, Source
 from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.data.clips import Clip, probe, read_clip
@@ -80,7 +82,7 @@ class Coder:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._codecs: dict[str, Codec] = {}
+        self._codecs: dict[str, AnyCodec] = {}
         self._clip: tuple[Path, Clip] | None = None
         self._once = Once()
         self._compiled: set[str] = set()  # variants
@@ -108,13 +110,18 @@ class Coder:
             )  # fmt: skip
 
         if name not in self._codecs:
-            export = self._settings.export(name)
-            codec = self._codecs[name] = Codec(export, self._once.key, self._once.bodies)
+            codec = self._codecs[name] = self._codec(name)
             write(io.BytesIO())
-            if codec.export.variant not in self._compiled:
-                self._compiled.add(codec.export.variant)
+            if codec.variant not in self._compiled:
+                self._compiled.add(codec.variant)
                 self._once.clear()  # the seconds in it had compilation in them
         self._once.spared, started = 0.0, time.perf_counter()
         with atomic_path(stream) as temporary, temporary.open("wb") as file:
             write(file)
         return time.perf_counter() - started + self._once.spared
+
+    def _codec(self, name: str) -> AnyCodec:
+        export, model = self._settings.export(name), dict(self._settings.models)[name]
+        if model in ("field", "hybrid"):
+            return FieldCodec(export, self._once.bodies)
+        return Codec(export, self._once.key, self._once.bodies)

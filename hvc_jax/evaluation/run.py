@@ -32,6 +32,7 @@ from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.ops.files import atomic_path
 from hvc_jax.ops.program import program
 from hvc_jax.stream.container import StreamReader
+from hvc_jax.stream.header import NO_MODEL
 from hvc_jax.stream.rates import bytes_by_unit, kbps
 
 COLUMNS = (
@@ -240,7 +241,8 @@ def _measure(
             item = decoded[stream]
             frames = read_pictures(item.folder) if item else None
             more = unit_columns(stream) | {"encode_seconds": seconds[stream]}
-            more["model_id"] = settings.export(point.codec).model_id.hex()
+            export = settings.export(point.codec)
+            more["model_id"] = NO_MODEL.hex() if export is None else export.model_id.hex()
             if item and item.frames_per_second:
                 more["decode_seconds"] = len(clip.frames) / item.frames_per_second
             add(point, frames, stream.stat().st_size, **more)

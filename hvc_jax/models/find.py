@@ -133,7 +133,8 @@ def tables_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
 
 def list_models() -> list[str]:
     """Names of the models that are shipped, for `hvc_jax.load`."""
-    return sorted(path.stem for path in PRETRAINED.glob("*.safetensors") if _is_export(path))
+    shipped = [path.stem for path in PRETRAINED.glob("*.safetensors") if _is_export(path)]
+    return sorted([*shipped, "field", "hybrid"])
 
 
 def _is_export(path: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from hvc_jax.stream.errors import BitstreamError
+from hvc_jax.stream.field_unit import field_group
 from hvc_jax.stream.header import Header, read_header
 from hvc_jax.stream.index import index_keys
 from hvc_jax.stream.units import SHORT, Chain, Unit, UnitType, motion_group, parse_unit, short_size
@@ -90,6 +91,8 @@ def frames_and_keys(header: Header, units: Sequence[Unit]) -> tuple[int, list[in
             elif unit.type == UnitType.MOTION:
                 group = motion_group(unit)
                 ends.append(group.frame + group.count)
+            elif unit.type == UnitType.FIELD:
+                ends.append(unit.frame + field_group(unit).count)
         except BitstreamError:
             continue
     count = max(ends) if header.frame_count is None else header.frame_count

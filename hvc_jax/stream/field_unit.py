@@ -2,7 +2,8 @@
 
     payload   varint frames - 1, varint number of pictures,
               for every picture in coded order: varint (frame it shows - first frame),
-              varint length, coded picture; then the field
+              varint length, coded picture;
+              u8 grid * 16 + step, the field
 
 The frames from the unit's own on are those that it describes. Imports no jax.
 """
@@ -15,6 +16,10 @@ from hvc_jax.stream.units import Unit
 
 MAX_FIELD_FRAMES = 1024
 MAX_PICTURES = 256
+MAX_AHEAD = 4096
+"""Frames from the first of a unit to one that a picture in it shows, at most."""
+GRIDS = (8, 16, 4, 12)
+"""Control points along the shorter side of the picture, by the number of the grid."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +42,18 @@ class FieldGroup:
     Attributes:
       frame: number of the first frame.
       count: number of frames, 1 to 1024.
-      pictures: key pictures in coded order; each shows one of the frames.
+      pictures: key pictures in coded order; those of frames behind the group are there early
+        where others are predicted from them.
+      grid: index into `GRIDS`.
+      step: index of the quantiser's step, 0 to 15.
       payload: the displacement field of the frames that no key picture shows.
     """
 
     frame: int
     count: int
     pictures: tuple[Predicted, ...]
+    grid: int
+    step: int
     payload: bytes
 
 
@@ -53,7 +63,7 @@ def field_payload(group: FieldGroup) -> bytes:
     for picture in group.pictures:
         out += varint(picture.frame - group.frame) + varint(len(picture.payload))
         out += picture.payload
-    return out + group.payload
+    return out + bytes([group.grid << 4 | group.step]) + group.payload
 
 
 def field_group(unit: Unit) -> FieldGroup:
@@ -75,18 +85,28 @@ def field_group(unit: Unit) -> FieldGroup:
         count, number = read_varint(next_byte) + 1, read_varint(next_byte)
         if count > MAX_FIELD_FRAMES or unit.frame + count > MAX_FRAMES:
             raise BitstreamError(f"a field of {count} frames at frame {unit.frame} is not allowed")
-        if number > min(count, MAX_PICTURES):
-            raise BitstreamError(f"{number} key pictures in {count} frames are not allowed")
+        if number > MAX_PICTURES:
+            raise BitstreamError(f"{number} key pictures in a unit are not allowed")
         pictures: list[Predicted] = []
         for _ in range(number):
             offset, length = read_varint(next_byte), read_varint(next_byte)
             shown = {picture.frame for picture in pictures}
-            if offset >= count or unit.frame + offset in shown:
-                raise BitstreamError("a key picture shows no frame of its unit, or one twice")
+            if offset > MAX_AHEAD or unit.frame + offset in shown:
+                raise BitstreamError("a key picture shows a frame that is far off, or one twice")
             if position + length > len(data):
                 raise BitstreamError("a key picture is cut short")
             pictures.append(Predicted(unit.frame + offset, data[position : position + length]))
             position += length
+        grid, step = divmod(next_byte(), 16)
+        if grid >= len(GRIDS):
+            raise BitstreamError(f"grid {grid} of a field is unknown")
     except BitstreamError as error:
         raise BitstreamError(error.reason, unit.offset) from error
-    return FieldGroup(unit.frame, count, tuple(pictures), data[position:])
+    return FieldGroup(unit.frame, count, tuple(pictures), grid, step, data[position:])
+
+
+def grid_size(grid: int, height: int, width: int) -> tuple[int, int]:
+    """Returns (rows, columns) of control points for a picture of height x width pixels."""
+    points, short = GRIDS[grid], min(height, width)
+    rows, columns = (max(1, round(points * side / short)) for side in (height, width))
+    return min(rows, 4 * points), min(columns, 4 * points)

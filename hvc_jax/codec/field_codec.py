@@ -1,0 +1,136 @@
+"""The codec of `field` and `hybrid`: sparse inter-coded key pictures and fields between them."""
+
+import io
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from typing import BinaryIO
+
+import numpy as np
+
+from hvc_jax.codec.codec import as_fraction, open_reader
+from hvc_jax.codec.field_decoder import FieldDecoder
+from hvc_jax.codec.field_encoder import FieldEncoder
+from hvc_jax.codec.options import CodecError, EncodeOptions, Source, check_side
+from hvc_jax.codec.scenes import BodyFinder
+from hvc_jax.models.export import Export
+from hvc_jax.stream.container import StreamReader, StreamWriter
+from hvc_jax.stream.header import NO_MODEL, Header
+from hvc_jax.stream.vectors import VectorDecoder
+
+
+class FieldCodec:
+    """Encoder and decoder of displacement fields between key pictures.
+
+    Attributes:
+      export: The model whose parameters go along (hybrid), or None.
+      variant: "hybrid" or "field".
+    """
+
+    def __init__(
+        self, export: Export | None = None, body_finder: Callable[[int], Callable] = BodyFinder
+    ) -> None:
+        """Prepares a codec.
+
+        Args:
+          export: A semantic model, whose schema and tables the parameters are coded with.
+          body_finder: effort -> what finds the bodies of one clip's chunks.
+        """
+        if export is not None and export.variant != "semantic":
+            raise CodecError(f"a hybrid needs a semantic model, not a {export.variant} one")
+        self.export, self._body_finder = export, body_finder
+        self.variant = "field" if export is None else "hybrid"
+
+    def encode(
+        self,
+        frames: Iterable[np.ndarray],
+        output: BinaryIO | None = None,
+        *,
+        fps: Fraction | float,
+        options: EncodeOptions | None = None,
+        source: Source | None = None,
+        frame_count: int | None = None,
+        bodies: Iterable[np.ndarray] | None = None,
+        confidence: list[float] | None = None,
+    ) -> bytes:
+        """Codes a clip, a segment of at most 256 frames at a time; as `Codec.encode`.
+
+        Raises:
+          CodecError: Fewer than two frames, or sizes that vary or do not fit.
+          KeyPictureError: A key picture cannot be coded with these options.
+        """
+        options, source = options or EncodeOptions(), source or Source()
+        if options.target_bytes and frame_count is None:
+            frames = list(frames)
+            frame_count = len(frames)
+        frames = iter(frames)
+        head = list(itertools.islice(frames, 2))
+        if len(head) < 2:
+            raise CodecError("fewer than two frames to code; give a longer clip")
+        height, width = head[0].shape[:2]
+        check_side("height", height), check_side("width", width)
+        header = Header(
+            variant=self.variant,
+            width=width,
+            height=height,
+            fps=as_fraction(fps),
+            frame_count=frame_count,
+            model_id=self._model_id,
+            quantiser=options.quantiser,
+            fit=source.fit,
+            source_width=source.width,
+            source_height=source.height,
+        )
+        memory = io.BytesIO()
+        with StreamWriter(output or memory, header) as writer:
+            find = self._body_finder(options.effort) if self.export else None
+            encoder = FieldEncoder(writer, header, options, self.export, find, bodies)
+            for frame in itertools.chain(head, frames):
+                if frame.shape != head[0].shape:
+                    raise CodecError(
+                        "the frames of the clip differ in size; scale them to one size"
+                    )
+                encoder.push(frame)
+            encoder.close()
+            if confidence is not None:
+                confidence += encoder.confidence
+        return memory.getvalue()
+
+    def decode(
+        self, stream: BinaryIO | bytes | StreamReader, first: int = 0, last: int | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yields the frames [H, W, 3] uint8 RGB of a stream; as `Codec.decode`.
+
+        Raises:
+          BitstreamError: The stream is damaged or cut off; the frames before were yielded.
+          CodecError: It was made with another model.
+        """
+        reader = open_reader(stream)
+        decoder = self.decoder(reader.header)
+        done = reader.next_frame
+        for unit in reader.units():
+            for frame in decoder.push(unit):
+                if done >= first and (last is None or done < last):
+                    yield frame
+                done += 1
+            if last is not None and done >= last:
+                return
+
+    def decoder(self, header: Header) -> FieldDecoder:
+        """A decoder of units; raises CodecError if another model made the stream."""
+        if (header.variant, header.model_id) != (self.variant, self._model_id):
+            raise CodecError(
+                f"the stream is of the variant {header.variant}, model {header.model_id.hex()}; "
+                f"this codec is of {self.variant}, {self._model_id.hex()}"
+            )
+        check_side("the stream's height", header.height)
+        check_side("the stream's width", header.width)
+        export = self.export
+        if export is None:
+            return FieldDecoder(header)
+        tables = export.tables
+        return FieldDecoder(header, lambda: VectorDecoder(tables.schema, tables, header.quantiser))
+
+    @property
+    def _model_id(self) -> bytes:
+        return NO_MODEL if self.export is None else self.export.model_id

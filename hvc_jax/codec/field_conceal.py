@@ -1,0 +1,71 @@
+"""Frames of damaged streams of variants with a displacement field."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from hvc_jax.codec.field_codec import FieldCodec
+from hvc_jax.stream.conceal import MOST_HELD, frames_and_keys, salvage
+from hvc_jax.stream.errors import BitstreamError
+from hvc_jax.stream.units import UnitType
+
+
+class FieldRepairingDecoder:
+    """Decodes what is left: a lost unit holds the last frame until the next intra key picture.
+
+    Attributes:
+      frame_count: Frames that there should be, as far as known.
+      held: Numbers of the frames that were held so far.
+      lost_keys: Numbers of the intra key frames whose pictures are known to be lost.
+    """
+
+    def __init__(self, codec: FieldCodec, file: BinaryIO) -> None:
+        """Finds what is intact.
+
+        Args:
+          codec: Of the stream.
+          file: Binary file at the beginning of the stream.
+
+        Raises:
+          BitstreamError: The header is damaged.
+          CodecError: Another model made it.
+        """
+        header, units = salvage(file)
+        self._decoder = codec.decoder(header)
+        self._units = list(units)
+        self.frame_count, keys = frames_and_keys(header, self._units)
+        shown = {unit.frame for unit in self._units if unit.type == UnitType.KEY}
+        self.held: list[int] = []
+        self.lost_keys = [frame for frame in keys if frame not in shown]
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yields all frames [H, W, 3] uint8 RGB; once.
+
+        Raises:
+          BitstreamError: A gap is longer than any loss that is worth holding over.
+        """
+        shown, done = np.full((*self._decoder.size, 3), 128, np.uint8), 0
+
+        def hold(until: int) -> Iterator[np.ndarray]:
+            nonlocal done
+            if until - done > MOST_HELD:
+                raise BitstreamError(f"{until - done} frames are missing, too many to hold over")
+            while done < until:
+                self.held.append(done)
+                done += 1
+                yield shown
+
+        for unit in self._units:
+            if unit.type in (UnitType.KEY, UnitType.FIELD) and unit.frame > done:
+                self._decoder.lose()
+                yield from hold(min(unit.frame, self.frame_count))
+            if unit.type == UnitType.FIELD and unit.frame < done:
+                continue  # its frames have come out
+            try:
+                for frame in self._decoder.push(unit):
+                    shown, done = frame, done + 1
+                    yield frame
+            except BitstreamError:
+                self._decoder.lose()
+        yield from hold(self.frame_count)

@@ -1,0 +1,188 @@
+"""Rate control of segments: key spacing, key QP and the fields' lmbda, chosen together.
+
+One number q, on the scale of QPs, stands for an operating point: key pictures at that QP, fields at
+the lmbda that experiments/050_field found best beside it. Spacing of key pictures is chosen by
+squared error + lmbda * bits of trial codings. A target of bytes is met by a search over q, thirds
+of a QP (predicted pictures get other offsets) and at last over lmbda alone.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hvc_jax.codec.options import FIELD_KEY_QP, EncodeOptions
+from hvc_jax.codec.segment import CodedKeys, CodedSegment, Quality, code_keys, code_segment
+from hvc_jax.keyframes.gop import REORDERED
+from hvc_jax.stream.header import Header
+
+SPACINGS = (4, 8, 16, 32, 64)
+"""Frames between key pictures that are tried; more than the segment has means one key picture."""
+
+LMBDA_AT_40 = 0.1
+"""Mean squared error of a frame, 8-bit steps, that a bit is worth beside key pictures of QP 40."""
+
+TOLERANCE = 0.03
+"""Share of a target by which the size may miss it."""
+
+_EXTRA_OFFSETS = ((0, 0, 0), (0, 0, 1), (0, 1, 1))
+"""QP offsets of predicted key pictures by level, added for every third of a QP."""
+
+_OCTAVE = 6.0
+"""QPs that halve the bytes of key pictures, about; where the search starts."""
+
+_FIELD_STEP, _GRID = 4, 1
+
+
+class Point(NamedTuple):
+    """An operating point: q in thirds of a QP, and a factor on the lmbda that belongs to it."""
+
+    q: float
+    lmbda_factor: float = 1.0
+
+    @property
+    def lmbda(self) -> float:
+        """Mean squared error of a frame that a bit is worth."""
+        return LMBDA_AT_40 * 2 ** ((self.q - 40) / 3) * self.lmbda_factor
+
+
+class RateControl:
+    """Codes one segment after the other."""
+
+    def __init__(self, options: EncodeOptions, header: Header) -> None:
+        self._options, self._header = options, header
+        self._saved = 0.0  # bytes of earlier budgets that were not spent
+        self._q = float(FIELD_KEY_QP if options.key_qp is None else options.key_qp)
+
+    def code(self, frames: np.ndarray, spent: int = 0) -> CodedSegment:
+        """The next segment.
+
+        Args:
+          frames: [T, H, W, 3] uint8.
+          spent: Bytes that go along with it (parameters), which a target has to hold too.
+        """
+        target = self._target(len(frames))
+        if target is None:
+            return self._at(frames, Point(self._q), self._spacing(frames, self._q))
+        target = max(target + self._saved - spent, 1.0)
+        coded = self._to_size(frames, target)
+        self._saved = target - coded.size
+        return coded
+
+    def _target(self, count: int) -> float | None:
+        """Bytes that a segment of `count` frames may have, None where it is not to be met."""
+        options, header = self._options, self._header
+        if options.target_kbps:
+            return options.target_kbps * 1000 / 8 * count / float(header.fps)
+        if options.target_bytes:
+            return (options.target_bytes - header_bytes(header)) * count / header.frame_count
+        return None
+
+    def _at(
+        self, frames: np.ndarray, point: Point, spacing: int, effort: int | None = None
+    ) -> CodedSegment:
+        """The segment at an operating point and key spacing."""
+        keys = self._keys(frames, point.q, spacing)
+        return self._with_fields(frames, keys, point, effort)
+
+    def _keys(self, frames: np.ndarray, q: float, spacing: int) -> CodedKeys:
+        whole = math.floor(q + 1e-6)
+        extra = _EXTRA_OFFSETS[round((q - whole) * 3) % 3]
+        offsets = tuple(a + b for a, b in zip(REORDERED.qp_offsets, extra, strict=True))
+        structure = REORDERED._replace(qp_offsets=offsets)
+        places = key_places(len(frames), spacing)
+        return code_keys(frames, places, min(max(whole, 0), 63), self._options.key_codec, structure)
+
+    def _with_fields(
+        self, frames: np.ndarray, keys: CodedKeys, point: Point, effort: int | None = None
+    ) -> CodedSegment:
+        quality = Quality(round(point.q), point.lmbda, _FIELD_STEP, _GRID)
+        effort = self._options.effort if effort is None else effort
+        return code_segment(frames, keys, quality, effort)
+
+    def _spacing(self, frames: np.ndarray, q: float) -> int:
+        """The key spacing of the lowest squared error + lmbda * bits, by trial codings."""
+        if self._options.key_spacing:
+            return self._options.key_spacing
+        lmbda = Point(q).lmbda
+
+        def cost(spacing: int) -> float:
+            trial = self._at(frames, Point(q), spacing, effort=0)
+            return trial.error(frames) + lmbda * 8 * trial.size
+
+        return descend(SPACINGS, cost, start=1 if self._options.effort else None)
+
+    def _to_size(self, frames: np.ndarray, target: float) -> CodedSegment:
+        """The segment with about `target` bytes."""
+        q, spacing, trial = self._q, 0, None
+        for _ in range(4):  # coarse: trial codings until the key pictures' QP is right
+            spacing = self._spacing(frames, q)
+            trial = self._at(frames, Point(q), spacing, effort=0)
+            step = _OCTAVE * math.log2(trial.size / target)
+            if abs(step) < 0.5:
+                break
+            q = min(max(q + round(3 * step) / 3, 10.0), 63.0)
+        best, point = None, Point(q)
+        for _ in range(5):
+            keys = self._keys(frames, point.q, spacing)
+            coded = self._with_fields(frames, keys, point)
+            if best is None or abs(coded.size - target) < abs(best.size - target):
+                best = coded
+            if abs(coded.size - target) < TOLERANCE / 2 * target:
+                break
+            room = target - keys.size  # what the fields may have
+            fields = max(coded.size - keys.size, 1)
+            if 0.6 < room / fields < 1.6:
+                factor = point.lmbda_factor * (fields / room) ** 1.5
+                point = point._replace(lmbda_factor=min(max(factor, 0.1), 10.0))
+            else:
+                step = _OCTAVE * math.log2(coded.size / target)
+                step = math.copysign(max(abs(round(3 * step)), 1), step) / 3
+                point = Point(min(max(point.q + step, 10.0), 63.0))
+        self._q = point.q
+        return best
+
+
+def header_bytes(header: Header) -> int:
+    """Bytes of a stream's header."""
+    return len(header.to_bytes())
+
+
+def key_places(count: int, spacing: int) -> list[int]:
+    """Frames that key pictures show: 0, then evenly about every `spacing`, the last frame too.
+
+    Args:
+      count: Frames of the segment.
+      spacing: Frames between key pictures; `count` or more gives the first only.
+    """
+    if spacing >= count:
+        return [0]
+    intervals = max(1, round((count - 1) / spacing))
+    return [round(i * (count - 1) / intervals) for i in range(intervals + 1)]
+
+
+def descend(choices: Sequence[int], cost, start: int | None) -> int:  # noqa: ANN001
+    """The choice of a low cost, by walking downhill along the list.
+
+    Args:
+      choices: In order.
+      cost: Of a choice.
+      start: Where to begin; None takes the middle without trying any.
+    """
+    if start is None:
+        return choices[len(choices) // 2 - 1]
+    costs: dict[int, float] = {}
+
+    def at(i: int) -> float:
+        if not 0 <= i < len(choices):
+            return math.inf
+        if i not in costs:
+            costs[i] = cost(choices[i])
+        return costs[i]
+
+    i = start
+    step = 1 if at(i + 1) < at(i) else -1
+    while at(i + step) < at(i):
+        i += step
+    return choices[i]

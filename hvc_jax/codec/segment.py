@@ -1,0 +1,179 @@
+"""A segment: the frames from one intra key picture to the next, coded at given key frames.
+
+frames ─► key pictures as one inter-coded sequence ─► pictures as coded ─┐
+  └─ between them, in groups ────► displacement fields ◄─────────────────┘
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hvc_jax.codec.field_group import references_at
+from hvc_jax.codec.search import FieldOptions, encode_group
+from hvc_jax.keyframes.gop import Structure
+from hvc_jax.keyframes.sequence import SequenceDecoder, encode_sequence
+from hvc_jax.stream.field_unit import FieldGroup, Predicted, field_payload, grid_size
+
+GROUP_FRAMES = 64
+"""Frames whose fields are found together and stand in one unit, about."""
+
+
+class Quality(NamedTuple):
+    """The operating point of a segment.
+
+    Attributes:
+      key_qp: of the intra key picture, 0 to 63; those predicted from it have offsets.
+      lmbda: mean squared error of a frame, 8-bit steps, that a bit of the fields is worth.
+      step: index of the fields' quantiser step.
+      grid: index of the grid of control points.
+    """
+
+    key_qp: int
+    lmbda: float
+    step: int
+    grid: int
+
+
+class CodedKeys(NamedTuple):
+    """Key pictures of a segment.
+
+    Attributes:
+      codec: Number of the picture codec.
+      places: Frames that they show, in coded order, from 0.
+      payloads: Bytes of each.
+      pictures: [H, W, 3] uint8 as decoded, by frame.
+    """
+
+    codec: int
+    places: list[int]
+    payloads: list[bytes]
+    pictures: dict[int, np.ndarray]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all payloads."""
+        return sum(map(len, self.payloads))
+
+
+class CodedSegment(NamedTuple):
+    """A segment as coded.
+
+    Attributes:
+      keys: The key pictures.
+      groups: FIELD units with frames counted from the start of the segment.
+      frames: [T, H, W, 3] uint8 as decoded.
+      key_qp: Of the intra key picture.
+    """
+
+    keys: CodedKeys
+    groups: list[FieldGroup]
+    frames: np.ndarray
+    key_qp: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the intra key picture and of the payloads of all units."""
+        return len(self.keys.payloads[0]) + sum(len(field_payload(g)) for g in self.groups)
+
+    def shifted(self, first: int) -> list[FieldGroup]:
+        """The groups of a segment that begins at frame `first` of the clip."""
+        return [
+            dataclasses.replace(
+                group,
+                frame=group.frame + first,
+                pictures=tuple(Predicted(p.frame + first, p.payload) for p in group.pictures),
+            )
+            for group in self.groups
+        ]
+
+    def error(self, frames: np.ndarray) -> float:
+        """Mean squared error of every frame, 8-bit steps, summed over frames."""
+        pairs = zip(frames, self.frames, strict=True)
+        return float(sum(np.square(a.astype(np.float32) - b).mean() for a, b in pairs))
+
+
+def code_keys(
+    frames: np.ndarray,
+    places: Sequence[int],
+    qp: int,
+    codec: str = "auto",
+    structure: Structure | None = None,
+) -> CodedKeys:
+    """The key pictures of a segment, the first of them intra.
+
+    Args:
+      frames: [T, H, W, 3] uint8.
+      places: Frames that key pictures show, ascending from 0.
+      qp: 0 to 63.
+      codec: "vvc", "av1" or "auto".
+      structure: Which picture is predicted from which, and QP offsets; None for the usual one.
+
+    Raises:
+      KeyPictureError: The pictures cannot be coded with these options.
+    """
+    pictures = [frames[t] for t in places]
+    coded = encode_sequence(pictures, qp, low_delay=False, codec=codec, structure=structure)
+    decoder = SequenceDecoder(*frames.shape[1:3])
+    shown = {places[key.index]: decoder.push(key.codec, key.payload) for key in coded}
+    return CodedKeys(
+        coded[0].codec,
+        [places[key.index] for key in coded],
+        [key.payload for key in coded],
+        shown,
+    )
+
+
+def code_segment(
+    frames: np.ndarray, keys: CodedKeys, quality: Quality, effort: int
+) -> CodedSegment:
+    """A segment with its displacement fields.
+
+    Args:
+      frames: [T, H, W, 3] uint8.
+      keys: From `code_keys`.
+      quality: Operating point.
+      effort: 0 to 3, see `search`.
+    """
+    options = FieldOptions(
+        quality.lmbda, grid_size(quality.grid, *frames.shape[1:3]), quality.step, effort
+    )
+    shown = np.empty_like(frames)
+    for t, picture in keys.pictures.items():
+        shown[t] = picture
+    places, groups, sent = sorted(keys.places), [], 1
+    for first, last in unit_ranges(places, len(frames)):
+        needed = [i for i, t in enumerate(keys.places) if t < last]
+        pictures = tuple(
+            Predicted(keys.places[i], keys.payloads[i]) for i in range(sent, max(needed) + 1)
+        )
+        sent = max(sent, max(needed) + 1)
+        known = np.array(sorted(keys.places[:sent]))
+        times = np.array([t for t in range(first, last) if t not in keys.pictures], int)
+        payload = b""
+        if len(times):
+            references = references_at(times, known, np.stack([keys.pictures[t] for t in known]))
+            made = encode_group(frames[times], references, options)
+            payload, shown[times] = made.payload, made.decoded.frames
+        count = last - first
+        groups.append(FieldGroup(first, count, pictures, quality.grid, quality.step, payload))
+    return CodedSegment(keys, groups, shown, quality.key_qp)
+
+
+def unit_ranges(places: Sequence[int], count: int) -> list[tuple[int, int]]:
+    """Ranges of frames, each of about `GROUP_FRAMES`, that end behind a key picture or at the end.
+
+    Args:
+      places: Key frames, ascending from 0.
+      count: Frames of the segment.
+    """
+    ranges, first, last = [], 0, 0
+    for end in [*(t + 1 for t in places[1:]), count]:
+        if end - first > GROUP_FRAMES and last > first:
+            ranges.append((first, last))
+            first = last
+        last = end
+    if last > first:
+        ranges.append((first, last))
+    return ranges

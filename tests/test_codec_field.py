@@ -1,0 +1,146 @@
+"""Sparse key pictures and fields between them, through the whole codec on small pictures."""
+
+import io
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from hvc_jax.body.params import identity_vector
+from hvc_jax.codec.field_codec import FieldCodec
+from hvc_jax.codec.field_conceal import FieldRepairingDecoder
+from hvc_jax.codec.options import CodecError, EncodeOptions
+from hvc_jax.codec.rate import descend, key_places
+from hvc_jax.codec.segment import unit_ranges
+from hvc_jax.models.export import load_export
+from hvc_jax.stream.container import StreamReader
+from hvc_jax.stream.edit import edit, read_tracks
+from hvc_jax.stream.errors import BitstreamError
+from hvc_jax.stream.operations import parse_assignment
+from hvc_jax.stream.units import UnitType
+
+SIDE, COUNT, FPS = 64, 13, Fraction(25)
+FAST = EncodeOptions(effort=0, key_spacing=4, key_qp=30)
+
+
+@pytest.fixture(scope="module")
+def clip() -> np.ndarray:
+    """A textured picture that slides and turns a little: [T, H, W, 3] uint8."""
+    y, x = np.mgrid[:SIDE, :SIDE].astype(float)
+    frames = []
+    for t in range(COUNT):
+        u, v = x + 1.5 * t, y + 0.05 * t * (x - 32)
+        wave = np.sin(u / 5) * np.cos(v / 7) + np.sin((u + v) / 11)
+        frames.append(np.stack([128 + 50 * wave, 128 + 40 * np.roll(wave, 9, 1), 90 + u], -1))
+    return np.clip(np.stack(frames), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def coded(clip: np.ndarray) -> bytes:
+    return FieldCodec().encode(clip, fps=FPS, options=FAST, frame_count=COUNT)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / np.mean(np.square(a.astype(float) - b))))
+
+
+def test_frames_come_back_and_are_near(clip: np.ndarray, coded: bytes) -> None:
+    decoded = np.stack(list(FieldCodec().decode(coded)))
+    assert decoded.shape == clip.shape and psnr(decoded, clip) > 28
+    hold = np.broadcast_to(decoded[:1], clip.shape)
+    assert psnr(decoded, clip) > psnr(hold, clip) + 6
+    types = [unit.type for unit in StreamReader(io.BytesIO(coded)).units()]
+    assert types == [UnitType.KEY, UnitType.FIELD]
+
+
+def test_coding_is_deterministic(clip: np.ndarray, coded: bytes) -> None:
+    again = FieldCodec().encode(iter(clip), fps=FPS, options=FAST, frame_count=COUNT)
+    assert again == coded
+
+
+def test_a_part_is_the_part_of_the_whole(coded: bytes) -> None:
+    whole = list(FieldCodec().decode(coded))
+    part = list(FieldCodec().decode(io.BytesIO(coded), 5, 9))
+    np.testing.assert_array_equal(part, whole[5:9])
+
+
+def test_intra_keys_divide_and_damage_ends_at_them(clip: np.ndarray) -> None:
+    options = EncodeOptions(effort=0, key_spacing=4, key_qp=30, key_every=5)
+    data = FieldCodec().encode(clip, fps=FPS, options=options, frame_count=COUNT)
+    units = list(StreamReader(io.BytesIO(data)).units())
+    assert [u.frame for u in units if u.type == UnitType.KEY] == [0, 5, 10]
+    whole = list(FieldCodec().decode(data))
+    second = next(u for u in units if u.type == UnitType.KEY and u.frame == 5)
+    broken = bytearray(data)
+    broken[second.offset + second.size // 2] ^= 0x55
+    with pytest.raises(BitstreamError):
+        list(FieldCodec().decode(bytes(broken)))
+    repair = FieldRepairingDecoder(FieldCodec(), io.BytesIO(bytes(broken)))
+    frames = list(repair.frames())
+    assert repair.held == [5, 6, 7, 8, 9] and repair.lost_keys == [5]
+    np.testing.assert_array_equal(frames[:5] + frames[10:], whole[:5] + whole[10:])
+    np.testing.assert_array_equal(frames[7], whole[4])
+
+
+def test_hostile_bytes_are_errors_or_frames(coded: bytes) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        data = bytearray(coded)
+        for at in rng.integers(40, len(data), 3):
+            data[at] = rng.integers(256)
+        repair = FieldRepairingDecoder(FieldCodec(), io.BytesIO(bytes(data)))
+        assert sum(1 for _ in repair.frames()) == COUNT
+
+
+def test_a_hybrid_is_edited_on_top_of_what_was_decoded(clip: np.ndarray) -> None:
+    export = load_export("semantic")
+    bodies = np.stack([identity_vector() for _ in range(COUNT)])
+    hybrid = FieldCodec(export)
+    data = hybrid.encode(clip, fps=FPS, options=FAST, frame_count=COUNT, bodies=bodies)
+    plain = np.stack(list(hybrid.decode(data)))
+    alone = FieldCodec().encode(clip, fps=FPS, options=FAST, frame_count=COUNT)
+    np.testing.assert_array_equal(plain, list(FieldCodec().decode(alone)))
+    operations = [parse_assignment("left_shoulder_z-=45deg", 4, 8)]
+    changed = edit(data, operations, export.tables)
+    keys = [
+        [u.payload for u in StreamReader(io.BytesIO(d)).units() if u.type != UnitType.EDIT][:4]
+        for d in (data, changed)
+    ]
+    assert keys[0] == keys[1]  # KEY, STATIC, MOTION and FIELD are what they were
+    edited = np.stack(list(hybrid.decode(changed)))
+    difference = np.abs(edited.astype(int) - plain).max((1, 2, 3))
+    assert (difference[4:8] > 20).all() and not difference[:4].any() and not difference[8:].any()
+    before, after = (read_tracks(d, export.tables) for d in (data, changed))
+    slot = [s.name for s in before.schema.dynamic].index("left_shoulder_z")
+    moved = after.values[:, slot] - before.values[:, slot]
+    assert np.abs(moved[4:8] + np.radians(45)).max() < 0.05 and not moved[:4].any()
+    undone = edit(changed, [parse_assignment("left_shoulder_z+=45deg", 4, 8)], export.tables)
+    np.testing.assert_array_equal(list(hybrid.decode(undone)), plain)
+
+
+def test_another_codec_says_so(coded: bytes) -> None:
+    with pytest.raises(CodecError, match="variant field"):
+        next(FieldCodec(load_export("semantic")).decode(coded))
+
+
+def test_key_pictures_stand_evenly_with_one_at_the_end() -> None:
+    assert key_places(64, 8) == [0, 8, 16, 24, 32, 39, 47, 55, 63]
+    assert key_places(64, 64) == [0] and key_places(2, 1) == [0, 1]
+    for count in range(2, 40):
+        for spacing in range(1, count):
+            places = key_places(count, spacing)
+            assert places[0] == 0 and places[-1] == count - 1 and (np.diff(places) > 0).all()
+
+
+def test_units_end_behind_key_pictures_and_cover_all_frames() -> None:
+    for count, spacing in ((256, 8), (256, 100), (64, 64), (5, 2)):
+        places = key_places(count, spacing)
+        ranges = unit_ranges(places, count)
+        assert [a for a, _ in ranges] == [0, *(b for _, b in ranges[:-1])]
+        assert ranges[-1][1] == count
+        assert all(b - 1 in places for _, b in ranges[:-1])
+
+
+def test_descending_finds_the_lowest_of_a_valley() -> None:
+    for lowest in range(5):
+        assert descend(range(5), lambda x, at=lowest: (x - at) ** 2, start=1) == lowest
