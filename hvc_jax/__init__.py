@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hvc_jax.models.find import open_stream_file as open_stream
     from hvc_jax.stream.opened import Stream
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "Codec",
