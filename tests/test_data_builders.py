@@ -1,14 +1,16 @@
 """Builders that read videos: splits, damaged files, metadata lists."""
 
+import json
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from hvc_jax.data.builders import HumanClips, split_folder, split_of, videos_in
+from hvc_jax.data import sources
+from hvc_jax.data.builders import HumanClips, clip_names, split_folder, split_of, videos_in
 from hvc_jax.data.clips import ClipError, iter_frames, write_video
 from hvc_jax.data.frames import FrameDataset
-from hvc_jax.data.metadata_builders import TaichiHd, UbcFashion, read_metadata
+from hvc_jax.data.metadata_builders import Chunk, TaichiHd, UbcFashion, read_metadata
 
 
 def _video(path, frames=6, size=64, fps=Fraction(25), level=30):
@@ -156,3 +158,55 @@ def test_ubc_fashion_splits_by_folder(tmp_path):
     builder = UbcFashion(source=tmp_path / "ubc", data_dir=tmp_path / "out", size=32)
     builder.download_and_prepare()
     assert FrameDataset(tmp_path / "out", "test").clips[0].name == "b"
+
+
+def test_frames_of_a_list_are_those_of_its_own_rate(tmp_path):
+    """Grey levels say which frame is which: 20 to 39 at 60/s are 10 to 19 at 30/s."""
+    source = tmp_path / "videos"
+    source.mkdir()
+    frames = (np.full((64, 64, 3), 4 * t, np.uint8) for t in range(60))
+    write_video(source / "vid.mp4", frames, 60)
+    metadata = tmp_path / "meta.csv"
+    metadata.write_text("video_id,start,end,bbox,fps,height\nvid,10,20,0-0-64-64,30.0,64\n")
+    builder = TaichiHd(source=source, metadata=metadata, data_dir=tmp_path / "out", size=64)
+    (clips,) = builder.clip_splits().values()
+    read, fps, _ = builder.read(clips[0])
+    assert fps == "60"
+    np.testing.assert_allclose(read.mean((1, 2, 3)) / 4, np.arange(20, 40), atol=0.5)
+
+
+def test_frames_in_other_rates():
+    chunk = Chunk("a", "train", 10, 20, (0, 0, 1, 1), 0, 30.0)
+    for rate in (Fraction(24), Fraction(30000, 1001), Fraction(50)):
+        first, end = chunk.frames_in(rate)
+        wanted = [i for i in range(200) if 10 <= i * 30 / rate < 20]
+        assert (first, end) == (wanted[0], wanted[-1] + 1)
+    assert chunk._replace(fps=0.0).frames_in(Fraction(60)) == (10, 20)
+
+
+def test_videos_of_one_name_keep_their_own_names(tmp_path):
+    names = ["train/id1/00001.mp4", "train/id2/00001.mp4", "train/b.mp4", "validation/c.mp4"]
+    names += ["train/d.mp4", "validation/d.mp4", "e.mp4", "e.mov", "x/y__z.mp4", "x__y/z.mp4"]
+    paths = [tmp_path / name for name in names]
+    made = clip_names(tmp_path, paths)
+    assert len(set(made.values())) == len(paths)
+    assert [made[p] for p in paths[:4]] == ["id1__00001", "id2__00001", "b", "c"]
+    assert {made[paths[4]], made[paths[5]]} == {"train__d", "validation__d"}
+
+
+def test_a_folder_that_changed_is_read_again(tmp_path, monkeypatch):
+    source = tmp_path / "videos" / "train"
+    source.mkdir(parents=True)
+    monkeypatch.setenv("HVC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sources, "_with_keys", lambda directory, *_, **__: directory)
+    frames = np.zeros((3, 64, 64, 3), np.uint8)
+    write_video(source / "a.mp4", frames, 25)
+    first = sources.resolve(str(source.parent), {"size": 64})
+    assert sources.resolve(str(source.parent), {"size": 64}) == first
+    write_video(source / "b.mp4", frames, 25)
+    second = sources.resolve(str(source.parent), {"size": 64})
+    assert second != first
+    names = [
+        clip["name"] for clip in json.loads((second / "clips.json").read_text())["splits"]["train"]
+    ]
+    assert names == ["a", "b"]

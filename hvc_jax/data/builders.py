@@ -9,6 +9,7 @@ import csv
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from PIL import Image
 from hvc_jax.data.clips import ClipError, read_clip
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".y4m", ".gif")
+SPLITS = ("train", "validation", "test")
 JPEG_QUALITY = 95
 CLIP_INDEX = "clips.json"
 
@@ -56,6 +58,34 @@ def videos_in(folder: Path) -> list[Path]:
     return found
 
 
+def clip_names(folder: Path, paths: Sequence[Path]) -> dict[Path, str]:
+    """Returns a name for every video below `folder`, no two alike.
+
+    A video is named by its file, and where two files are named alike by the folders below `folder`
+    as well ("id1__00001"), without those that only name a split where that is enough.
+    """
+    parts = {path: path.relative_to(folder).with_suffix("").parts for path in paths}
+    whole = {path: path.relative_to(folder).parts for path in paths}
+    ways = (
+        lambda path: parts[path][-1],
+        lambda path: "__".join([p for p in parts[path][:-1] if p not in SPLITS] + [path.stem]),
+        lambda path: "__".join(parts[path]),
+        lambda path: "__".join(whole[path]),
+    )
+    names: dict[Path, str] = {}
+    left = list(paths)
+    for way in ways:
+        made = {path: way(path) for path in left}
+        count = Counter(made.values())
+        taken = set(names.values())
+        names |= {p: n for p, n in made.items() if count[n] == 1 and n not in taken}
+        left = [path for path in paths if path not in names]
+    for path in left:  # "a__b/c" and "a/b__c"
+        digest = hashlib.sha256(str(path.relative_to(folder)).encode()).hexdigest()[:8]
+        names[path] = f"{path.stem}__{digest}"
+    return names
+
+
 def read_manifest(path: Path) -> list[dict[str, str]]:
     """Returns the rows of a manifest csv; a row needs `name` (the file) and may say `split`."""
     with open(path, newline="") as file:
@@ -75,22 +105,26 @@ def split_folder(
 
     Args:
       folder: Folder searched with its sub-folders.
-      manifest: A csv with the columns `name` and `split`; files it does not name are left out.
+      manifest: A csv with the columns `name` (of the file, or its path below `folder`) and
+        `split`; files it does not name are left out.
       validation_share: Share of clips that the hash sends to validation.
     """
     folder = Path(folder)
     rows = {row["name"]: row for row in read_manifest(Path(manifest))} if manifest else None
     splits: dict[str, list[SourceClip]] = {}
-    for path in videos_in(folder):
+    videos = videos_in(folder)
+    names = clip_names(folder, videos)
+    for path in videos:
         if rows is not None:
-            if path.name not in rows:
+            row = rows.get(path.relative_to(folder).as_posix()) or rows.get(path.name)
+            if row is None:
                 continue
-            split = rows[path.name].get("split") or split_of(path.stem, validation_share)
+            split = row.get("split") or split_of(path.stem, validation_share)
         else:
             parents = path.relative_to(folder.parent).parts[:-1]
-            named = [part for part in parents if part in ("train", "validation", "test")]
+            named = [part for part in parents if part in SPLITS]
             split = named[-1] if named else split_of(path.stem, validation_share)
-        splits.setdefault(split, []).append(SourceClip(path.stem, path))
+        splits.setdefault(split, []).append(SourceClip(names[path], path))
     if not splits:
         raise ValueError(f"{manifest} names none of the videos in {folder}")
     return splits

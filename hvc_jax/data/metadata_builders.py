@@ -6,8 +6,10 @@ videos: which file, which frames, which box. The videos themselves are not publi
 
 import csv
 import itertools
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +26,10 @@ class Chunk(NamedTuple):
     Attributes:
       video: Name of the video without its ending.
       split: "train" or "test".
-      start: First frame; `end`: frame after the last, in frames of the video.
+      start: First frame; `end`: frame after the last, in frames of a video of rate `fps`.
       box: (left, top, right, bottom) in pixels of a video of `height` rows.
       height: Rows of the video the box refers to, 0 where the list does not say.
+      fps: Frames per second that `start` and `end` count; 0 for those of the video at hand.
     """
 
     video: str
@@ -35,6 +38,17 @@ class Chunk(NamedTuple):
     end: int
     box: tuple[float, float, float, float]
     height: int
+    fps: float = 0.0
+
+    def frames_in(self, fps: Fraction) -> tuple[int, int]:
+        """First frame, and frame after the last, in a video of `fps` frames per second.
+
+        They are the frames i with start <= i * self.fps / fps < end.
+        """
+        if not self.fps:
+            return self.start, self.end
+        ratio = fps / Fraction(self.fps).limit_denominator(1001)
+        return math.ceil(self.start * ratio), math.ceil(self.end * ratio)
 
 
 def _column(row: dict[str, str], path: Path, *names: str, default: str | None = None) -> str:
@@ -49,8 +63,9 @@ def _column(row: dict[str, str], path: Path, *names: str, default: str | None = 
 def read_metadata(path: str | Path) -> list[Chunk]:
     """Returns the rows of an MRAA-style metadata csv.
 
-    Columns: `video_id`, `start`, `end`, `bbox` ("left-top-right-bottom"), `height` or `video_size`
-    optional, `partition` or `split` optional ("train", "test").
+    Columns: `video_id`, `start`, `end`, `bbox` ("left-top-right-bottom"); optional are `fps` of
+    the frames that `start` and `end` count, `height`, and `partition` or `split` ("train",
+    "test").
 
     Raises:
       ValueError: A column is missing or a row is damaged; the message names the row.
@@ -71,6 +86,7 @@ def read_metadata(path: str | Path) -> list[Chunk]:
                     end=int(float(_column(row, path, "end"))),
                     box=tuple(box),
                     height=int(float(_column(row, path, "height", default="0"))),
+                    fps=_list_rate(_column(row, path, "fps", default="0")),
                 )
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from error
@@ -79,6 +95,24 @@ def read_metadata(path: str | Path) -> list[Chunk]:
     if not chunks:
         raise ValueError(f"{path} lists no chunk of two or more frames")
     return chunks
+
+
+def _list_rate(text: str) -> float:
+    rate = float(text)
+    if not 0 <= rate <= 1000:
+        raise ValueError(f"fps is {text}, no frame rate")
+    return rate
+
+
+def _videos_by_id(folder: Path) -> dict[str, Path]:
+    """Videos by their name without ending, and by their path below the folder.
+
+    Two of one name are found by their paths only.
+    """
+    paths = videos_in(folder)
+    by_path = {p.relative_to(folder).with_suffix("").as_posix(): p for p in paths}
+    count = Counter(path.stem for path in paths)
+    return by_path | {path.stem: path for path in paths if count[path.stem] == 1}
 
 
 class MetadataBuilder(FrameBuilder, skip_registration=True):
@@ -107,7 +141,8 @@ class MetadataBuilder(FrameBuilder, skip_registration=True):
 
     def clip_splits(self) -> dict[str, Sequence[SourceClip]]:
         """Returns the chunks whose video is there; the others are named once."""
-        files = {path.stem: path for path in videos_in(self.source)}
+        files = _videos_by_id(self.source)
+        rates: dict[Path, Fraction] = {}
         self._boxes: dict[str, Chunk] = {}
         splits: dict[str, list[SourceClip]] = defaultdict(list)
         missing = set()
@@ -117,10 +152,17 @@ class MetadataBuilder(FrameBuilder, skip_registration=True):
                 continue
             name = f"{chunk.video}#{chunk.start:06d}#{chunk.end:06d}"
             split = "validation" if chunk.split.startswith(("test", "val")) else "train"
+            path = files[chunk.video]
+            name = name.replace("/", "__")
+            start, end = chunk.start, chunk.end
+            if chunk.fps:
+                try:
+                    rates[path] = rates.get(path) or probe(path).fps
+                    start, end = chunk.frames_in(rates[path])
+                except ClipError:
+                    pass  # told when it is read
             self._boxes[name] = chunk
-            splits[split].append(
-                SourceClip(name, files[chunk.video], chunk.start, chunk.end - chunk.start)
-            )
+            splits[split].append(SourceClip(name, path, start, end - start))
         if missing:
             shown = ", ".join(sorted(missing)[:5])
             print(f"{len(missing)} videos of {self.metadata} are not in {self.source}: {shown} ...")

@@ -4,6 +4,7 @@ Whatever has to be built first, is: once, into a cache folder that all runs shar
 """
 
 import contextlib
+import glob
 import hashlib
 import os
 from collections.abc import Iterator
@@ -79,12 +80,14 @@ def _synthetic(config: Any, split: str) -> Path:
 def _videos(folder: Path, config: Any, split: str) -> Path:
     manifest = folder / "manifest.csv"
     size = max(256, config.get("size", 256))
-    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:10]
-    cache = cache_folder() / f"{folder.name}-{digest}-{size}"
+    place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:10]
+    cache = cache_folder() / f"{folder.name}-{place}-{size}-{_contents(folder)}"
     try:
         directory = find_directory(cache)
     except FileNotFoundError:
-        print(f"reading the videos of {folder} into {cache}, once", flush=True)
+        older = sorted(cache_folder().glob(f"{glob.escape(folder.name)}-{place}-{size}*"))
+        changed = f"; {folder} has changed since {older[-1]} was built" if older else ""
+        print(f"reading the videos of {folder} into {cache}, once{changed}", flush=True)
         builder = HumanClips(
             source=folder,
             data_dir=cache,
@@ -94,6 +97,17 @@ def _videos(folder: Path, config: Any, split: str) -> Path:
         builder.download_and_prepare()
         directory = find_directory(cache)
     return _with_keys(directory, split, keys_per_clip=5, qps_per_key=3)
+
+
+def _contents(folder: Path) -> str:
+    """A digest of which videos lie in a folder, how long they are and when they were written."""
+    digest = hashlib.sha256()
+    manifest = folder / "manifest.csv"
+    for path in [*videos_in(folder), *([manifest] if manifest.exists() else [])]:
+        found = path.stat()
+        line = f"{path.relative_to(folder).as_posix()}|{found.st_size}|{found.st_mtime_ns}\n"
+        digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()[:10]
 
 
 def resolve(path: str, config: Any, split: str = "train") -> Path:
