@@ -128,3 +128,14 @@ def test_a_signal_removes_temporary_files(tmp_path, number):
     _, said = process.communicate(timeout=20)
     assert process.returncode == 128 + number and said == "hvc: stopped\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_workdir_is_used_by_one_run_at_a_time(tmp_path):
+    with (
+        files.exclusive(tmp_path / "run" / ".lock", wait=False),
+        pytest.raises(files.OutputError, match="in use by another process"),
+        files.exclusive(tmp_path / "run" / ".lock", wait=False),
+    ):
+        pass
+    with files.exclusive(tmp_path / "run" / ".lock", wait=False):
+        pass

@@ -87,3 +87,9 @@ def test_config_of_the_users_own(tmp_path: Path) -> None:
         "    return config\n"
     )
     assert load_config(f"{path}:res=64").total_steps == 5
+
+
+def test_names_that_people_guess_lead_to_the_field() -> None:
+    for wrong, right in (("loss.lambda=2", "loss.lmbda"), ("optim.learning_rate=1", "optim.lr")):
+        with pytest.raises(ValueError, match=f"did you mean .*{right}"):
+            load_config("semantic.py", [f"--config.{wrong}"])

@@ -88,7 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     from hvc_jax.codec.load import AnyCodec, codec_of_stream, repairing_decoder
     from hvc_jax.codec.networks import BATCH
+    from hvc_jax.ops.compile import keep_compiled_programs
 
+    keep_compiled_programs()
     if each:
         output.mkdir(exist_ok=True)
     codecs: dict[tuple[str, bytes], AnyCodec] = {}

@@ -66,8 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     from hvc_jax.codec.options import check_side
     from hvc_jax.evaluation.demo import Demo
+    from hvc_jax.ops.compile import keep_compiled_programs
 
     check_side("--size", arguments.size)
+    keep_compiled_programs()
     output.mkdir(exist_ok=True)
     demo = Demo(
         output=output,

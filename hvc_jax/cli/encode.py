@@ -224,9 +224,11 @@ def run(arguments: argparse.Namespace) -> int:
     # Only now, so that a wrong path is reported before seconds of loading.
     from hvc_jax.codec.load import codec_of_variant
     from hvc_jax.codec.options import Source, check_side
+    from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.pose.confidence import DOUBT
 
     check_side("--size", arguments.size)
+    keep_compiled_programs()
     options = options_of(arguments)
     codec = codec_of_variant(arguments.variant, arguments.model, max_memory=arguments.max_memory)
     if bodies is not None and arguments.variant not in ("hybrid", "semantic"):

@@ -23,7 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "sweep",
         help="train every run of an experiment",
-        description="Trains every run of an experiment. The exit status is 1 if any failed.",
+        description="Trains every run of an experiment. The exit status is 1 if any failed. "
+        "sweep.py and the configurations that it names are Python programs and are run.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,6 +1,7 @@
 """`hvc train`: trains a model from a configuration."""
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 
 _EXAMPLE = """\
@@ -31,7 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "train",
         help="train a model",
-        description="Trains a model and exports it.",
+        description="Trains a model and exports it. The file of --config is a Python program and "
+        "is run: use none that you would not run.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -52,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     import jax
 
     from hvc_jax.ops.compile import keep_compiled_programs
+    from hvc_jax.ops.files import exclusive
     from hvc_jax.training.config import load_config
     from hvc_jax.training.loop import train
 
@@ -61,7 +64,11 @@ def run(arguments: argparse.Namespace) -> int:
         join(arguments.hosts)
     keep_compiled_programs()
     config = load_config(arguments.config, arguments.overrides)
-    _, done = train(config, arguments.workdir)
+    # Two runs in one folder would mix their checkpoints and logs.
+    first = jax.process_index() == 0
+    lock = exclusive(arguments.workdir / ".lock", wait=False) if first else nullcontext()
+    with lock:
+        _, done = train(config, arguments.workdir)
     if not done:
         print(f"{arguments.workdir}: stopped; the same command goes on from here")
     elif not arguments.no_export and jax.process_index() == 0:

@@ -1,16 +1,18 @@
 """The networks of an exported model, compiled once per picture size, on uint8 pictures."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import FlaxError
 
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, Fitting
 from hvc_jax.codec.polish import Polisher
 from hvc_jax.models.codec_model import CodecModel
-from hvc_jax.models.export import Export
+from hvc_jax.models.export import PRETRAINED, Export, ExportError, reading
 from hvc_jax.ops.batching import batches, padded
 from hvc_jax.ops.compile import fast_jit
 
@@ -29,7 +31,8 @@ class Networks:
     def __init__(self, export: Export, max_memory: int = DEFAULT_MAX_MEMORY) -> None:
         """Loads a model; a program that draws takes at most `max_memory` bytes at once."""
         self.export = export
-        model = CodecModel(export.config.model)
+        with _matching(export):
+            model = CodecModel(export.config.model)
         as_float = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
         variables = {"params": jax.tree.map(as_float, export.params)}
 
@@ -56,16 +59,17 @@ class Networks:
 
     def analyse(self, pictures: np.ndarray, bodies: np.ndarray) -> np.ndarray:
         """Latents [T, D] float32 of pictures [T, H, W, 3] uint8 with body vectors [T, 188]."""
-        parts = zip(batches(pictures, BATCH), batches(bodies, BATCH), strict=True)
-        made = [
-            np.asarray(self._analyse(self._variables, padded(p, BATCH), padded(b, BATCH)))[: len(p)]
-            for p, b in parts
-        ]
+        made = []
+        for p, b in zip(batches(pictures, BATCH), batches(bodies, BATCH), strict=True):
+            with _matching(self.export):
+                inputs = self._variables, padded(p, BATCH), padded(b, BATCH)
+                made.append(np.asarray(self._analyse(*inputs))[: len(p)])
         return np.concatenate(made)
 
     def features(self, picture: np.ndarray) -> Any:
         """What the synthesis takes from a key picture [H, W, 3] uint8."""
-        return self._reference(self._variables, picture)
+        with _matching(self.export):
+            return self._reference(self._variables, picture)
 
     def draw(
         self, picture: np.ndarray, features: Any, key_latent: np.ndarray, latents: np.ndarray
@@ -100,4 +104,22 @@ class Networks:
             return self._variables, features, key_latent, np.tile(key_latent, (count, 1))
 
         height, width = picture.shape[:2]
-        return self._synthesise.compiled(arguments, f"drawing a frame of {width}x{height} pixels")
+        what = f"drawing a frame of {width}x{height} pixels"
+        with _matching(self.export):
+            return self._synthesise.compiled(arguments, what)
+
+
+@contextlib.contextmanager
+def _matching(export: Export) -> Iterator[None]:
+    """Turns errors of a model file whose parameters and configuration do not match into one line.
+
+    In the models that are shipped such an error is ours, and keeps its traceback.
+    """
+    try:
+        with contextlib.nullcontext() if export.path.parent == PRETRAINED else reading(export.path):
+            yield
+    except FlaxError as error:
+        raise ExportError(
+            f"{export.path}: its parameters do not match its configuration; make it again with "
+            "hvc export"
+        ) from error

@@ -3,11 +3,9 @@
 Whatever has to be built first, is: once, into a cache folder that all runs share.
 """
 
-import contextlib
 import glob
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from hvc_jax.data import coded_keys
 from hvc_jax.data.builders import HumanClips, videos_in
 from hvc_jax.data.frames import FrameDataset, find_directory
 from hvc_jax.data.synthetic_builder import SyntheticHumans
+from hvc_jax.ops.files import exclusive
 
 SYNTHETIC = "synthetic"
 
@@ -132,7 +131,7 @@ def resolve(path: str, config: Any, split: str = "train") -> Path:
         else:
             if coded_keys.records_path(FrameDataset(directory, split)).exists():
                 return directory
-    with _lock():
+    with exclusive(cache_folder() / ".lock"):
         if path == SYNTHETIC:
             return _synthetic(config, split)
         try:
@@ -140,18 +139,3 @@ def resolve(path: str, config: Any, split: str = "train") -> Path:
         except FileNotFoundError:
             return _videos(Path(path), config, split)
         return _with_keys(directory, split, keys_per_clip=5, qps_per_key=3)
-
-
-@contextlib.contextmanager
-def _lock() -> Iterator[None]:
-    """Holds the cache folder's lock; the system drops it when the process dies."""
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except ImportError:  # not on Windows, where runs side by side must be started by hand
-            pass
-        yield

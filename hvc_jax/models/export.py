@@ -8,12 +8,15 @@ Tables and configuration are read without touching the parameters, so that a str
 inspected and edited where jax is not installed.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
+import math
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from ml_collections import FrozenConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from hvc_jax.ops.files import write_bytes
 from hvc_jax.stream.tables import CodingTables
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -29,6 +33,11 @@ MODEL_PATH = "HVC_MODELS"
 """Environment variable: folders, separated as in PATH, in which streams find further models."""
 
 _FORMAT = 1
+_DEEPEST = 16
+_BAD_FILE = (
+    SafetensorError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError,
+    ZeroDivisionError, RecursionError,
+)  # fmt: skip
 _RENAMED = {"implicit": "keypoint"}
 """Variants of format 1 by their present name: what it called implicit warps by keypoints."""
 _KEY = "hvc"  # one metadata entry: the order of several is not fixed, and the id is a hash
@@ -61,23 +70,28 @@ class Export:
     @functools.cached_property
     def config(self) -> FrozenConfigDict:
         """The training configuration; `config.model` builds the model."""
-        return FrozenConfigDict(self.config_fields)
+        with reading(self.path):
+            return FrozenConfigDict(self.config_fields)
 
     @functools.cached_property
     def tables(self) -> CodingTables:
         """The integer coding tables, which carry the schema with the learned steps."""
-        return CodingTables.from_arrays(self._arrays(_TABLES))
+        with reading(self.path):
+            return CodingTables.from_arrays(self._arrays(_TABLES))
 
     @functools.cached_property
     def params(self) -> dict[str, Any]:
         """Nested dict of float32 parameters, for `CodecModel(config.model)`."""
         nested: dict[str, Any] = {}
-        for name, array in self._arrays(_PARAMS).items():
-            *groups, leaf = name.split("/")
-            inner = nested
-            for group in groups:
-                inner = inner.setdefault(group, {})
-            inner[leaf] = array.astype(np.float32)
+        with reading(self.path):
+            for name, array in self._arrays(_PARAMS).items():
+                *groups, leaf = name.split("/")
+                inner = nested
+                for group in groups:
+                    inner = inner.setdefault(group, {})
+                inner[leaf] = array.astype(np.float32)
+                if not np.isfinite(inner[leaf]).all():
+                    raise ExportError(f"{self.path}: parameter {name} is not finite; get it again")
         return nested
 
     def _arrays(self, prefix: str) -> dict[str, np.ndarray]:
@@ -125,12 +139,7 @@ def save_export(
     }
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(save(arrays, metadata={_KEY: text}))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, save(arrays, metadata={_KEY: text}))
     return load_export(path)
 
 
@@ -174,20 +183,51 @@ def load_export(name: str | Path) -> Export:
             )
     if not path.is_file():
         raise ExportError(f"{path}: no such model file; make one with hvc export")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            record = json.loads((file.metadata() or {})[_KEY])
-            version, variant, fields = record["format"], record["variant"], record["config"]
-    except (SafetensorError, KeyError, TypeError, ValueError):
-        raise ExportError(f"{path}: is no model of this program; use one from hvc export") from None
+    with reading(path), safe_open(path, framework="numpy") as file:
+        record = json.loads((file.metadata() or {})[_KEY])
+        version, variant, fields = record["format"], record["variant"], record["config"]
+        _check_plain(fields)
     if version != _FORMAT:
         raise ExportError(f"{path}: has format {version}, this program reads {_FORMAT}; update it")
-    variant = _RENAMED.get(variant, str(variant))
+    if not isinstance(variant, str):
+        raise ExportError(f"{path}: names no variant; use a file from hvc export")
+    variant = _RENAMED.get(variant, variant)
     try:
         fields["model"]["motion"]["kind"] = variant
     except (KeyError, TypeError):
         raise ExportError(f"{path}: has no configuration; use a file from hvc export") from None
     return Export(path, variant, fields)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns whatever a model file that is none provokes into an `ExportError` that names it."""
+    try:
+        yield
+    except _BAD_FILE as error:
+        if type(error).__module__.startswith("hvc_jax"):
+            raise  # says what is wrong already
+
+        raise ExportError(
+            f"{path}: is no model of this program, or is damaged ({type(error).__name__}); use a "
+            "file from hvc export"
+        ) from error
+
+
+def _check_plain(value: Any, depth: int = 0) -> None:
+    """Raises ValueError unless `value` is what a configuration is made of."""
+    if depth > _DEEPEST:
+        raise ValueError("nested too deeply")
+    if isinstance(value, dict):
+        for inner in value.values():
+            _check_plain(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_plain(inner, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is not finite")
+    elif isinstance(value, int) and abs(value) > 1 << 53:
+        raise ValueError("a number is too large")
 
 
 def find_export(model_id: bytes) -> Export | None:
@@ -204,8 +244,8 @@ def find_export(model_id: bytes) -> Export | None:
         for path in sorted(folder.glob("*.safetensors")):
             try:
                 export = load_export(path)
-            except ExportError:
-                continue  # other networks lie there too
-            if export.model_id == model_id:
-                return export
+                if export.model_id == model_id:
+                    return export
+            except (ExportError, OSError):
+                continue  # other networks lie there too, and files that cannot be read
     return None

@@ -7,6 +7,8 @@ probed once per process and left out where it fails. Other back ends never get i
 
 import functools
 import os
+import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,15 +66,34 @@ def keep_compiled_programs() -> None:
 
     Programs are kept in `$XDG_CACHE_HOME/hvc_jax/programs` (by default below ~/.cache), unless jax
     was told another folder. Call it before anything is compiled. Does nothing where the folder
-    cannot be written.
+    cannot be made private: whoever writes there chooses what this process runs.
     """
     if jax.config.jax_compilation_cache_dir:
         return
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(root) / "hvc_jax" / "programs"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    if not _private(folder):
         return
-    if os.access(folder, os.W_OK):
-        jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # Many programs of a codec compile in less than the second that is jax's limit.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def _private(folder: Path) -> bool:
+    """Makes a folder that only its owner may enter; False where it is not ours alone."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not hasattr(os, "getuid"):
+            return os.access(folder, os.W_OK)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            return False
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            # What others could write until now is not to be run.
+            if stat.S_IMODE(found.st_mode) & 0o022:
+                shutil.rmtree(folder)
+                folder.mkdir(mode=0o700)
+            folder.chmod(0o700)
+        return os.access(folder, os.W_OK)
+    except OSError:
+        return False

@@ -148,6 +148,32 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
             shutil.rmtree(temporary)
 
 
+@contextmanager
+def exclusive(path: str | os.PathLike, wait: bool = True) -> Iterator[None]:
+    """Holds a lock file while the block runs; the system drops it when the process dies.
+
+    Args:
+        path: The lock; made where it is missing, in a folder made where that is missing.
+        wait: Wait for whoever holds it, instead of failing at once.
+
+    Raises:
+        OutputError: Another process holds it, and `wait` is False.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except ImportError:  # not on Windows, where runs side by side must be started by hand
+            pass
+        except BlockingIOError as error:
+            raise OutputError(
+                f"{Path(path).parent} is in use by another process; wait for it, or choose another"
+            ) from error
+        yield
+
+
 def _mode_of(target: Path) -> int:
     """Permissions for a file at `target`: those it has, else those of an ordinary new file."""
     with suppress(OSError):

@@ -1,14 +1,18 @@
 """Configuration files and the `--config...` options of the command line."""
 
 import argparse
+import difflib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
+
+_GUESSES = {"lambda": "lmbda", "learning_rate": "lr", "steps": "total_steps", "batch": "batch_size"}
+"""Names of the literature for fields that are called otherwise here."""
 
 _SHIPPED = Path(__file__).parents[1] / "configs"
 
@@ -51,6 +55,8 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     """
     if not overrides:
         return config
+    for item in overrides:
+        _check_field(config, item)
     values = flags.FlagValues()
     arguments = ["hvc", *overrides]
     try:
@@ -60,6 +66,31 @@ def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
         reason = " ".join(str(error).split())
         raise ValueError(f"cannot apply {' '.join(overrides)}: {reason}") from None
     return config
+
+
+def _check_field(config: ConfigDict, item: str) -> None:
+    """Raises ValueError where "--config.a.b=value" names no field; near names are proposed."""
+    name = item.partition("=")[0].removeprefix("--config.")
+    fields = list(_fields(config))
+    if name in fields or not item.startswith("--config.") or "[" in name:
+        return
+    groups = {field.rpartition(".")[0] for field in fields}
+    if name in groups:
+        return  # config_flags says what is wrong with a group
+    leaf = _GUESSES.get(name.rpartition(".")[2], name.rpartition(".")[2])
+    same = [field for field in fields if field.rpartition(".")[2] == leaf]
+    near = same or difflib.get_close_matches(name, fields, n=3)
+    hint = f"did you mean {', '.join(near[:3])}?" if near else "see hvc_jax/configs/base.py"
+    raise ValueError(f"--config.{name}: there is no such field; {hint}")
+
+
+def _fields(config: ConfigDict, prefix: str = "") -> Iterator[str]:
+    """Dotted names of all fields."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _fields(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -73,8 +104,8 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         "--config",
         required=True,
         metavar="FILE[:ARGUMENT]",
-        help="a configuration, as configs/semantic.py:size=tiny,res=128; single fields are set "
-        "by --config.GROUP.FIELD=VALUE",
+        help="a configuration, as configs/semantic.py:size=tiny,res=128; it is a Python program "
+        "and is run. Single fields are set by --config.GROUP.FIELD=VALUE",
     )
     plain = parser.parse_known_args
 

@@ -158,7 +158,12 @@ def train(
         print(f"{workdir}: goes on from step {start}")
 
     # ------------------------------------------------------------------ compile
+    started = time.perf_counter()
+    if main and progress:
+        print("compiling the training step, once; it is kept for later runs", flush=True)
     run_step = parallel.compile(step_functions, state, parallel.place_batch(example))
+    if main and progress:
+        print(f"compiled in {time.perf_counter() - started:.0f} s", flush=True)
     predict = make_predict(model)
 
     # ------------------------------------------------------------------ steps
