@@ -40,7 +40,7 @@ def encode_sequence(
     low_delay: bool,
     codec: str = "auto",
     preset: str = "medium",
-    perceptual: bool = False,
+    perceptual: bool = True,
     structure: gop.Structure | None = None,
 ) -> list[CodedKey]:
     """Returns pictures coded as one sequence, in coded order; the first picture is intra.
@@ -54,7 +54,8 @@ def encode_sequence(
             display. Otherwise `CodedKey.index` tells the order.
         codec: "vvc", "av1", or "auto" for the best that this machine can write.
         preset: of libvvenc: "fast", "medium" or "slow"; others work and cost 60 bytes more.
-        perceptual: whether QPs follow local activity in VVC (libvvenc's QPA).
+        perceptual: whether QPs follow local activity in VVC (libvvenc's QPA): 12 % fewer bytes at
+            equal LPIPS, 11 % more at equal PSNR. Without it a QP lower by about 6 gives as many.
         structure: which VVC picture is predicted from which, and QP offsets; None for
             `gop.LOW_DELAY` or `gop.REORDERED`.
 

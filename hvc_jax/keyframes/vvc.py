@@ -97,17 +97,23 @@ def _run(pictures: Sequence[np.ndarray], qp: int, preset: str, parameters: str) 
     command += ["-r", "25", "-i", "-", "-c:v", "libvvenc", "-preset", preset, "-qp", str(qp)]
     # A fixed level, because the automatic one is the one field of the SPS that follows the size.
     command += ["-level", "5.1", "-vvenc-params"]
-    command += [f"{parameters}:accessunitdelimiter=0", "-f", "vvc"]
+    # With pictures in parallel ffmpeg ends too early, without an error, where libvvenc is slow.
+    command += [f"{parameters}:accessunitdelimiter=0:maxparallelframes=0", "-f", "vvc"]
+    coded = vvc_units.access_units(_stream(command, planes))
+    if len(coded) != len(pictures):
+        raise KeyPictureError(f"ffmpeg wrote {len(coded)} VVC pictures, not {len(pictures)}.")
+    return [vvc_units.pack(units, width, height) for units in coded]
+
+
+def _stream(command: list[str], planes: bytes) -> bytes:
+    """Returns the elementary stream that ffmpeg makes of raw pictures."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "keys.266"  # not stdout, where libvvenc writes its warnings
         done = subprocess.run([*command, str(path)], input=planes, capture_output=True, check=False)
         if done.returncode:
             reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason"]
             raise KeyPictureError(f"ffmpeg could not write a VVC picture: {reason[0]}")
-        coded = vvc_units.access_units(path.read_bytes())
-    if len(coded) != len(pictures):
-        raise KeyPictureError(f"ffmpeg wrote {len(coded)} VVC pictures instead of {len(pictures)}.")
-    return [vvc_units.pack(units, width, height) for units in coded]
+        return path.read_bytes() if path.exists() else b""
 
 
 class Decoder:

@@ -40,7 +40,7 @@ def access_units(stream: bytes) -> list[list[bytes]]:
         KeyPictureError: units are missing or empty.
     """
     starts = [match.end() for match in _START.finditer(stream)]
-    ends = [start - 3 for start in starts[1:]] + [len(stream)]
+    ends = [start - 3 for start in starts[1:]] + [len(stream)] * bool(starts)
     pictures: list[list[bytes]] = []
     sets: dict[int, bytes] = {}
     own: list[bytes] = []
