@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     header = reader.header
     if header.variant == "keypoint" and arguments.retarget is None:
         raise ValueError(
-            f"{path}: a keypoint stream has no named parameters; encode with --variant semantic"
+            f"{path}: a keypoint stream has no named parameters; encode with --variant hybrid"
         )
     tables = tables_of_stream(header, path, arguments.model)
     if arguments.retarget is not None:

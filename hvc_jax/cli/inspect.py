@@ -13,6 +13,7 @@ from hvc_jax.ops.files import check_output, write_text
 from hvc_jax.stream.container import StreamReader, key_unit, meta_record
 from hvc_jax.stream.edit import Tracks, read_tracks
 from hvc_jax.stream.errors import BitstreamError
+from hvc_jax.stream.field_unit import GRIDS, field_group
 from hvc_jax.stream.header import Header
 from hvc_jax.stream.rates import kbps, unit_name
 from hvc_jax.stream.units import Unit, UnitType
@@ -149,6 +150,11 @@ def _unit_row(unit: Unit) -> dict[str, Any]:
     if unit.type == UnitType.KEY:
         key = key_unit(unit)
         detail = f"{_KEY_CODECS.get(key.codec, f'codec {key.codec}')} QP {key.qp}"
+    elif unit.type == UnitType.FIELD:
+        group = field_group(unit)
+        keys = [f"{p.frame} ({len(p.payload)} B)" for p in group.pictures]
+        detail = f"{group.count} frames, {GRIDS[group.grid]} points, field {len(group.payload)} B"
+        detail += f", key pictures {', '.join(keys)}" if keys else ""
     return {
         "offset": unit.offset,
         "unit": unit_name(unit.type),

@@ -126,6 +126,10 @@ def tables_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
     Raises:
         ModelError: They are those of a model that is not there.
     """
+    if header.variant == "field":
+        raise ModelError(
+            f"{stream}: a field stream has no parameters; encode with --variant hybrid"
+        )
     if header.model_id == NO_MODEL:
         return stream_tables(header)
     return export_of_stream(header, stream, path).tables
