@@ -260,13 +260,14 @@ def test_plain_values_of_every_protocol_come_back(tmp_path, protocol):
     tree = {
         "a": np.arange(6, dtype=">i4").reshape(2, 3), 1: [1.5, (None, True), -(2**70), "\u00e9"],
         "b": {"c": b"bytes", "d": np.array(["x", "yz"])}, "e": np.float32(0.5), "f": {"s"},
-        "g": np.array([{"k": 1}, None], object), "h": np.asfortranarray(np.eye(3)[:2]),
+        "g": np.array([{"k": 1}, None], object), "i": np.zeros((0, 3)), "j": b"",
+        "h": np.asfortranarray(np.eye(3)[:2]),
     }  # fmt: skip
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(tree, protocol))
     back = load_pickle(tmp_path / "a.pkl")
     assert back[1] == tree[1] and back["b"]["c"] == b"bytes" and back["e"] == 0.5
     assert back["f"] == ["s"] and back["g"].tolist() == [{"k": 1}, None]
-    for key in ("a", "h"):
+    for key in ("a", "h", "i", "j"):
         np.testing.assert_array_equal(back[key], tree[key])
     assert back["b"]["d"].tolist() == ["x", "yz"]
 

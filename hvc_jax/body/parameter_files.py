@@ -107,7 +107,8 @@ def load_parameters(
         return _own(records[0].fields, path)
     notes: list[str] = []
     chosen = _choose(records, person, path, notes)
-    parts = [_convert(r, keep_shape, pelvis, view, body, path) for r in chosen]
+    with np.errstate(all="ignore"):  # rows that are not finite become gaps
+        parts = [_convert(r, keep_shape, pelvis, view, body, path) for r in chosen]
     rows = Rows(*(np.concatenate(column) for column in zip(*(p.rows for p in parts), strict=True)))
     numbers = _numbers(chosen, parts, frames, path)
     first = parts[0]

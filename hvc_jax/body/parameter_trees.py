@@ -212,7 +212,9 @@ def _numbers(node: Mapping, most: int) -> dict[str, np.ndarray]:
             continue
         try:
             array = plain_array(value, most)
-        except ValueError:
+        except ValueError as error:
+            if key in (*POSE_FIELDS, "body_pose", "pose_body"):
+                raise ValueError(f"field {key!r}: {error}") from None
             continue
         if array.dtype.kind in "fiub":
             out[key] = array

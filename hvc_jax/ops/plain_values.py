@@ -196,6 +196,12 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes(*arguments: Any) -> bytes:
+    if arguments:
+        raise UnpickleError("The file makes bytes of what is none.")
+    return b""
+
+
 def _items(values: Any = ()) -> list:
     return list(values) if isinstance(values, list | tuple) else []
 
@@ -221,6 +227,7 @@ for _module in ("numpy.core.numeric", "numpy._core.numeric"):
 for _module in ("__builtin__", "builtins"):
     for _kind in ("set", "frozenset", "list", "tuple"):
         PLAIN_NAMES[_module, _kind] = Constructor(_items)
+    PLAIN_NAMES[_module, "bytes"] = Constructor(_no_bytes)  # how protocol 2 writes an empty one
     # Classes that may be named, as the default of a defaultdict or the base of an object.
     PLAIN_NAMES[_module, "dict"] = Constructor(_mapping)
     PLAIN_NAMES[_module, "object"] = object

@@ -1,0 +1,87 @@
+"""Hostile files of every kind end in a result or in one line: no traceback, second or 200 MB.
+
+The number of inputs of each kind is HVC_FUZZ_INPUTS (10000 for a full run, a few hundred by
+default), the first seed HVC_FUZZ_SEED.
+"""
+
+import os
+import time
+import tracemalloc
+import warnings
+
+import hostile_files
+import numpy as np
+import pytest
+
+from hvc_jax.body import bvh_retarget, files, keypoint_files, parameter_files
+from hvc_jax.body.assets import load_body
+from hvc_jax.body.parameter_cameras import View
+
+INPUTS = int(os.environ.get("HVC_FUZZ_INPUTS", "200"))
+SEED = int(os.environ.get("HVC_FUZZ_SEED", "0"))
+SECONDS = 1.0
+BYTES = 200e6
+VIEW = View(320, 240)
+
+
+def _rest():
+    return np.asarray(load_body().J_template)
+
+
+def _read_bvh(path):
+    motion, pose = bvh_retarget.read_motion(path, _rest())
+    assert np.isfinite(pose).all() and motion.fps > 0
+
+
+def _read_parameters(path):
+    found = parameter_files.load_parameters(path, view=VIEW, fps=25.0)
+    assert np.isfinite(found.bodies).all() and np.isfinite(found.confidence).all()
+
+
+def _read_keypoints(path):
+    found = keypoint_files.load_keypoints(path, VIEW, 20, fps=25.0)
+    assert np.isfinite(found.points).all() and np.isfinite(found.confidence).all()
+
+
+KINDS = {
+    "bvh": (hostile_files.bvh, _read_bvh),
+    "keypoints": (hostile_files.keypoints, _read_keypoints),
+    "parameters": (hostile_files.parameters, _read_parameters),
+    "model": (hostile_files.model, files.read_model),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hostile_files_end_in_a_result_or_one_line(tmp_path, kind):
+    make, read = KINDS[kind]
+    _rest()
+    faults, slowest, largest, results = [], 0.0, 0.0, 0
+    tracemalloc.start()
+    try:
+        for seed in range(SEED, SEED + INPUTS):
+            name, data = make(np.random.default_rng([seed, len(kind)]))
+            path = tmp_path / name
+            path.write_bytes(data)
+            tracemalloc.reset_peak()
+            before, started = tracemalloc.get_traced_memory()[0], time.process_time()
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", RuntimeWarning)
+                    read(path)
+                results += 1
+            except ValueError as error:
+                if "\n" in str(error) or len(str(error)) > 800 or name not in str(error):
+                    faults.append((seed, f"no line with the file's name: {str(error)[:200]!r}"))
+            except Exception as error:
+                faults.append((seed, f"{type(error).__name__}: {str(error)[:200]}"))
+            seconds = time.process_time() - started
+            size = tracemalloc.get_traced_memory()[1] - before
+            slowest, largest = max(slowest, seconds), max(largest, size)
+            if seconds > SECONDS or size > BYTES:
+                faults.append((seed, f"{seconds:.2f} s, {size / 1e6:.0f} MB"))
+    finally:
+        tracemalloc.stop()
+    print(
+        f"{kind}: {INPUTS} inputs, {results} read, {slowest:.2f} s, {largest / 1e6:.0f} MB at most"
+    )
+    assert not faults, f"{len(faults)} of {INPUTS}: {faults[:10]}"
