@@ -4,9 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from hvc_jax.body.driving import SUFFIXES, load_drive
 from hvc_jax.models.find import read_stream, stream_reader, tables_of_stream
 from hvc_jax.stream.edit import edit, read_tracks
+from hvc_jax.stream.header import Header
 from hvc_jax.stream.operations import Operation, parse_assignment, parse_frames
+from hvc_jax.stream.tables import CodingTables
 
 _EXAMPLE = """\
 examples:
@@ -14,6 +17,7 @@ examples:
   hvc edit in.hvc out.hvc --set left_elbow_z=-0.8 --frames 30:90 --ease 10
   hvc edit in.hvc out.hvc --freeze head --smooth camera 4
   hvc edit in.hvc out.hvc --retarget other.hvc
+  hvc edit in.hvc out.hvc --retarget walk.bvh
 
 A parameter is a name that `hvc inspect` shows (head_y), an alias (head_yaw, head_pitch,
 head_roll), a joint (head) or '*'. Angles are radians unless written with deg.
@@ -49,7 +53,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar=("NAME", "FRAMES"),
         help="Gaussian of this standard deviation",
     )
-    parser.add_argument("--retarget", type=Path, metavar="STREAM", help="take another's motion")
+    parser.add_argument(
+        "--retarget", type=Path, metavar="FILE",
+        help="take the motion of another stream, of motion capture (.bvh) or of a file of bodies",
+    )  # fmt: skip
+    parser.add_argument(
+        "--person", type=int, metavar="N", help="which of several people in a file of bodies"
+    )
     parser.add_argument("--frames", default=":", metavar="FROM:TO", help="where; TO is left out")
     parser.add_argument(
         "--ease", type=int, default=0, metavar="N", help="frames to fade in and out at the range"
@@ -87,12 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     tables = tables_of_stream(header, path, arguments.model)
     if arguments.retarget is not None:
-        other = arguments.retarget
-        data = read_stream(other)
-        with stream_reader(data, other) as reader:
-            other_tables = tables_of_stream(reader.header, other, arguments.model)
-            source = read_tracks(data, other_tables, keep_units=False).values
-        operations.insert(0, Operation("retarget", source=source, **span))
+        operations.insert(0, _retarget(arguments, header, tables, span))
     after = edit(before, operations, tables)
     if to_pipe:
         sys.stdout.buffer.write(after)
@@ -104,6 +109,23 @@ def run(arguments: argparse.Namespace) -> int:
         file=sys.stderr if to_pipe else sys.stdout,
     )
     return 0
+
+
+def _retarget(
+    arguments: argparse.Namespace, header: Header, tables: CodingTables, span: dict
+) -> Operation:
+    """The motion of another stream, or of a file of bodies."""
+    other = arguments.retarget
+    if other.suffix.lower() in SUFFIXES:
+        names = [slot.name for slot in tables.schema.dynamic]
+        drive = load_drive(other, names, float(header.fps), arguments.person)
+        print(*drive.notes, sep="\n", end="\n" * bool(drive.notes), file=sys.stderr)
+        return Operation("retarget", drive.moved, source=drive.values, **span)
+    data = read_stream(other)
+    with stream_reader(data, other) as reader:
+        other_tables = tables_of_stream(reader.header, other, arguments.model)
+        source = read_tracks(data, other_tables, keep_units=False).values
+    return Operation("retarget", source=source, **span)
 
 
 def _frames_of(text: str) -> float:
