@@ -241,3 +241,12 @@ def test_bad_requests_are_refused():
         keyframes.encode_sequence([*_pictures(1), *_pictures(1, 64, 64)], 40, low_delay=True)
     with pytest.raises(keyframes.KeyPictureError, match="unknown"):
         keyframes.SequenceDecoder(64, 64).push(9, b"abc")
+
+
+def test_adaptation_parameter_sets_stand_in_the_layer_of_their_picture() -> None:
+    sets, picture = b"\x00\x8a\x06\xc1", b"\x00\x0a" + bytes(range(9))
+    payload = vvc_units.pack([sets, picture], 64, 64)
+    assert payload[0] < 0xFF  # not as libvvenc wrote it
+    assert vvc_units.unpack(payload, 64, 64) == [sets, picture]
+    other = vvc_units.pack([b"\x00\x89\x06\xc1", picture], 64, 64)
+    assert other[0] == 0xFF

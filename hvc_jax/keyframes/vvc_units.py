@@ -19,8 +19,9 @@ from hvc_jax.keyframes.picture import KeyPictureError
 
 _RAW, _NUMBERED, _FIRST_PREDICTED = 0xFF, 0x20, 0x80
 
-_APS, _IDR = b"\x00\x89", b"\x00\x41"
-"""NAL unit headers (H.266 7.3.1.2): prefix APS, and the IDR slice that all intra pictures are."""
+_PREFIX_APS, _IDR = 17, b"\x00\x41"
+"""NAL unit type of a prefix APS (H.266 7.3.1.2), and the header of the IDR slice that all intra
+pictures are."""
 
 _PREDICTED = tuple(bytes([0, kind << 3 | layer + 1]) for kind in (0, 1) for layer in range(6))
 """NAL unit headers of predicted slices: TRAIL and STSA in temporal layers 0 to 5."""
@@ -73,7 +74,7 @@ def pack(units: list[bytes], width: int, height: int) -> bytes:
     raw = bytes([_RAW]) + b"".join(b"\x00\x00\x01" + unit for unit in units)
     intra = is_intra(units)
     *aps, picture = units[2:] if intra else units
-    if not all(unit[:2] == _APS and len(unit) < 258 for unit in aps):
+    if not all(unit[:2] == _aps(picture) and len(unit) < 258 for unit in aps):
         return raw
     if intra:
         number = parameter_sets.find(units[:2], width, height)
@@ -119,7 +120,7 @@ def unpack(payload: bytes, width: int, height: int) -> list[bytes]:
         end = position + 1 + payload[position] if position < len(payload) else len(payload)
         if end >= len(payload):
             raise KeyPictureError("The VVC key picture is cut short.")
-        units.append(_APS + payload[position + 1 : end])
+        units.append(_aps(header) + payload[position + 1 : end])
         position = end
     if position >= len(payload):
         raise KeyPictureError("The VVC key picture is cut short.")
@@ -135,7 +136,12 @@ def _known(units: list[bytes]) -> bool:
     """Returns whether a raw payload is an intra picture, or a predicted one without new sets."""
     own = units[2:] if is_intra(units) else units
     slice_types = _INTRA if is_intra(units) else range(4)
-    return _type(own[-1]) in slice_types and all(unit[:2] == _APS for unit in own[:-1])
+    return _type(own[-1]) in slice_types and all(unit[:2] == _aps(own[-1]) for unit in own[:-1])
+
+
+def _aps(picture: bytes) -> bytes:
+    """Returns the NAL unit header of a prefix APS in the temporal layer of a slice."""
+    return bytes([0, _PREFIX_APS << 3 | picture[1] & 7])
 
 
 def _type(unit: bytes) -> int:

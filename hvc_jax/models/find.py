@@ -112,7 +112,7 @@ def export_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
         export = load_export(path)
         if export.model_id != header.model_id:
             raise ModelError(f"{needed}; {path} is {export.model_id.hex()}, name the right file")
-    if export.variant != header.variant:
+    if export.variant != ("semantic" if header.variant == "hybrid" else header.variant):
         raise BitstreamError(
             f"{stream}: the header says {header.variant}, its model is of the {export.variant} "
             "variant; the stream is damaged, encode it again"
