@@ -17,8 +17,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the parser of this command."""
     parser = subparsers.add_parser(
         "demo",
-        description="Renders a synthetic person (or takes your clip), codes it with the semantic "
-        "and the keypoint variant, decodes the files in a fresh process, edits the semantic "
+        description="Renders a synthetic person (or takes your clip), codes it with the hybrid, "
+        "semantic and keypoint variants, decodes the files in a fresh process, edits the hybrid "
         "stream, and sets VVC, HEVC and AV1 at the nearest rate beside them.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -39,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         action="append",
         dest="edits",
         metavar="EDIT",
-        help=f"edit of the semantic stream (default: {' and '.join(_EDITS)})",
+        help=f"edit of the hybrid stream (default: {' and '.join(_EDITS)})",
     )
     parser.add_argument("--seed", type=int, default=3, help="of the rendered person")
     parser.add_argument("--models", type=Path, help="folder with VARIANT.safetensors")

@@ -95,7 +95,7 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key-qp",
         type=int,
-        help="quality, 0 (finest) to 63 (default: 40 for hybrid and field, else 32)",
+        help="quality, 0 (finest) to 63 (default: 42 for hybrid and field, else 32)",
     )
     parser.add_argument(
         "--kbps", type=float, default=0.0, help="rate to be met, by hybrid and field"

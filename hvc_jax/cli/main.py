@@ -19,7 +19,7 @@ from hvc_jax.cli.text import printable
 
 # name: (module under hvc_jax.cli, one line for the overview)
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("demo", "render or read a clip, code it with both variants, edit it, compare"),
+    "demo": ("demo", "render or read a clip, code it with every variant, edit it, compare"),
     "encode": ("encode", "a video file to a .hvc stream"),
     "decode": ("decode", "a .hvc stream to a video file or a folder of PNG frames"),
     "inspect": ("inspect", "units, bytes, rates and parameters of a stream"),
@@ -42,7 +42,7 @@ EXIT_INTERRUPTED = 130
 _OVERVIEW = """\
 examples:
   hvc demo
-  hvc encode in.mp4 out.hvc --variant semantic
+  hvc encode in.mp4 out.hvc
   hvc edit out.hvc turned.hvc --set head_yaw+=20deg
   hvc decode turned.hvc turned.mp4
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hvc_jax.stream.header import MAX_QUANTISER
 from hvc_jax.stream.vectors import QUANTISER_ONE
 
-LATENT_KEY_QP, FIELD_KEY_QP = 32, 40
+LATENT_KEY_QP, FIELD_KEY_QP = 32, 42
 """Quantisation parameters of key pictures where none is given: one picture, or many."""
 
 SIDE_MULTIPLE = 32

@@ -20,7 +20,7 @@ from hvc_jax.stream.header import Header
 SPACINGS = (4, 8, 16, 32, 64)
 """Frames between key pictures that are tried; more than the segment has means one key picture."""
 
-LMBDA_AT_40 = 0.1
+LMBDA_AT_40 = 0.2
 """Mean squared error of a frame, 8-bit steps, that a bit is worth beside key pictures of QP 40."""
 
 TOLERANCE = 0.03

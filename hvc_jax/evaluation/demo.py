@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from hvc_jax.codec.codec import Codec
-from hvc_jax.codec.options import EncodeOptions, Source
+from hvc_jax.codec.load import codec_of_variant
+from hvc_jax.codec.options import FIELD_KEY_QP, EncodeOptions, Source
 from hvc_jax.data.clips import Clip, probe, read_clip, write_png, write_video
 from hvc_jax.evaluation import anchors
 from hvc_jax.evaluation.roundtrip import decode_in_fresh_process, read_pictures
@@ -29,7 +29,8 @@ from hvc_jax.stream.operations import Operation
 from hvc_jax.stream.rates import kbps
 from hvc_jax.stream.units import UnitType
 
-_VARIANTS = ("semantic", "keypoint")
+_VARIANTS = ("hybrid", "semantic", "keypoint")
+_EDITED = "hybrid"
 _ANCHORS = ("vvc", "hevc", "av1")
 _EVERY = 10  # MS-SSIM and LPIPS look at every tenth frame
 
@@ -94,7 +95,7 @@ class Demo:
             row |= self._columns(variant)
             row |= {"enc f/s": speeds[variant], "dec f/s": rates[variant]}
             rows.append(row)
-        target = self._stream("semantic").stat().st_size
+        target = self._stream(_EDITED).stat().st_size
         shown = {"source": clip.frames} | {name: decoded[name] for name in names}
         for name in _ANCHORS:
             self._step(f"{name.upper()} at the nearest rate")
@@ -136,11 +137,12 @@ class Demo:
     def _encode(self, variant: str, clip: Clip, source: Source) -> float:
         """Writes the stream of a variant; returns frames a second, once everything is compiled."""
         self._step(f"coding, {variant}")
-        path = self.models / f"{variant}.safetensors" if self.models else None
-        codec = Codec(export_of_variant(variant, path))
+        model = "semantic" if variant == "hybrid" else variant
+        path = self.models / f"{model}.safetensors" if self.models else None
+        codec = codec_of_variant(variant, path)
 
         def code(file: BinaryIO) -> None:
-            options = EncodeOptions(key_qp=self.key_qp)
+            options = EncodeOptions(key_qp=FIELD_KEY_QP if variant == "hybrid" else self.key_qp)
             count = len(clip.frames)
             codec.encode(
                 clip.frames, file, fps=clip.fps, options=options, source=source, frame_count=count
@@ -157,10 +159,10 @@ class Demo:
         self._step("editing")
         path = self.models / "semantic.safetensors" if self.models else None
         tables = export_of_variant("semantic", path).tables
-        before = self._stream("semantic").read_bytes()
+        before = self._stream(_EDITED).read_bytes()
         with atomic_path(self._stream("edited")) as temporary:
             temporary.write_bytes(edit(before, edits, tables))
-        if _keys(self._stream("edited")) != _keys(self._stream("semantic")):
+        if _keys(self._stream("edited")) != _keys(self._stream(_EDITED)):
             raise RuntimeError("the edit changed a key frame; please report this")
 
     def _decode(self, names: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -202,8 +204,8 @@ class Demo:
 
 
 _COLUMNS = (
-    "codec", "header", "key", "static", "motion", "other", "total", "kbps", "bits/frame", "PSNR",
-    "MS-SSIM", "LPIPS", "enc f/s", "dec f/s",
+    "codec", "header", "key", "static", "motion", "field", "other", "total", "kbps",
+    "bits/frame", "PSNR", "MS-SSIM", "LPIPS", "enc f/s", "dec f/s",
 )  # fmt: skip
 
 

@@ -37,7 +37,8 @@ from hvc_jax.stream.rates import bytes_by_unit, kbps
 
 COLUMNS = (
     "clip", "kind", "codec", "qp", "frames", "fps", "width", "height", "bytes", "header_bytes",
-    "key_bytes", "static_bytes", "motion_bytes", "other_bytes", "bpp", "kbps", "bits_per_frame",
+    "key_bytes", "static_bytes", "motion_bytes", "field_bytes", "other_bytes", "bpp", "kbps",
+    "bits_per_frame",
     *SCORE_COLUMNS, "encode_seconds", "decode_seconds", "decoded_ok", *PROVENANCE,
 )  # fmt: skip
 CEILING = "uncompressed key"
@@ -298,6 +299,7 @@ def unit_columns(stream: Path) -> dict[str, int]:
         "KEY": "key_bytes",
         "STATIC": "static_bytes",
         "MOTION": "motion_bytes",
+        "FIELD": "field_bytes",
     }
     columns = {column: sizes.pop(unit, 0) for unit, column in names.items()}
     return columns | {"other_bytes": sum(sizes.values())}
