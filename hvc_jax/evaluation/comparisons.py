@@ -19,8 +19,8 @@ HOLD = "hold"
 SWEPT = "_lmbda"
 """What stands before the value of lambda in the name of a swept model."""
 
-_PLAIN = ("bytes", "key_bytes", "static_bytes", "motion_bytes", "field_bytes", "bpp", "kbps", "bits_per_frame",
-          "encode_seconds", "decode_seconds", "decoded_ok")  # fmt: skip
+_PLAIN = ("bytes", "key_bytes", "static_bytes", "motion_bytes", "field_bytes", "bpp", "kbps",
+          "bits_per_frame", "encode_seconds", "decode_seconds", "decoded_ok")  # fmt: skip
 
 Curve = tuple[np.ndarray, np.ndarray]
 """Rates in ascending order and the scores at them, both [N]."""
