@@ -5,12 +5,20 @@ import math
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from stream_cases import stream
 
 from hvc_jax.stream.container import StreamReader, meta_record
 from hvc_jax.stream.edit import Tracks, edit, read_tracks, stream_tables, write_values
 from hvc_jax.stream.errors import BitstreamError
-from hvc_jax.stream.operations import Operation, parse_assignment, parse_frames, resolve
+from hvc_jax.stream.operations import (
+    Operation,
+    apply,
+    fit_length,
+    parse_assignment,
+    parse_frames,
+    resolve,
+)
 from hvc_jax.stream.schema import builtin_schema
 from hvc_jax.stream.tables import default_tables
 from hvc_jax.stream.units import UnitType
@@ -111,17 +119,64 @@ def test_easing_fades_in_and_out_inside_the_clip_only() -> None:
     assert np.allclose((after.values - before.values)[:, column("head_y")], 2.0, atol=0.026)
 
 
-def test_retarget_takes_the_pose_and_keeps_the_place() -> None:
+def test_absolute_retarget_takes_the_pose_and_keeps_the_place() -> None:
     other = stream("upper31+camera", frames=60, keys=(0,), group_frames=16)
     moved = edit(other, [parse_assignment("camera_x+=0.6"), parse_assignment("head_x=1")], TABLES)
     source = read_tracks(moved, TABLES).values
-    before, after = edited(Operation("retarget", source=source))
+    before, after = edited(Operation("retarget", source=source, absolute=True))
     assert np.allclose(after.values[:, column("head_x")], 1.0, atol=0.026)
     shift = before.keys[0, column("camera_x")] - source[0, column("camera_x")]
     expected = source[:25, column("camera_x")] + shift
     assert np.allclose(after.values[:25, column("camera_x")], expected, atol=0.0061)
     with pytest.raises(ValueError, match="same schema"):
         edited(Operation("retarget", source=source[:, :3]))
+
+
+def test_retarget_adds_what_the_source_moves_since_its_first_frame() -> None:
+    rng = np.random.default_rng(3)
+    source = np.cumsum(rng.normal(0, 0.05, (80, len(SCHEMA.dynamic))), axis=0) + 0.3
+    keys = np.repeat(rng.normal(0, 0.2, (1, len(SCHEMA.dynamic))), 80, axis=0)
+    operation = Operation("retarget", source=source)
+    made = apply(operation, SCHEMA, np.zeros_like(source), keys)
+    assert np.allclose(made[0], keys[0])  # it begins where the key picture is
+    place = column("camera_x")
+    assert np.allclose(made[:, place], keys[:, place] + source[:, place] - source[0, place])
+    head = [column(f"head_{axis}") for axis in "xyz"]
+    turn = Rotation.from_rotvec(source[:, head]) * Rotation.from_rotvec(source[0, head]).inv()
+    wanted = (turn * Rotation.from_rotvec(keys[0, head])).as_matrix()
+    assert np.allclose(Rotation.from_rotvec(made[:, head]).as_matrix(), wanted)
+    still = apply(operation, SCHEMA, np.zeros_like(source), np.repeat(source[:1], 80, axis=0))
+    assert np.allclose(still, source)  # on itself it changes nothing
+
+
+def test_sources_of_other_lengths_and_rates() -> None:
+    source = np.arange(4.0)[:, None]
+    assert fit_length(source, 6)[:, 0].tolist() == [0, 1, 2, 3, 3, 3]
+    assert fit_length(source, 6, "loop")[:, 0].tolist() == [0, 1, 2, 3, 0, 1]
+    assert np.allclose(fit_length(source, 7, "stretch")[:, 0], np.linspace(0, 3, 7))
+    assert fit_length(source, 2, speed=2.0)[:, 0].tolist() == [0, 2]
+    assert fit_length(source, 3, speed=0.5)[:, 0].tolist() == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("head_yaw+=20", "write 20deg for degrees"),
+        ("head_yaw=-90", "turns"),
+        ("camera_x+=20deg", "is no angle"),
+        ("expression_0=1rad", "is no angle"),
+        ("smile=1", "expression_0"),
+        ("left_arm+=20deg", "left_shoulder"),
+        ("zoom*=2", "camera_scale"),
+        ("head_yow+=1deg", "head_yaw"),
+        ("qqq=1", "hvc inspect shows all"),
+    ],
+)
+def test_guesses_are_answered(text: str, words: str) -> None:
+    values = np.zeros((3, len(SCHEMA.dynamic)))
+    with pytest.raises(ValueError, match=words):
+        apply(parse_assignment(text), SCHEMA, values, values)
+    assert apply(parse_assignment("head_yaw+=20rad"), SCHEMA, values, values).max() == 20
 
 
 @pytest.mark.parametrize(

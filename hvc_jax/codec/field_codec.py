@@ -92,6 +92,8 @@ class FieldCodec:
                     )
                 encoder.push(frame)
             encoder.close()
+            if source.notes:
+                writer.write_meta({"source": list(source.notes)})
             if confidence is not None:
                 confidence += encoder.confidence
         return memory.getvalue()

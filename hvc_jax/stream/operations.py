@@ -34,7 +34,10 @@ class Operation:
       last: frame after the range, or None for the end.
       ease: frames over which the edit fades in and out, at ends of the range inside the clip.
       source: [frames, slots] values of another clip of the same schema, for "retarget"; its last
-        frame is held when it is shorter.
+        frame is held when it is shorter (see `fit_length`).
+      unit: "deg" or "rad" where the edit says it; `value` is in radians then.
+      absolute: "retarget" takes the poses of the source as they are. Else they are relative: what
+        the source moves since its first frame is added to where the target begins.
     """
 
     kind: str
@@ -44,6 +47,8 @@ class Operation:
     last: int | None = None
     ease: int = 0
     source: np.ndarray | None = None
+    unit: str = ""
+    absolute: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -88,12 +93,11 @@ def parse_assignment(
     except ValueError as error:
         raise ValueError(f"cannot read the number in the edit {text!r}") from error
     if unit == "deg":
-        if symbol == "*=":
-            raise ValueError(f"a factor has no unit in {text!r}")
         value = math.radians(value)
-    return Operation(
-        _SYMBOLS[symbol], (name,), -value if symbol == "-=" else value, first, last, ease
-    )
+    if symbol == "*=" and unit:
+        raise ValueError(f"a factor has no unit in {text!r}")
+    value = -value if symbol == "-=" else value
+    return Operation(_SYMBOLS[symbol], (name,), value, first, last, ease, unit=unit)
 
 
 def parse_frames(text: str) -> tuple[int, int | None]:
@@ -130,16 +134,68 @@ def resolve(schema: Schema, names: tuple[str, ...]) -> np.ndarray:
             static = [slot.name for slot in schema.static]
             if any(plain in (slot, slot.rpartition("_")[0]) for slot in static):
                 raise ValueError(
-                    f"parameter {name!r} is sent once per key frame, so motion edits cannot change "
-                    "it; encode with the full_body schema to make all joints editable"
+                    f"parameter {name!r} is sent once per key frame by the model of this stream, "
+                    "so edits cannot change it; hvc inspect shows those that can be"
                 )
             known = {*slots, *(s.rpartition("_")[0] for s in slots)}
             known |= {alias for alias, slot in EDIT_ALIASES.items() if slot in slots}
-            near = difflib.get_close_matches(name, sorted(known), n=3)
-            hint = f"; did you mean {', '.join(near)}?" if near else ""
-            raise ValueError(f"unknown parameter {name!r}{hint}")
+            raise ValueError(f"unknown parameter {name!r}; {_hint(name, known)}")
         found += hits
     return np.array(sorted(set(found)), int)
+
+
+def _hint(name: str, known: set[str]) -> str:
+    """What may be meant by a name that is none."""
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    meant = [m for guess, m in _GUESSES.items() if words & set(guess.split())]
+    meant = [m for m in meant if m in known or m.rpartition("_")[0] in known]
+    side = next((word for word in ("left", "right") if word in words), "")
+    near = [m for m in meant if not side or m.startswith(side) or "_" not in m]
+    near = near[:3] or difflib.get_close_matches(name, sorted(known), n=3)
+    proposal = f"did you mean {', '.join(near)}? " if near else ""
+    return proposal + "hvc inspect shows all that the stream has"
+
+
+_GUESSES = {
+    "smile smiling happy sad mouth face grin laugh eyebrow brow eyes eye blink": "expression_0",
+    "yaw turn look": "head_yaw",
+    "nod pitch up down": "head_pitch",
+    "tilt roll lean": "head_roll",
+    "shake": "head_yaw",
+    "body rotate rotation orientation torso hips hip waist": "body_yaw",
+    "arm arms hand wave left": "left_shoulder",
+    "arms arm hand wave right": "right_shoulder",
+    "leg legs foot knee": "left_hip",
+    "chest spine back bend": "spine1",
+    "zoom scale size big small": "camera_scale",
+    "position move translate x horizontal": "camera_x",
+    "y vertical height": "camera_y",
+}
+"""Words that people try, and a parameter that does what they may mean."""
+
+
+def fit_length(
+    source: np.ndarray, frames: int, how: str = "hold", speed: float = 1.0
+) -> np.ndarray:
+    """Returns [frames, slots] of a source [n, slots] of another length.
+
+    Args:
+      source: values of a clip.
+      frames: how many are wanted.
+      how: "hold" the last frame, "loop" from the first again, or "stretch" to the length.
+      speed: frames of the source per frame wanted, for clips of different frame rates; "stretch"
+        does without.
+    """
+    count = len(source)
+    if how == "stretch":
+        at = np.linspace(0, count - 1, frames)
+    else:
+        at = np.arange(frames) * speed
+        at = at % count if how == "loop" else np.minimum(at, count - 1)
+    low = np.floor(at).astype(int)
+    high = np.minimum(low + 1, count - 1)
+    part = (at - low)[:, None]
+    return np.where(part == 0, source[low], source[low] * (1 - part) + source[high] * part)
 
 
 def apply(operation: Operation, schema: Schema, values: np.ndarray, keys: np.ndarray) -> np.ndarray:
@@ -152,6 +208,7 @@ def apply(operation: Operation, schema: Schema, values: np.ndarray, keys: np.nda
       keys: [frames, slots] values of the key picture that each frame is drawn from.
     """
     columns = resolve(schema, operation.names)
+    _check_unit(operation, [schema.dynamic[c].unit for c in columns])
     first = operation.first
     last = len(values) if operation.last is None else min(operation.last, len(values))
     if first >= last:
@@ -195,13 +252,63 @@ def _edited(
                 raise ValueError("retarget needs a source clip with the same schema")
             rows = np.minimum(np.arange(last - first), len(source) - 1)
             moved = source[rows][:, columns]
-            # Poses carry over as they are; where a person stands and faces is relative.
-            relative = np.array([not _is_pose(schema.dynamic[c].name) for c in columns], np.float64)
-            return moved + relative * (keys[first:last, columns] - source[0, columns])
+            if operation.absolute:
+                # Poses carry over as they are; where a person stands and faces is relative.
+                names = [schema.dynamic[c].name for c in columns]
+                relative = np.array([not _is_pose(name) for name in names], np.float64)
+                return moved + relative * (keys[first:last, columns] - source[0, columns])
+            return _relative(schema, columns, moved, source[0, columns], keys[first, columns])
+
+
+def _relative(
+    schema: Schema, columns: np.ndarray, moved: np.ndarray, origin: np.ndarray, base: np.ndarray
+) -> np.ndarray:
+    """Returns `base` [slots] moved as `moved` [frames, slots] is moved away from `origin` [slots].
+
+    Numbers are added; rotations that are there as a whole (x, y, z) are composed.
+    """
+    out = base + moved - origin
+    names = [schema.dynamic[c].name for c in columns]
+    for place, name in enumerate(names):
+        joint = name.removesuffix("_x")
+        whole = names[place : place + 3] == [f"{joint}_{axis}" for axis in "xyz"]
+        if not whole or schema.dynamic[columns[place]].unit != "rad":
+            continue
+        from scipy.spatial.transform import Rotation  # slow to import, seldom needed
+
+        part = slice(place, place + 3)
+        turn = Rotation.from_rotvec(moved[:, part]) * Rotation.from_rotvec(origin[part]).inv()
+        out[:, part] = _nearest_turns(
+            (turn * Rotation.from_rotvec(base[part])).as_rotvec(), out[:, part]
+        )
+    return out
+
+
+def _nearest_turns(vectors: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Returns axis-angle vectors [frames, 3] of the same rotations, nearest to `like`."""
+    angle = np.linalg.norm(vectors, axis=1, keepdims=True)
+    axis = vectors / np.maximum(angle, 1e-12)
+    turns = np.rint(((like * axis).sum(1, keepdims=True) - angle) / (2 * np.pi))
+    return np.where(angle > 1e-6, vectors + 2 * np.pi * turns * axis, vectors)
 
 
 def _is_pose(name: str) -> bool:
     return not name.startswith(("pelvis", "camera", "token"))
+
+
+def _check_unit(operation: Operation, units: list[str]) -> None:
+    """Questions angles that cannot be radians, and units of what is no angle."""
+    if operation.kind not in ("set", "add"):
+        return
+    name = ",".join(operation.names)
+    if operation.unit and "rad" not in units:
+        raise ValueError(f"{name} is no angle; leave {operation.unit!r} out")
+    if not operation.unit and "rad" in units and abs(operation.value) > math.pi:
+        value = f"{operation.value:.6g}"
+        raise ValueError(
+            f"{name}: {value} is taken as radians, which is {abs(operation.value) / math.tau:.1f} "
+            f"turns; write {value}deg for degrees, or {value}rad if it is meant"
+        )
 
 
 def _weight(count: int, ease: int, ramp_in: bool, ramp_out: bool) -> np.ndarray:
