@@ -188,7 +188,7 @@ def test_demo_codes_edits_and_shows(
     said = capsys.readouterr().out
     for word in ("semantic", "keypoint", "hold key frame", "untouched", "PSNR", "kbps"):
         assert word in said
-    names = {"source.mp4", "semantic.hvc", "keypoint.hvc", "edited.hvc"}
+    names = {"source.mp4", "hybrid.hvc", "semantic.hvc", "keypoint.hvc", "edited.hvc"}
     names |= {"side_by_side.mp4", "contact_sheet.png"}
     assert {path.name for path in output.iterdir()} == names
 

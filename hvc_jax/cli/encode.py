@@ -104,6 +104,13 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
         "--bytes", type=int, default=0, help="size of the whole stream, by hybrid and field"
     )
     parser.add_argument(
+        "--lmbda",
+        type=float,
+        default=0.0,
+        help="squared error of a frame (mean, 8-bit steps) that a bit is worth, for hybrid and "
+        "field; key QP and spacing follow",
+    )
+    parser.add_argument(
         "--key-spacing",
         type=int,
         default=0,
@@ -236,8 +243,13 @@ def run(arguments: argparse.Namespace) -> int:
             f"--body-params {arguments.body_params}: the {arguments.variant} variant sends no "
             "bodies; leave it out, or use --variant hybrid"
         )
-    if (arguments.bytes or arguments.kbps) and arguments.variant not in ("hybrid", "field"):
-        raise ValueError("--bytes and --kbps are for --variant hybrid and field; use --key-qp")
+    if (arguments.bytes or arguments.kbps or arguments.lmbda) and arguments.variant not in (
+        "hybrid",
+        "field",
+    ):
+        raise ValueError(
+            "--bytes, --kbps and --lmbda are for --variant hybrid and field; use --key-qp"
+        )
     source = Source.made_square(clip.width, clip.height, arguments.fit, clip.notes)
     total = min(max(clip.frames - arguments.start, 0), arguments.frames or clip.frames)
     started, confidence = time.perf_counter(), []
@@ -319,4 +331,5 @@ def options_of(arguments: argparse.Namespace) -> "EncodeOptions":
         key_spacing=arguments.key_spacing,
         target_bytes=arguments.bytes,
         target_kbps=arguments.kbps,
+        lmbda=arguments.lmbda,
     )

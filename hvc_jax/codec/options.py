@@ -40,6 +40,8 @@ class EncodeOptions:
         0 chooses by rate-distortion.
       target_bytes: size of the whole stream of such a variant; 0 for what `key_qp` gives.
       target_kbps: the same as kilobits (1000 bits) a second.
+      lmbda: mean squared error of a frame, 8-bit steps, that a bit is worth, for such a variant; 0
+        for what belongs to `key_qp`.
     """
 
     key_qp: int | None = None
@@ -55,6 +57,7 @@ class EncodeOptions:
     key_spacing: int = 0
     target_bytes: int = 0
     target_kbps: float = 0.0
+    lmbda: float = 0.0
 
     def __post_init__(self) -> None:
         if self.key_qp is not None and not 0 <= self.key_qp <= 63:
@@ -63,10 +66,11 @@ class EncodeOptions:
             raise CodecError(f"quantiser is {self.quantiser}; use 64, or 1 to {MAX_QUANTISER}")
         if self.key_spacing < 0:
             raise CodecError(f"key_spacing is {self.key_spacing}; give frames, or 0 to choose")
-        if self.target_bytes < 0 or self.target_kbps < 0:
-            raise CodecError("target_bytes and target_kbps are 0 (none) or more")
-        if bool(self.target_bytes) + bool(self.target_kbps) + (self.key_qp is not None) > 1:
-            raise CodecError("give one of key_qp, target_bytes and target_kbps")
+        if min(self.target_bytes, self.target_kbps, self.lmbda) < 0:
+            raise CodecError("target_bytes, target_kbps and lmbda are 0 (none) or more")
+        given = self.target_bytes, self.target_kbps, self.lmbda, self.key_qp is not None
+        if sum(map(bool, given)) > 1:
+            raise CodecError("give one of key_qp, lmbda, target_bytes and target_kbps")
         if self.key_every < 0:
             raise CodecError(f"key_every is {self.key_every}; give frames >= 1, or 0 for one key")
 

@@ -54,6 +54,8 @@ class RateControl:
         self._options, self._header = options, header
         self._saved = 0.0  # bytes of earlier budgets that were not spent
         self._q = float(FIELD_KEY_QP if options.key_qp is None else options.key_qp)
+        if options.lmbda:
+            self._q = round(3 * min(max(quality_of(options.lmbda), 10.0), 63.0)) / 3
 
     def code(self, frames: np.ndarray, spent: int = 0) -> CodedSegment:
         """The next segment.
@@ -111,7 +113,7 @@ class RateControl:
             trial = self._at(frames, Point(q), spacing, effort=0)
             return trial.error(frames) + lmbda * 8 * trial.size
 
-        return descend(SPACINGS, cost, start=1 if self._options.effort else None)
+        return descend(SPACINGS, cost, start=2 if self._options.effort else None)
 
     def _to_size(self, frames: np.ndarray, target: float) -> CodedSegment:
         """The segment with about `target` bytes."""
@@ -142,6 +144,11 @@ class RateControl:
                 point = Point(min(max(point.q + step, 10.0), 63.0))
         self._q = point.q
         return best
+
+
+def quality_of(lmbda: float) -> float:
+    """The q at which a bit is worth this mean squared error of a frame, in 8-bit steps."""
+    return 40 + 3 * math.log2(lmbda / LMBDA_AT_40)
 
 
 def header_bytes(header: Header) -> int:
