@@ -1,6 +1,7 @@
 """`hvc count`: multiply-accumulates and parameters of a model, by module."""
 
 import argparse
+import json
 from typing import Any
 
 _EXAMPLE = """\
@@ -27,6 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_config_options(parser)
     parser.add_argument("--side", type=int, default=384, help="of the picture, pixels")
     parser.add_argument("--depth", type=int, default=1, help="levels of modules to show (1)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 
@@ -35,8 +37,21 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.training.config import load_config
 
     config = load_config(arguments.config, arguments.overrides)
+    if arguments.json:
+        print(json.dumps(_record(config.model, arguments.side, arguments.depth), indent=2))
+        return 0
     print("\n".join(table(config.model, arguments.side, arguments.depth)))
     return 0
+
+
+def _record(model_config: Any, side: int, depth: int) -> dict[str, Any]:
+    """Multiply-accumulates and parameters as numbers."""
+    from hvc_jax.models.count import costs, group, parameter_counts
+
+    counts, params = costs(model_config, side)
+    macs = {part: dict(sorted(group(modules, depth).items())) for part, modules in counts.items()}
+    sizes = dict(sorted(group(parameter_counts(params), depth).items()))
+    return {"side": side, "multiply_accumulates": macs, "parameters": sizes}
 
 
 def table(model_config: Any, side: int, depth: int) -> list[str]:

@@ -24,6 +24,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decode": ("decode", "a .hvc stream to a video file or a folder of PNG frames"),
     "inspect": ("inspect", "units, bytes, rates and parameters of a stream"),
     "edit": ("edit", "change the parameters inside a stream, leaving its key frames alone"),
+    "play": ("play", "show a stream in a window or in the browser"),
+    "models": ("models", "the models that are shipped and found, with size, training, scores"),
+    "warmup": ("warmup", "compile what encode and decode need, so that they start at once"),
     "evaluate": ("evaluate", "code a folder of clips and measure what was decoded back"),
     "report": ("report", "tables and plots from the CSV files of an evaluation"),
     "train": ("train", "train a model"),
@@ -34,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "body": ("body", "convert, describe and render body models"),
     "fit": ("fit", "estimate the body parameters of a clip"),
     "train-regressor": ("train_regressor", "train the network that finds bodies in clips"),
+    "completion": ("completion", "the script with which a shell completes commands and options"),
 }
 
 EXIT_USAGE = 2
@@ -57,19 +61,20 @@ def _overview() -> str:
     return "usage: hvc COMMAND ...\n\ncommands:\n" + "\n".join(lines) + "\n\n" + _OVERVIEW
 
 
-def build_parser(command: str) -> argparse.ArgumentParser:
-    """The parser of the program with one command in it.
+def build_parser(*commands: str) -> argparse.ArgumentParser:
+    """The parser of the program with these commands in it.
 
     Args:
-        command: A key of `COMMANDS`.
+        *commands: Keys of `COMMANDS`; only their modules are imported.
 
     Returns:
         A parser whose parsed arguments have `run`, the function to call with them.
     """
     parser = argparse.ArgumentParser(prog="hvc", allow_abbrev=False)
     subparsers = parser.add_subparsers(dest="command", required=True)
-    module, _ = COMMANDS[command]
-    importlib.import_module(f"hvc_jax.cli.{module}").add_parser(subparsers)
+    for command in commands:
+        module, _ = COMMANDS[command]
+        importlib.import_module(f"hvc_jax.cli.{module}").add_parser(subparsers)
     return parser
 
 

@@ -2,11 +2,19 @@
 
 import contextlib
 import io
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from hvc_jax.models.export import PRETRAINED, Export, ExportError, find_export, load_export
+from hvc_jax.models.export import (
+    MODEL_PATH,
+    PRETRAINED,
+    Export,
+    ExportError,
+    find_export,
+    load_export,
+)
 from hvc_jax.ops.files import is_special
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import stream_tables
@@ -144,9 +152,28 @@ def list_models() -> list[str]:
 def _is_export(path: Path) -> bool:
     try:
         load_export(path)
-    except ExportError:
+    except (ExportError, OSError):
         return False  # other networks lie there too
     return True
+
+
+def known_models() -> list[tuple[Export, bool]]:
+    """Models that are shipped and those in the folders of HVC_MODELS, with whether it is shipped.
+
+    Files that are no models are left out.
+    """
+    folders = [Path(f) for f in os.environ.get(MODEL_PATH, "").split(os.pathsep) if f]
+    found = []
+    for folder in (PRETRAINED, *folders):
+        for path in sorted(folder.glob("*.safetensors")):
+            if _is_export(path):
+                found.append((load_export(path), folder == PRETRAINED))
+    return found
+
+
+def measured_scores() -> dict[str, dict[str, float | str]]:
+    """Mean scores of shipped models by their ids in hexadecimal digits, with what they are of."""
+    return json.loads((PRETRAINED / "scores.json").read_text(encoding="utf-8"))
 
 
 def open_stream_file(path: str | os.PathLike[str], model: Path | None = None) -> Stream:

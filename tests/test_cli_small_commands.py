@@ -1,0 +1,70 @@
+"""Commands that list, show and prepare."""
+
+import json
+import threading
+import urllib.request
+
+import numpy as np
+import pytest
+
+from hvc_jax.cli import play, progress
+from hvc_jax.cli.main import main
+from hvc_jax.cli.text import printable
+
+
+def test_models_are_listed(tmp_path, monkeypatch, capsys):
+    from tiny_export import make_export
+
+    mine = make_export(tmp_path, "keypoint").path
+    (tmp_path / "broken.safetensors").write_bytes(b"x")
+    monkeypatch.setenv("HVC_MODELS", str(tmp_path))
+    assert main(["models", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert {"semantic", str(mine)} <= set(rows) and len(rows[str(mine)]["id"]) == 16
+    assert rows[str(mine)]["scores"] is None
+    assert main(["models"]) == 0
+    assert "semantic" in capsys.readouterr().out
+
+
+def test_every_command_has_a_parser_that_completion_sees(capsys):
+    pytest.importorskip("shtab")
+    for shell in ("bash", "zsh"):
+        assert main(["completion", shell]) == 0
+        script = capsys.readouterr().out
+        assert "--key-qp" in script and "retarget" in script
+
+
+def test_a_page_is_served_in_parts(tmp_path):
+    data = np.random.default_rng(0).bytes(5000)
+    (tmp_path / "clip.mp4").write_bytes(data)
+    with play.serve(tmp_path) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/clip.mp4"
+        assert urllib.request.urlopen(address).read() == data
+        for span, wanted in (("10-19", data[10:20]), ("4990-", data[4990:])):
+            request = urllib.request.Request(address, headers={"Range": f"bytes={span}"})
+            with urllib.request.urlopen(request) as answer:
+                assert answer.status == 206 and answer.read() == wanted
+        server.shutdown()
+
+
+def test_progress_says_a_line_every_ten_seconds_where_there_is_no_terminal(monkeypatch, capsys):
+    clock = iter(range(10_000))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    assert list(progress.progress(range(30), 30)) == list(range(30))
+    lines = capsys.readouterr().err.splitlines()
+    assert 1 <= len(lines) <= 3 and "of 30 frames" in lines[0] and "s to go" in lines[0]
+    assert list(progress.progress(range(30), 30, quiet=True)) == list(range(30))
+    assert not capsys.readouterr().err
+
+
+def test_text_of_others_cannot_steer_the_terminal():
+    assert printable("plain ünïcode 日本") == "plain ünïcode 日本"
+    assert printable("\x1b[2J\x9b\ud800") == "\\x1b[2J\\x9b\\ud800"
+
+
+def test_counts_as_numbers(capsys):
+    assert main(["count", "--config", "semantic.py:size=tiny", "--side", "64", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["side"] == 64 and sum(record["parameters"].values()) > 1000
+    assert set(record["multiply_accumulates"]) == {"analyse", "reference", "synthesise"}
