@@ -1,5 +1,6 @@
 """Displacement fields: splines, identity, the quadratic model against the real error."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from hvc_jax.models.motion import field, field_fit
 from hvc_jax.ops import bicubic
 from hvc_jax.stream.field_layout import planes, segments
+
+_linearise, _errors, _apply = map(jax.jit, (field_fit.linearise, field_fit.errors, field_fit.apply))
 
 
 @pytest.mark.parametrize(("length", "points"), [(32, 4), (64, 16), (30, 1), (48, 5)])
@@ -60,14 +63,14 @@ def _problem(two: bool) -> tuple[field_fit.Problem, np.ndarray]:
 @pytest.mark.parametrize("two", [False, True])
 def test_the_gradient_is_that_of_the_real_error(two: bool) -> None:
     problem, levels = _problem(two)
-    model = field_fit.linearise(problem, jnp.asarray(levels))
-    np.testing.assert_allclose(model.error, field_fit.errors(problem, levels), rtol=1e-4)
+    model = _linearise(problem, jnp.asarray(levels))
+    np.testing.assert_allclose(model.error, _errors(problem, levels), rtol=1e-4)
     rng = np.random.default_rng(1)
     for _ in range(4):
         way = rng.normal(0, 1, levels.shape).astype(np.float32)
         h = 1e-2
-        ahead = field_fit.errors(problem, levels + h * way).sum()
-        back = field_fit.errors(problem, levels - h * way).sum()
+        ahead = _errors(problem, levels + h * way).sum()
+        back = _errors(problem, levels - h * way).sum()
         np.testing.assert_allclose(
             2 * np.vdot(model.slope, way), (ahead - back) / (2 * h), rtol=0.02, atol=1.0
         )
@@ -75,13 +78,13 @@ def test_the_gradient_is_that_of_the_real_error(two: bool) -> None:
 
 def test_the_matrix_is_symmetric_and_has_its_diagonal() -> None:
     problem, levels = _problem(True)
-    moments = field_fit.linearise(problem, jnp.asarray(levels)).moments
+    moments = _linearise(problem, jnp.asarray(levels)).moments
     rng = np.random.default_rng(2)
     a, b = (jnp.asarray(rng.normal(0, 1, levels.shape), jnp.float32) for _ in range(2))
-    left = np.vdot(a, field_fit.apply(problem, moments, b))
-    np.testing.assert_allclose(left, np.vdot(b, field_fit.apply(problem, moments, a)), rtol=1e-3)
+    left = np.vdot(a, _apply(problem, moments, b))
+    np.testing.assert_allclose(left, np.vdot(b, _apply(problem, moments, a)), rtol=1e-3)
     diagonal = field_fit.diagonal(problem, moments, 4, 4)
     for place in [(0, 0, 0), (3, 1, 2), (len(levels) - 1, 3, 0)]:
         unit = jnp.zeros(levels.shape).at[place].set(1.0)
-        applied = field_fit.apply(problem, moments, unit)
+        applied = _apply(problem, moments, unit)
         np.testing.assert_allclose(applied[place], diagonal[place], rtol=1e-3, atol=1e-4)

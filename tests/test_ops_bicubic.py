@@ -1,9 +1,13 @@
 """Bicubic sampling: identity, limits, a slow reference, derivatives against differences."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.ops import bicubic
+
+_sample = jax.jit(bicubic.sample)
+_sample_with_slopes = jax.jit(bicubic.sample_with_slopes)
 
 
 def _places(frames: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -20,7 +24,7 @@ def test_weights_sum_to_one_and_slopes_to_zero() -> None:
 def test_sampling_every_pixel_at_its_place_is_the_identity() -> None:
     pictures = np.random.default_rng(0).random((3, 9, 12, 2), np.float32)
     x, y = _places(3, 9, 12)
-    made = bicubic.sample(bicubic.prepare(jnp.asarray(pictures)), jnp.arange(3), x, y)
+    made = _sample(bicubic.prepare(jnp.asarray(pictures)), jnp.arange(3), x, y)
     np.testing.assert_array_equal(np.asarray(made), pictures)
 
 
@@ -28,7 +32,7 @@ def test_sampling_agrees_with_a_slow_reference_that_repeats_the_border() -> None
     rng = np.random.default_rng(1)
     picture = rng.random((7, 6, 1), np.float32)
     x, y = rng.uniform(-5, 11, (2, 1, 4, 5)).astype(np.float32)
-    made = bicubic.sample(bicubic.prepare(jnp.asarray(picture[None])), jnp.zeros(1, int), x, y)
+    made = _sample(bicubic.prepare(jnp.asarray(picture[None])), jnp.zeros(1, int), x, y)
 
     def kernel(s: float) -> float:
         s, a = abs(s), bicubic.SHARPNESS
@@ -52,10 +56,10 @@ def test_slopes_agree_with_finite_differences() -> None:
     prepared = bicubic.prepare(jnp.asarray(rng.random((2, 8, 8, 3)), jnp.float32))
     x, y = (jnp.asarray(rng.uniform(1.1, 5.9, (2, 4, 4)), jnp.float32) for _ in range(2))
     index = jnp.array([1, 0])
-    value, by_x, by_y = bicubic.sample_with_slopes(prepared, index, x, y)
-    np.testing.assert_allclose(value, bicubic.sample(prepared, index, x, y), atol=1e-6)
+    value, by_x, by_y = _sample_with_slopes(prepared, index, x, y)
+    np.testing.assert_allclose(value, _sample(prepared, index, x, y), atol=1e-6)
     h = 1e-2
     for slope, dx, dy in ((by_x, h, 0), (by_y, 0, h)):
-        ahead = bicubic.sample(prepared, index, x + dx, y + dy)
-        back = bicubic.sample(prepared, index, x - dx, y - dy)
+        ahead = _sample(prepared, index, x + dx, y + dy)
+        back = _sample(prepared, index, x - dx, y - dy)
         np.testing.assert_allclose(slope, (ahead - back) / (2 * h), atol=2e-2)

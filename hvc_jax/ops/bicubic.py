@@ -1,4 +1,4 @@
-"""Bicubic sampling of pictures at arbitrary positions, with its exact derivative.
+"""Bicubic sampling of pictures at arbitrary positions, and its exact derivative.
 
 The kernel is Keys' cubic convolution (IEEE Trans. ASSP 29, 1981) with a = -1/2: it interpolates,
 reproduces quadratics, and its weights sum to one everywhere. Positions are pixels: (0, 0) is the
@@ -35,37 +35,24 @@ def cubic_slopes(fraction: jax.Array) -> jax.Array:
 
 
 def prepare(pictures: jax.Array) -> jax.Array:
-    """Pictures laid out for `sample`: the four pixels of a row that a position needs, together.
-
-    Args:
-        pictures: [K, H, W, C].
-
-    Returns:
-        [K, H + 4, W + 1, 4 C]: place (y, x) holds pixels (y - 2, x - 2 .. x + 1) of the picture.
-    """
-    padded = jnp.pad(pictures, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
-    width = pictures.shape[2] + 1
-    return jnp.concatenate([padded[:, :, i : i + width] for i in range(4)], -1)
+    """Pictures [K, H, W, C] with two border pixels repeated on every side, for `sample`."""
+    return jnp.pad(pictures, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
 
 
-def _gather(prepared: jax.Array, index: jax.Array, x: jax.Array, y: jax.Array):
-    """The 4 x 4 pixels around each position [T, h, w, 4, 4, C] and the two fractions."""
-    _, tall, wide, deep = prepared.shape
-    x, y = jnp.clip(x, -1, wide - 1), jnp.clip(y, -1, tall - 4)
-    left, top = jnp.clip(jnp.floor(x), -1, wide - 2), jnp.clip(jnp.floor(y), -1, tall - 5)
-    fx, fy = x - left, y - top
-    base = (index[:, None, None] * tall + top.astype(jnp.int32) + 1) * wide
-    base = base + left.astype(jnp.int32) + 1
-    flat = prepared.reshape(-1, deep)
-    rows = [flat.at[base + i * wide].get(mode="promise_in_bounds") for i in range(4)]
-    return [r.reshape(*x.shape, 4, deep // 4) for r in rows], fx, fy
+def _corner(prepared: jax.Array, index: jax.Array, x: jax.Array, y: jax.Array):
+    """Where the 4 x 4 pixels around each position begin, among all pixels; and the fractions."""
+    _, tall, wide, _ = prepared.shape
+    x, y = jnp.clip(x, -1, wide - 4), jnp.clip(y, -1, tall - 4)
+    left, top = jnp.minimum(jnp.floor(x), wide - 5), jnp.minimum(jnp.floor(y), tall - 5)
+    row = index[:, None, None] * tall + top.astype(jnp.int32) + 1
+    return row * wide + left.astype(jnp.int32) + 1, x - left, y - top
 
 
 def sample(prepared: jax.Array, index: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     """Pictures sampled bicubically.
 
     Args:
-        prepared: [K, H + 4, W + 1, 4 C] from `prepare`.
+        prepared: [K, H + 4, W + 4, C] from `prepare`.
         index: [T] int, which picture each frame looks into.
         x: [T, h, w] columns, in pixels.
         y: [T, h, w] rows, in pixels.
@@ -73,20 +60,48 @@ def sample(prepared: jax.Array, index: jax.Array, x: jax.Array, y: jax.Array) ->
     Returns:
         [T, h, w, C].
     """
-    rows, fx, fy = _gather(prepared, index, x, y)
+    wide, channels = prepared.shape[2:]
+    corner, fx, fy = _corner(prepared, index, x, y)
     across, down = cubic_weights(fx), cubic_weights(fy)
-    lines = [jnp.einsum("thwic,thwi->thwc", r, across) for r in rows]
-    return sum(line * down[..., i, None] for i, line in enumerate(lines))
+    flat = prepared.reshape(-1, channels)
+
+    # One channel after the other, one pixel after the other: a CPU's compiler fuses this into one
+    # loop without intermediate arrays, four times faster than gathers of whole pixels.
+    def channel(c: int) -> jax.Array:
+        plane = flat[:, c]
+        total = jnp.zeros_like(fx)
+        for i in range(4):
+            line = jnp.zeros_like(fx)
+            for j in range(4):
+                pixel = plane.at[corner + (i * wide + j)].get(mode="promise_in_bounds")
+                line += pixel * across[..., j]
+            total += line * down[..., i]
+        return total
+
+    return jnp.stack([channel(c) for c in range(channels)], -1)
 
 
 def sample_with_slopes(prepared: jax.Array, index: jax.Array, x: jax.Array, y: jax.Array):
     """`sample`, and its derivatives by x and by y: three arrays [T, h, w, C]."""
-    rows, fx, fy = _gather(prepared, index, x, y)
+    wide, channels = prepared.shape[2:]
+    corner, fx, fy = _corner(prepared, index, x, y)
     across, across_slope = cubic_weights(fx), cubic_slopes(fx)
     down, down_slope = cubic_weights(fy), cubic_slopes(fy)
-    lines = [jnp.einsum("thwic,thwi->thwc", r, across) for r in rows]
-    tilted = [jnp.einsum("thwic,thwi->thwc", r, across_slope) for r in rows]
-    value = sum(line * down[..., i, None] for i, line in enumerate(lines))
-    by_x = sum(line * down[..., i, None] for i, line in enumerate(tilted))
-    by_y = sum(line * down_slope[..., i, None] for i, line in enumerate(lines))
-    return value, by_x, by_y
+    flat = prepared.reshape(-1, channels)
+
+    def channel(c: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+        plane = flat[:, c]
+        value = by_x = by_y = jnp.zeros_like(fx)
+        for i in range(4):
+            line = tilt = jnp.zeros_like(fx)
+            for j in range(4):
+                pixel = plane.at[corner + (i * wide + j)].get(mode="promise_in_bounds")
+                line += pixel * across[..., j]
+                tilt += pixel * across_slope[..., j]
+            value += line * down[..., i]
+            by_x += tilt * down[..., i]
+            by_y += line * down_slope[..., i]
+        return value, by_x, by_y
+
+    parts = [channel(c) for c in range(channels)]
+    return tuple(jnp.stack([part[n] for part in parts], -1) for n in range(3))

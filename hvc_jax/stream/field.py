@@ -29,7 +29,10 @@ from hvc_jax.stream.field_layout import BLEND, BOTH, KINDS, Segment, planes
 STEPS = tuple(float(2 ** (i / 4) / 8) for i in range(16))
 """The quantiser's steps in pixels, 1/8 to 1.68; a payload names one by its index."""
 
-DEFAULT_STEP = 8
+DEFAULT_STEP = 4
+
+NEUTRAL_STEP = 4
+"""Coarser steps than this make nonzero levels rarer, finer ones less rare."""
 
 
 class FieldLevels(NamedTuple):
@@ -53,7 +56,7 @@ def _escape(coder, value: int) -> int:
     size = 0
     while coder.plain(int(size < length), 1):
         size += 1
-        if size > 10:
+        if size > 9:
             raise ValueError("a field level is out of range")
     return ((1 << size) | coder.plain(value - (1 << length), size)) - 1
 
@@ -68,7 +71,10 @@ def _magnitude(coder, where: dict[str, int], value: int, kind: int, place: int) 
         if not coder.bit(index, int(value > found)):
             return found
         found += 1
-    return found + _escape(coder, max(value - found, 0))
+    found += _escape(coder, max(value - found, 0))
+    if found > MAX_LEVEL:
+        raise ValueError(f"a field level is {found}; {MAX_LEVEL} is the largest")
+    return found
 
 
 def _extent(coder, where, kind: int, band: int, value: int, around: list[int], last: int) -> int:
@@ -168,7 +174,7 @@ def _code(coder, parts: list[Segment], value: FieldLevels, default_step: int, ta
                 extents[i] = extent
                 if extent:
                     score = outer_score(
-                        tables, rows[i], part.length, step - default_step, beside, magnitudes
+                        tables, rows[i], part.length, step - NEUTRAL_STEP, beside, magnitudes
                     )
                     signs = [levels[j] if j >= 0 else None for j in (beside.lower, beside.before)]
                     _plane(
@@ -252,7 +258,7 @@ def level_costs(
     for n, (row, beside) in enumerate(zip(rows, neighbours(parts), strict=True)):
         w = tables.weights[row.kind]
         place[n] = outer_score(
-            tables, row, parts[row.segment].length, value.step - default_step, beside, magnitudes
+            tables, row, parts[row.segment].length, value.step - NEUTRAL_STEP, beside, magnitudes
         )
         place[n] += w[0] * near[n] + w[1] * far[n]
     place = bucket(place)

@@ -176,7 +176,7 @@ def outer_score(
         tables: the fitted weights.
         plane: which.
         length: frames of its segment.
-        coarseness: step index less the default one.
+        coarseness: step index less `field.NEUTRAL_STEP`.
         near: its neighbours.
         magnitudes: [planes, R, C] int, clipped at MAX_MAGNITUDE, of what was coded before.
     """
