@@ -172,9 +172,32 @@ def test_damage_raises_or_gives_a_picture(codec, low_delay):
                 assert "\n" not in str(error)
 
 
+def test_units_in_any_temporal_layer_are_packed():
+    for layer in range(6):
+        aps = bytes([0, 17 << 3 | layer + 1]) + b"adaptation"
+        for kind in (0, 1):
+            units = [aps, aps, bytes([0, kind << 3 | layer + 1]) + b"slice"]
+            payload = vvc_units.pack(units, 64, 64)
+            assert len(payload) == 1 + 2 * 11 + 5
+            assert vvc_units.unpack(payload, 64, 64) == units
+            raw = bytes([255]) + vvc_units.annex_b(units)
+            assert vvc_units.unpack(raw, 64, 64) == units
+
+
+@needs_vvc
+@pytest.mark.parametrize("low_delay", [True, False])
+def test_keys_are_appended_by_coding_again(low_delay):
+    structure = (gop.LOW_DELAY if low_delay else gop.REORDERED)._replace(looks_ahead=False)
+    short, long = (_encode(n, low_delay=low_delay, structure=structure) for n in (5, 9))
+    assert long[:5] == short
+
+
 @needs_vvc
 @pytest.mark.parametrize("preset", ["fast", "medium", "slow"])
-@pytest.mark.parametrize("structure", [gop.LOW_DELAY, gop.REORDERED, gop.REORDERED_BY_TWO])
+@pytest.mark.parametrize(
+    "structure",
+    [gop.LOW_DELAY, gop.REORDERED, gop.REORDERED_BY_TWO, gop.REORDERED._replace(looks_ahead=False)],
+)
 def test_built_parameter_sets_are_those_of_libvvenc(preset, structure):
     """Then nothing of them is in the payload; 255 would say that they had to be sent."""
     pictures = _pictures(2, 64, 64)
@@ -221,7 +244,7 @@ def test_a_predicted_payload_brings_no_parameter_sets():
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
 def test_halving_refers_to_coded_pictures_only(size):
-    structure = gop.Structure(False, size, (1, 2), 2)
+    structure = gop.Structure(False, size, (1, 2), 2, True)
     for count in (1, 2, 7, 2 * size + 1, 3 * size + 2):
         order = gop.coded_order(count, structure)
         assert sorted(order) == list(range(count)) and order[0] == 0
@@ -250,3 +273,4 @@ def test_adaptation_parameter_sets_stand_in_the_layer_of_their_picture() -> None
     assert vvc_units.unpack(payload, 64, 64) == [sets, picture]
     other = vvc_units.pack([b"\x00\x89\x06\xc1", picture], 64, 64)
     assert other[0] == 0xFF
+    assert vvc_units.unpack(other, 64, 64) == [b"\x00\x89\x06\xc1", picture]

@@ -25,8 +25,10 @@ _INTRA_SPS = (
 )
 
 # The sets of sequences hold the reference lists of `gop` and follow libvvenc's preset: "fast",
-# "medium", "slow". The PPS says whether QPs follow local activity (no, yes).
+# "medium", "slow". The PPS says how QPs may change inside a picture: by the importance of blocks,
+# by local activity as well, or (fixed) not at all.
 _LOW_DELAY_PPS = "008100004102088d87ec08", "008100004102088d87ee08"
+_LOW_DELAY_FIXED_PPS = "008100004102088d85ec08"
 _LOW_DELAY_SPS = (
     "0079000b0253800080820411a8027d109a293de709b2b182041382727e4fc9f93f5bf7de9762b3920000"
     "00020000003262",
@@ -36,6 +38,7 @@ _LOW_DELAY_SPS = (
     "90000000100000019310",
 )
 _REORDERED_PPS = "008100004102088907ec08", "008100004102088907ee08"
+_REORDERED_FIXED_PPS = "008100004102088905ec08"
 _REORDERED_SPS = (
     # by four, by two
     "0079004b025380000080820411a8015fa2134527bce13656304082700cc925a90f427e8933249684b91c"
@@ -56,7 +59,9 @@ _RECORDED = (
     *((sps, _INTRA_PPS) for sps in _INTRA_SPS),
     *itertools.product(_LOW_DELAY_SPS, _LOW_DELAY_PPS),
     *itertools.product(_REORDERED_SPS, _REORDERED_PPS),
-)
+    *((sps, _LOW_DELAY_FIXED_PPS) for sps in _LOW_DELAY_SPS),
+    *((sps, _REORDERED_FIXED_PPS) for sps in _REORDERED_SPS),
+)  # numbers are in streams: add at the end only
 
 _PPS_SIZE_POSITION = 27
 """Bit position of the width in the PPS; the height follows at once."""

@@ -136,7 +136,7 @@ def _known(units: list[bytes]) -> bool:
     """Returns whether a raw payload is an intra picture, or a predicted one without new sets."""
     own = units[2:] if is_intra(units) else units
     slice_types = _INTRA if is_intra(units) else range(4)
-    return _type(own[-1]) in slice_types and all(unit[:2] == _aps(own[-1]) for unit in own[:-1])
+    return _type(own[-1]) in slice_types and all(_type(unit) == _PREFIX_APS for unit in own[:-1])
 
 
 def _aps(picture: bytes) -> bytes:
