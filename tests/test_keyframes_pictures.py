@@ -67,7 +67,7 @@ def test_decoding_needs_no_encoder(monkeypatch):
     def missing():
         raise RuntimeError("no ffmpeg")
 
-    monkeypatch.setattr(vvc.imageio_ffmpeg, "get_ffmpeg_exe", missing)
+    monkeypatch.setattr(vvc.ffmpeg, "run", missing)
     assert keyframes.decode(number, payload, 64, 72).shape == (64, 72, 3)
 
 

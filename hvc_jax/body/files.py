@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hvc_jax.ops.files import atomic_path
 from hvc_jax.ops.npz import npz_names, read_npz
 from hvc_jax.ops.plain_values import (
     Budget,
@@ -268,11 +269,5 @@ def split_directions(
 
 def write_model(path: str | os.PathLike, model: Mapping[str, np.ndarray]) -> None:
     """Writes checked fields as a plain .npz that loads without pickle, here and in smplx."""
-    path = Path(path)
-    part = path.with_name(path.name + ".tmp")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, **model)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_path(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **model)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from hvc_jax.data.frames import FrameDataset
 from hvc_jax.keyframes import encode_pictures
+from hvc_jax.ops.files import write_text
 
 QPS = (22, 27, 32, 37, 42, 47, 52)
 
@@ -102,7 +103,7 @@ def build(
                     index.append(CodedKey(len(index), clip, t, qp))
                 bar.update(len(part))
     writer.close()
-    index_path(dataset).write_text(json.dumps([list(key) for key in index]))
+    write_text(index_path(dataset), json.dumps([list(key) for key in index]))
     os.replace(temporary, path)
     return path
 

@@ -14,21 +14,20 @@ import functools
 import hashlib
 import json
 import math
-import os
-import subprocess
 import time
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
 from hvc_jax import keyframes
 from hvc_jax.evaluation.anchor_codecs import BITS, CODECS, encoder_options
 from hvc_jax.keyframes.picture import coded_size, crop, pad
+from hvc_jax.ops import ffmpeg
 from hvc_jax.ops.color import rgb_to_yuv420, yuv420_to_rgb
+from hvc_jax.ops.files import write_bytes, write_text
 
 _MIN_SIDE = 64
 
@@ -62,9 +61,7 @@ class Anchor(NamedTuple):
 @functools.cache
 def available(codec: str) -> bool:
     """Returns whether the bundled ffmpeg has the encoder of a codec of `CODECS`."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-encoders"]
-    listed = subprocess.run(command, capture_output=True, check=False)
-    return CODECS[codec].library.encode() in listed.stdout
+    return CODECS[codec].library in ffmpeg.listing("-encoders")
 
 
 def code_clip(
@@ -240,19 +237,15 @@ def _coded(
     seconds = time.perf_counter() - started
     if kept is not None:
         cache.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps({"encode_seconds": seconds, "ffmpeg": command}) + "\n")
-        part = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
-        part.write_bytes(stream)
-        part.replace(kept)  # last, so that a stream that is there is whole
+        write_text(record, json.dumps({"encode_seconds": seconds, "ffmpeg": command}) + "\n")
+        write_bytes(kept, stream)  # last, so that a stream that is there has its record
     return stream, seconds
 
 
 @functools.cache
 def ffmpeg_version() -> str:
     """Returns the first line that the bundled ffmpeg says of itself."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-version"]
-    done = subprocess.run(command, capture_output=True, check=False)
-    return done.stdout.decode(errors="replace").partition("\n")[0].strip()
+    return ffmpeg.listing("-version").partition("\n")[0].strip()
 
 
 def _decode(stream: bytes, container: str, height: int, width: int) -> list[np.ndarray]:
@@ -277,12 +270,13 @@ def _ffmpeg(arguments: list[str], data: bytes, what: str) -> bytes:
     Raises:
         AnchorError: it failed; with the last line that it said.
     """
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error"]
-    done = subprocess.run([*command, *arguments], input=data, capture_output=True, check=False)
-    if done.returncode or not done.stdout:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise AnchorError(f"ffmpeg failed on {what}: {said[0]}")
-    return done.stdout
+    try:
+        made = ffmpeg.run(arguments, data)
+    except ffmpeg.FfmpegError as error:
+        raise AnchorError(f"ffmpeg failed on {what}: {error}") from error
+    if not made:
+        raise AnchorError(f"ffmpeg failed on {what}: it wrote nothing")
+    return made
 
 
 def _resize(frame: np.ndarray, height: int, width: int) -> np.ndarray:

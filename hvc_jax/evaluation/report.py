@@ -14,6 +14,7 @@ from hvc_jax.evaluation.plots import plot_score
 from hvc_jax.evaluation.scores import COLUMNS, score_of
 from hvc_jax.evaluation.sheet import sheet_at_equal_rate
 from hvc_jax.evaluation.table import Row, csv_text, read_rows, text_table
+from hvc_jax.ops.files import write_text
 
 # What separates codecs comes first: per-frame scores of the whole frame hardly see motion.
 _FIRST = ("body_psnr", "psnr", "akd", "mkr")
@@ -139,6 +140,4 @@ def _sheets(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.tmp")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_text(path, text)

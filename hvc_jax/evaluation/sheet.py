@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from hvc_jax.ops.files import atomic_path
+
 _STRIP = 18  # pixels of the label strip above a picture; even, since 4:2:0 video needs even sides
 
 
@@ -64,9 +66,8 @@ def stack_strips(strips: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def write_strip(path: Path, frames: np.ndarray) -> None:
     """Writes the strip of a clip [T, H, W, 3] uint8 as JPEG of high quality."""
-    part = path.with_name(f".{path.name}.tmp")
-    Image.fromarray(strip(frames)).save(part, format="JPEG", quality=95, subsampling=0)
-    part.replace(path)
+    with atomic_path(path) as part:
+        Image.fromarray(strip(frames)).save(part, format="JPEG", quality=95, subsampling=0)
 
 
 class Strip(NamedTuple):

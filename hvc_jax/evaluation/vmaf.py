@@ -2,14 +2,13 @@
 
 import functools
 import json
-import subprocess
 import tempfile
 from fractions import Fraction
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 
+from hvc_jax.ops import ffmpeg
 from hvc_jax.ops.color import rgb_to_yuv420
 from hvc_jax.ops.ssim import MetricError
 
@@ -19,9 +18,7 @@ MODELS = ("vmaf_v0.6.1", "vmaf_v0.6.1neg")
 @functools.cache
 def check_vmaf() -> None:
     """Raises MetricError unless the bundled ffmpeg has libvmaf."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-filters"]
-    listed = subprocess.run(command, capture_output=True, check=False)
-    if b" libvmaf " not in listed.stdout:
+    if " libvmaf " not in ffmpeg.listing("-filters"):
         raise MetricError("The bundled ffmpeg has no libvmaf; leave vmaf out.")
 
 
@@ -63,14 +60,15 @@ def vmaf(
                 for frame in frames:
                     for plane in rgb_to_yuv420(frame, bits=8):
                         file.write(plane.astype(np.uint8).tobytes())
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error"]
-        command += [*source, "decoded.yuv", *source, "original.yuv", "-lavfi"]
+        command = [*source, "decoded.yuv", *source, "original.yuv", "-lavfi"]
         command += [f"[0:v][1:v]libvmaf=model='version={model}':log_fmt=json:log_path=scores.json"]
         command += ["-f", "null", "-"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
         scores = Path(folder) / "scores.json"
-        if done.returncode or not scores.exists():
-            said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise MetricError(f"ffmpeg could not compute VMAF: {said[0]}")
+        try:
+            ffmpeg.run(command, folder=folder)
+        except ffmpeg.FfmpegError as error:
+            raise MetricError(f"ffmpeg could not compute VMAF: {error}") from error
+        if not scores.exists():
+            raise MetricError("ffmpeg could not compute VMAF: it wrote no scores")
         frames = json.loads(scores.read_text())["frames"]
     return np.asarray([frame["metrics"]["vmaf"] for frame in frames])

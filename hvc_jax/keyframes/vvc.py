@@ -9,18 +9,17 @@ same for every picture of a size.
 """
 
 import functools
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import av
-import imageio_ffmpeg
 import numpy as np
 from av.codec.context import Flags
 
 from hvc_jax.keyframes import gop, parameter_sets, vvc_units
 from hvc_jax.keyframes.picture import KeyPictureError, coded_size, crop, pad, planes_of
+from hvc_jax.ops import ffmpeg
 from hvc_jax.ops.color import rgb_to_yuv420, yuv420_to_rgb
 
 BITS = 10
@@ -31,15 +30,7 @@ MIN_SIDE = 32
 @functools.cache
 def available() -> bool:
     """Returns whether the bundled ffmpeg can write VVC here."""
-    try:
-        listed = subprocess.run(
-            [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-encoders"],
-            capture_output=True,
-            check=True,
-        )
-    except (OSError, RuntimeError, subprocess.CalledProcessError):
-        return False
-    return b"libvvenc" in listed.stdout
+    return "libvvenc" in ffmpeg.listing("-encoders")
 
 
 def encode(picture: np.ndarray, qp: int = 32, preset: str = "medium") -> bytes:
@@ -92,8 +83,7 @@ def _run(pictures: Sequence[np.ndarray], qp: int, preset: str, parameters: str) 
     padded = [pad(picture, MIN_SIDE) for picture in pictures]
     height, width = padded[0].shape[:2]
     planes = b"".join(p.tobytes() for pic in padded for p in rgb_to_yuv420(pic, BITS))
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error"]
-    command += ["-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", f"{width}x{height}"]
+    command = ["-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", f"{width}x{height}"]
     command += ["-r", "25", "-i", "-", "-c:v", "libvvenc", "-preset", preset, "-qp", str(qp)]
     # A fixed level, because the automatic one is the one field of the SPS that follows the size.
     command += ["-level", "5.1", "-vvenc-params"]
@@ -109,10 +99,10 @@ def _stream(command: list[str], planes: bytes) -> bytes:
     """Returns the elementary stream that ffmpeg makes of raw pictures."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "keys.266"  # not stdout, where libvvenc writes its warnings
-        done = subprocess.run([*command, str(path)], input=planes, capture_output=True, check=False)
-        if done.returncode:
-            reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason"]
-            raise KeyPictureError(f"ffmpeg could not write a VVC picture: {reason[0]}")
+        try:
+            ffmpeg.run([*command, str(path)], planes)
+        except ffmpeg.FfmpegError as error:
+            raise KeyPictureError(f"ffmpeg could not write a VVC picture: {error}") from error
         return path.read_bytes() if path.exists() else b""
 
 

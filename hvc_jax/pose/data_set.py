@@ -1,12 +1,12 @@
 """Body side-cars of a data set: the body vectors of every frame of every clip."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from hvc_jax.data.frames import FrameDataset
+from hvc_jax.ops.files import atomic_path
 from hvc_jax.pose.estimator import bodies_from_keypoints, estimate_bodies, load_regressor
 from hvc_jax.pose.pseudo_labels import PseudoLabels, load_labels
 
@@ -61,7 +61,6 @@ def write_bodies(
                 raise FileNotFoundError(f"{source}: no labels of this clip; leave --labels out")
             points, confidence = every_frame(load_labels(source), clip.frames)
             vectors, _ = bodies_from_keypoints(points, confidence, regressor, effort)
-        part = path.with_suffix(".part.npy")
-        np.save(part, np.asarray(vectors, np.float32))
-        os.replace(part, path)
+        with atomic_path(path) as part, part.open("wb") as file:
+            np.save(file, np.asarray(vectors, np.float32))
         yield path

@@ -7,7 +7,6 @@ render_stills ────────► workdir/stills.npz ───┴─► 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from hvc_jax.body.landmarks import Landmarks, landmarks_of
 from hvc_jax.data.builders import videos_in
 from hvc_jax.data.clips import read_clip
 from hvc_jax.models.export import load_export
+from hvc_jax.ops.files import atomic_path
 from hvc_jax.pose.estimator import RegressorExport, load_regressor, save_regressor
 from hvc_jax.pose.fit_objective import PosePrior
 from hvc_jax.pose.label_clip import label_frames
@@ -84,9 +84,8 @@ _HELD_STILLS = 160  # rendered people, from all sides, that choose among paramet
 
 def save_params(path: Path, params: Any) -> None:
     """Writes a tree of parameters as .npz, complete or not at all."""
-    part = path.with_name(path.stem + ".part.npz")
-    np.savez(part, **{"/".join(k): np.asarray(v) for k, v in flatten_dict(params).items()})
-    os.replace(part, path)
+    with atomic_path(path) as part, part.open("wb") as file:
+        np.savez(file, **{"/".join(k): np.asarray(v) for k, v in flatten_dict(params).items()})
 
 
 def load_params(path: Path) -> Any:

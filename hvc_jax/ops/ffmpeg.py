@@ -1,0 +1,57 @@
+"""The ffmpeg program that imageio-ffmpeg bundles: what it can do, and one run of it.
+
+Imports no jax.
+"""
+
+import functools
+import os
+import subprocess
+from collections.abc import Sequence
+
+
+class FfmpegError(ValueError):
+    """A run of ffmpeg failed; the message is the first line that it said."""
+
+
+@functools.cache
+def listing(what: str) -> str:
+    """Returns what ffmpeg says to "-encoders", "-filters" or "-version"; "" where it does not run.
+
+    Args:
+        what: The option.
+    """
+    try:
+        done = subprocess.run([_program(), "-hide_banner", what], capture_output=True, check=True)
+    except (OSError, RuntimeError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.decode(errors="replace")
+
+
+def run(
+    arguments: Sequence[str], data: bytes = b"", folder: str | os.PathLike | None = None
+) -> bytes:
+    """Returns what ffmpeg writes to its standard output.
+
+    Args:
+        arguments: Without the program's name.
+        data: Its standard input.
+        folder: Where it runs, None for the current folder.
+
+    Raises:
+        FfmpegError: It failed, or is not there.
+    """
+    try:
+        command = [_program(), "-hide_banner", "-loglevel", "error", *arguments]
+        done = subprocess.run(command, input=data, cwd=folder, capture_output=True, check=False)
+    except (OSError, RuntimeError) as error:
+        raise FfmpegError(f"there is no ffmpeg that runs ({error})") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise FfmpegError(said[0] if said else "it said nothing")
+    return done.stdout
+
+
+def _program() -> str:
+    import imageio_ffmpeg
+
+    return imageio_ffmpeg.get_ffmpeg_exe()
