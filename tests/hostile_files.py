@@ -75,7 +75,7 @@ def bvh(rng):
         return "a.bvh", (head + "Time: " + _mutated_text(rng, numbers)).encode()
     if kind == 2:
         return "a.bvh", _mutated_text(rng, text).encode()
-    count = int(rng.choice([10, 5000, 200_000]))
+    count = int(rng.choice([10, 1000, 5000, 200_000], p=[0.6, 0.2, 0.18, 0.02]))
     joint = f"JOINT b {{ OFFSET 0 1 0 CHANNELS {rng.choice(['0', '1 Xrotation', '3', '-3'])} "
     frames, values = rng.choice([1, 10**9, 1000]), "0 " * int(rng.choice([1, 1000]))
     tail = f"MOTION Frames: {frames} Frame Time: {rng.choice(['0.04', '0', 'nan'])} {values}"

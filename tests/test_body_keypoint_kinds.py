@@ -246,6 +246,32 @@ def test_tables_with_other_columns_a_row_a_point_or_pixels(tmp_path, pixels):
     assert "pixels" in _check(path, pixels, GAPS)[0]
 
 
+def test_tables_that_number_rows_in_other_ways(tmp_path, pixels):
+    rows, path = _blaze(pixels), tmp_path / "marks.csv"
+    for first, value in (
+        ("", str),  # the index of pandas
+        ("Frame #", str),
+        ("time", lambda t: t / 25),
+        ("timestamp (ms)", lambda t: 40 * t),
+        ("timestamp", lambda t: 40_000 * t),
+    ):
+        lines = [f"{first}," + ",".join(HEADERS["plain"])]
+        lines += [f"{value(t)}," + ",".join(map(str, rows[t].ravel())) for t in GAPS]
+        path.write_text("\n".join(lines))
+        _check(path, pixels, GAPS, fps=25.0)
+    far = rows.copy()
+    far[..., :2] = 0.9 + 0.02 * (far[..., :2] - 0.5)  # somebody small in a corner
+    lines = ["frame,person_id," + ",".join(HEADERS["plain"])]
+    for t in GAPS:
+        for track, points in ((4, far), (2, rows)):
+            lines.append(f"{t},{track}," + ",".join(map(str, points[t].ravel())))
+    path.write_text("\n".join(lines))
+    _check(path, pixels, GAPS)
+    _check(path, pixels, GAPS, person=2)
+    other = load_keypoints(path, VIEW, FRAMES, person=4)
+    assert not np.allclose(other.points[0], load_keypoints(path, VIEW, FRAMES).points[0])
+
+
 def test_points_of_another_picture_are_refused(tmp_path, pixels):
     path = tmp_path / "k.json"
     pixels[..., :2] += 1000

@@ -167,6 +167,9 @@ def test_cameras_draw_the_pelvis_where_their_own_formula_does(tmp_path, fit):
         ({"cam": np.ones((T, 3))}, "field 'cam' is of no known convention"),
         ({"pred_trans": np.ones((T, 1, 3)), "pred_cam": np.ones((T, 3))}, "img_focal"),
         ({"img_size": np.array([100, 100]), "pred_cam": np.ones((T, 3))}, "another clip"),
+        ({"weak_perspective": np.ones((T, 3))}, "'weak_perspective'"),
+        ({"fps": np.array(0.0)}, "'fps' says 0"),
+        ({"mocap_framerate": np.array(np.nan)}, "'mocap_framerate' says nan"),
         ({"Rh": np.zeros((T, 3)), "Th": np.zeros((T, 3))}, "EasyMocap"),
     ],
 )
@@ -210,6 +213,25 @@ def test_rows_belong_to_the_frames_that_they_name(tmp_path):
     with pytest.raises(BodyFileError, match="frame_ids name frame 11, the clip has 10"):
         load_parameters(tmp_path / "v.npz", view=WIDE, frames=10)
     assert "6 of 12" in load_parameters(tmp_path / "v.npz", view=WIDE).notes[-1]
+
+
+def test_rows_are_told_by_the_names_of_pictures_and_from_one(tmp_path):
+    names = np.array([f"out/{t:06d}.png" for t in (1, 2, 3, 5, 6, 7)])
+    np.savez(tmp_path / "n.npz", pose=POSE.reshape(T, 72), imgname=names, **CAMERA_FIELDS)
+    for frames, kept in ((8, [1, 2, 3, 5, 6, 7]), (7, [0, 1, 2, 4, 5, 6])):
+        found = load_parameters(tmp_path / "n.npz", view=WIDE, frames=frames)
+        assert np.flatnonzero(found.confidence).tolist() == kept
+
+
+def test_people_of_a_frame_in_rows(tmp_path):
+    results = {}
+    for t in range(T):
+        both = np.stack([POSE[t].ravel(), np.zeros(72)])[:: 1 if t % 2 else -1]
+        cam = np.tile([0.6, 0, 0], (2, 1))
+        ids = np.array([7, 9])[:: 1 if t % 2 else -1]
+        results[f"{t:06d}.jpg"] = {"smpl_thetas": both, "cam": cam, "track_ids": ids}
+    np.savez(tmp_path / "r.npz", results=results)
+    _check_pose(load_parameters(tmp_path / "r.npz", view=WIDE, frames=T, person=7))
 
 
 def test_rows_that_are_not_finite_are_gaps(tmp_path):

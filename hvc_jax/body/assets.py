@@ -10,7 +10,7 @@ import numpy as np
 
 from hvc_jax.body import files
 from hvc_jax.body import params as body_params
-from hvc_jax.ops.npz import npz_names
+from hvc_jax.ops.npz import npz_names, read_npz
 
 
 @jax.tree_util.register_dataclass
@@ -136,10 +136,15 @@ def load_body(path: str | None = None, num_betas: int = 10, num_expression: int 
     with jax.ensure_compile_time_eval():
         if path is None:
             path = str(open_body_path())
-        if is_open_body(path):
-            with np.load(path, allow_pickle=False) as file:
-                return _from_open_body({key: file[key] for key in file.files})
-        return _from_smpl(files.read_model(path), path, num_betas, num_expression)
+        try:
+            if is_open_body(path):
+                return _from_open_body(read_npz(path))
+            return _from_smpl(files.read_model(path), path, num_betas, num_expression)
+        except files.BodyFileError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+            said = " ".join(str(error)[:150].split())
+            raise files.BodyFileError(f"{path} is a damaged body model ({said})") from error
 
 
 def is_open_body(path: str) -> bool:

@@ -4,6 +4,7 @@ Trackers write nothing for frames in which nobody was found, so that the place o
 says little: what counts is the number that the row names. Imports no jax.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -91,6 +92,27 @@ def place(
         return _within(numbers, frames)
     rank = {number: k for k, number in enumerate(sorted(numbers))}
     return [rank[number] for number in numbers]
+
+
+def place_times(times: Sequence[float], frames: int, fps: float) -> list[int]:
+    """Returns the frame of the clip at each time, in seconds, milliseconds or microseconds.
+
+    The unit is the one in which neighbours lie about a frame apart.
+
+    Args:
+      times: not negative.
+      frames: of the clip.
+      fps: of the clip.
+
+    Raises:
+      FrameNumberError: a time lies outside the clip.
+    """
+    if not all(0 <= time < 1e15 for time in times):
+        raise FrameNumberError("has times that are none of a clip")
+    order = sorted(set(times))
+    step = min((b - a for a, b in zip(order[:-1], order[1:], strict=True)), default=order[-1])
+    unit = min((1.0, 1e-3, 1e-6), key=lambda u: abs(math.log(max(step, 1e-9) * u * fps)))
+    return _within([round(time * unit * fps) for time in times], frames)
 
 
 def _within(numbers: list[int], frames: int) -> list[int]:

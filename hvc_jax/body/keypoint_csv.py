@@ -10,16 +10,18 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from hvc_jax.body.keypoint_json import Seen, from_columns
 from hvc_jax.body.keypoint_layouts import KNOWN, LAYOUTS
 
-_FRAME = re.compile(
-    r"(frame|image)(_?(id|no|nr|num|number|idx|index|name))?|image|file_?name", re.I
-)
-_POINT = re.compile(r"(landmark|keypoint|joint|point|kp)(_?(id|no|num|number|idx|index))?", re.I)
+_FRAME = re.compile(r"(frame|image|img)(_?(id|no|nr|num|number|idx|index|name))?|file_?name")
+_INDEX = re.compile(r"|unnamed_?0|index|idx|id|no|nr")
+_TIME = re.compile(r"time(stamp)?(_?(in_)?(ms|s|sec|seconds|us))?|seconds")
+_TRACK = re.compile(r"(person|track|subject)(_?id)?")
+_POINT = re.compile(r"(landmark|keypoint|joint|point|kp)(_?(id|no|num|number|idx|index))?")
 _KINDS = {"x": 0, "y": 1, "z": 2, **dict.fromkeys(("v", "visibility", "visible", "vis"), 3)}
 _KINDS |= dict.fromkeys(("c", "s", "conf", "confidence", "score", "likelihood", "prob"), 3)
 _KIND = f"(?P<kind>{'|'.join(sorted(_KINDS, key=len, reverse=True))})"
@@ -45,15 +47,15 @@ def read_csv(path: Path) -> list[Seen]:
     header = [] if not table or _is_numbers(table[0]) else table.pop(0)
     if not table:
         raise ValueError("no rows of numbers")
-    groups, frame = _columns(header)
+    groups, columns = _columns(header, table)
     if "" in groups and {0, 1} <= set(groups[""]):
-        return _by_point(table, header, groups[""], frame)
+        return _by_point(table, groups[""], columns)
     named = {n: g for n, g in groups.items() if {0, 1} <= set(g) and "world" not in n}
     if all(name.isdecimal() for name in named):
         named = dict(sorted(named.items(), key=lambda item: int(item[0][:9])))
     complete = list(named.values())
     if complete:
-        return _by_name(table, complete, frame)
+        return _by_name(table, complete, columns)
     return _by_number(table)
 
 
@@ -73,18 +75,47 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _columns(header: list[str]) -> tuple[dict[str, dict[int, int]], int | None]:
-    """Returns point -> {kind: column}, in the header's order, and the column of frames."""
+class _Columns(NamedTuple):
+    """Which columns say what a row is of, or None."""
+
+    frame: int | None
+    time: int | None
+    track: int | None
+    point: int | None
+
+
+def _columns(
+    header: list[str], table: list[list[str]]
+) -> tuple[dict[str, dict[int, int]], _Columns]:
+    """Returns point -> {kind: column} in the header's order, and the other columns."""
     groups: dict[str, dict[int, int]] = {}
-    frame = None
+    names = [re.sub(r"[^a-z0-9]+", "_", cell.lower()).strip("_") for cell in header]
+
+    def column(pattern: re.Pattern) -> int | None:
+        return next((k for k, name in enumerate(names) if pattern.fullmatch(name)), None)
+
+    frame = column(_FRAME)
+    if frame is None and header and _INDEX.fullmatch(names[0]):  # as pandas writes them
+        whole = [row[0].isdecimal() and len(row[0]) < 16 for row in table]
+        frame = 0 if all(whole) and len({row[0] for row in table}) == len(table) else None
+    special = _Columns(frame, column(_TIME), column(_TRACK), column(_POINT))
     for k, cell in enumerate(header):
-        if frame is None and _FRAME.fullmatch(cell):
-            frame = k
-        elif match := _STARTS.match(cell) or _ENDS.match(cell):
-            groups.setdefault((match["name"] or "").lower(), {}).setdefault(
-                _KINDS[match["kind"].lower()], k
-            )
-    return groups, frame
+        match = None if k in special else _STARTS.match(cell) or _ENDS.match(cell)
+        if match:
+            name = (match["name"] or "").lower()
+            groups.setdefault(name, {}).setdefault(_KINDS[match["kind"].lower()], k)
+    return groups, special
+
+
+def _seen(row: list[str], k: int, columns: _Columns, points: np.ndarray) -> Seen:
+    track = None if columns.track is None else _label(row, columns.track, k)
+    time = None if columns.time is None or columns.frame is not None else row[columns.time]
+    return Seen(
+        _label(row, columns.frame, k),
+        track if isinstance(track, int) else None,
+        points,
+        None if time is None else float(time),
+    )
 
 
 def _value(row: list[str], column: int | None, default: float = np.nan) -> float:
@@ -103,42 +134,43 @@ def _label(row: list[str], column: int | None, k: int) -> int | str:
     return int(number) if whole else row[column]
 
 
-def _by_name(table: list[list[str]], groups: list[dict[int, int]], frame: int | None) -> list[Seen]:
+def _by_name(table: list[list[str]], groups: list[dict[int, int]], columns: _Columns) -> list[Seen]:
     if len(groups) not in LAYOUTS:
         raise ValueError(f"{len(groups)} points have an x and a y in the header; {KNOWN} are known")
     return [
-        Seen(
-            _label(row, frame, k),
-            None,
+        _seen(
+            row,
+            k,
+            columns,
             np.array([[_value(row, g.get(i), 1.0) for i in (0, 1, 3)] for g in groups]),
         )
         for k, row in enumerate(table)
     ]
 
 
-def _by_point(
-    table: list[list[str]], header: list[str], group: dict[int, int], frame: int | None
-) -> list[Seen]:
+def _by_point(table: list[list[str]], group: dict[int, int], columns: _Columns) -> list[Seen]:
     """A row a keypoint: x, y, and the numbers of frame and keypoint beside them."""
-    point = next((k for k, cell in enumerate(header) if _POINT.fullmatch(cell)), None)
-    if frame is None:
+    if columns.frame is None and columns.time is None:
         raise ValueError("a row a keypoint, and no column 'frame'")
-    frames: dict[int | str, list[tuple[int, list[float]]]] = {}
-    for k, row in enumerate(table):
-        rows = frames.setdefault(_label(row, frame, k), [])
-        number = _label(row, point, len(rows))
+    people: dict[tuple, list[tuple[int, list[float]]]] = {}
+    first: dict[tuple, list[str]] = {}
+    for row in table:
+        key = tuple(row[c] for c in columns[:3] if c is not None)
+        rows = people.setdefault(key, [])
+        first.setdefault(key, row)
+        number = _label(row, columns.point, len(rows))
         numbers = [_value(row, group.get(i), 1.0) for i in (0, 1, 3)]
         rows.append((number if isinstance(number, int) else len(rows), numbers))
-    count = max(max(n for n, _ in rows) + 1 for rows in frames.values())
+    count = max(max(n for n, _ in rows) + 1 for rows in people.values())
     count = next((n for n in LAYOUTS if n >= count), 0)
     out = []
-    for label, rows in frames.items():
+    for k, (key, rows) in enumerate(people.items()):
         points = np.full((count, 3), np.nan)
         for number, numbers in rows:
             if not 0 <= number < count:
-                raise ValueError(f"keypoint {number} in frame {label}; {KNOWN} points are known")
+                raise ValueError(f"keypoint {number}; {KNOWN} points are known")
             points[number] = numbers
-        out.append(Seen(label, None, points))
+        out.append(_seen(first[key], k, columns, points))
     return out
 
 

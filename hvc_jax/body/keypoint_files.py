@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hvc_jax.body.frame_numbers import FrameNumberError, natural, place
+from hvc_jax.body.frame_numbers import FrameNumberError, natural, place, place_times
 from hvc_jax.body.keypoint_csv import read_csv
 from hvc_jax.body.keypoint_json import Seen, find_people, first_frame, from_columns, listed_frames
 from hvc_jax.body.keypoint_layouts import (
@@ -242,13 +242,8 @@ def _read_array(path: Path) -> _File:
 def _placed(file: _File, total: int, fps: float | None) -> tuple[list[int], list[Seen]]:
     """Returns the frames of the clip that people belong to, and the people."""
     people = list(file.people)
-    if fps and people and all(entry.seconds is not None for entry in people):
-        if not all(0 <= entry.seconds < 1e9 for entry in people):
-            raise FrameNumberError("has times that are none of the clip")
-        frames = [round(entry.seconds * fps) for entry in people]
-        if max(frames) >= total:
-            raise FrameNumberError(f"reaches to frame {max(frames)}, the clip to {total - 1}")
-        return frames, people
+    if fps and people and all(entry.time is not None for entry in people):
+        return place_times([entry.time for entry in people], total, fps), people
     labels = list(dict.fromkeys(file.labels))
     where = dict(zip(labels, place(labels, total, file.first, file.order), strict=True))
     return [where[entry.frame] for entry in people], people

@@ -33,7 +33,7 @@ _FRAMES = (
 _PEOPLE = ("people", "instances", "persons", "bodies")
 _CONTAINERS = ("annotations", "instance_info", "predictions", "results", "frames", "data", "poses")
 _TRACKS = ("track_id", "idx", "person_id", "tracking_id", "instance_id")
-_TIMES = {"timestamp_ms": 1e-3, "timestampMs": 1e-3, "time_ms": 1e-3, "timestamp_us": 1e-6}
+_TIMES = ("timestamp_ms", "timestampMs", "timestamp", "time_ms", "timestamp_us", "time")
 _VISIBILITY = ("visibility", "score", "confidence", "likelihood", "presence")
 _NESTED = 10
 _NUMBERS_AT_MOST = 5 * max(LAYOUTS)
@@ -46,13 +46,13 @@ class Seen(NamedTuple):
       frame: the number or name of the frame; None where the file has one only.
       track: number of the person, or None.
       rows: [N, 3] x, y, confidence.
-      seconds: when, where the file says times; else None.
+      time: when, in some unit, where the file says times and no frames; else None.
     """
 
     frame: int | str | None
     track: int | None
     rows: np.ndarray
-    seconds: float | None = None
+    time: float | None = None
 
 
 def find_people(content: Any) -> Iterator[Seen]:
@@ -104,9 +104,9 @@ def _walk_object(node: dict, seen: Seen, depth: int) -> Iterator[Seen]:
     track = next((node[k] for k in _TRACKS if type(node.get(k)) is int and node[k] >= 0), None)
     if track is not None:
         seen = seen._replace(track=track)
-    for key, seconds in _TIMES.items():
-        if isinstance(node.get(key), int | float):
-            seen = seen._replace(seconds=float(node[key]) * seconds)
+    time = next((node[key] for key in _TIMES if isinstance(node.get(key), int | float)), None)
+    if time is not None and frame is None:
+        seen = seen._replace(time=float(time))
     scores = next((node[k] for k in _SCORES if isinstance(node.get(k), list)), None)
     for key in _POINTS:
         if node.get(key):

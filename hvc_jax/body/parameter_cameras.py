@@ -36,7 +36,9 @@ _MATRIX = ("K", "K_fullimg", "intrinsics", "cam_K", "cam_intrinsics", "intrinsic
 _FOCAL = ("scaled_focal_length", "focal_length", "focal_l", "focal", "img_focal")
 _CENTRE = ("princpt", "img_center")
 _WHAM = ("pose_world", "trans_world")
-_CAMERA_LIKE = re.compile(r"(^|_)(cam|camera|cams|K|focal|intrinsics?|fov)(_|$|\d)", re.I)
+_CAMERA_LIKE = re.compile(
+    r"(^|_)(cam|camera|cams|K|focal|intrinsics?|fov|persp|perspective)(_|$|\d)", re.I
+)
 _BESIDE = re.compile(r"(_R|_T|rot|world|slam|conf|image|path|angvel)$|^static|extrin", re.I)
 _PIXIE_MARGIN = 1.1
 _SAME_ASPECT = 0.02

@@ -26,7 +26,10 @@ from hvc_jax.body.params import BODY_VECTOR_SIZE, BodyParams, pack
 if TYPE_CHECKING:
     from hvc_jax.body.assets import Body
 
-_FRAME_IDS = ("frame_ids", "frame_id", "frames", "frame", "frame_idx", "frame_indices")
+_FRAME_IDS = (
+    *("frame_ids", "frame_id", "frames", "frame", "frame_idx", "frame_indices", "frame_idxs"),
+    *("frame_numbers", "frame_nums", "image_ids", "img_ids"),
+)
 _RATES = ("mocap_framerate", "mocap_frame_rate", "mocap_fps", "fps", "frame_rate", "framerate")
 _STAND_IN = (0.9, 0.0, 0.0)
 _SAME_RATE = 0.01
@@ -119,6 +122,8 @@ def load_parameters(
         )
     notes += [part.camera.note for part in parts if part.camera.note][:1]
     rate = first.rate
+    if rate and not fps:
+        notes.append(f"has {rate:g} frames/s, and every row is taken as a frame")
     if rate and fps and numbers is None and abs(rate / fps - 1) > _SAME_RATE:
         rows = resampled(rows, rate, fps)
         notes.append(f"has {rate:g} frames/s and is resampled to the clip's {fps:g}")
@@ -207,8 +212,12 @@ def _convert(
         if not (np.isfinite(ids) & (ids >= 0) & (ids < 1e9)).all():
             raise BodyFileError(f"{path}: its frame_ids are no frame numbers")
         numbers = ids.astype(np.int64)
-    rate = next((float(raw[n].reshape(-1)[0]) for n in _RATES if n in raw and raw[n].size), None)
-    rate = rate if rate is not None and 1 <= rate <= 10_000 else None
+    rate = None
+    for name in (n for n in _RATES if n in raw and raw[n].size == 1):
+        rate = float(raw[name].reshape(-1)[0])
+        if not 0.1 <= rate <= 10_000:
+            raise BodyFileError(f"{path}: field {name!r} says {rate:g} frames/s")
+        break
     return _Converted(
         Rows(rotations, np.concatenate([shape, camera], 1)), numbers, rate, pose, found
     )
@@ -261,6 +270,8 @@ def _on_clip(
 ) -> tuple[Rows, np.ndarray]:
     if numbers is None:
         return on_frames(rows, np.arange(len(rows.pose)), len(rows.pose))
+    if frames is not None and numbers.max() == frames and numbers.min() >= 1:
+        numbers = numbers - 1  # counted from 1
     last = int(numbers.max())
     if frames is not None and last >= frames:
         raise ValueError(f"frame_ids name frame {last}, the clip has {frames} (from 0)")

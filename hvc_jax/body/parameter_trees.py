@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hvc_jax.body.files import BodyFileError
-from hvc_jax.body.frame_numbers import natural
+from hvc_jax.body.frame_numbers import natural, numbers_of
 from hvc_jax.ops.npz import read_npy, read_npz
 from hvc_jax.ops.plain_values import Budget, UnpickleError, plain_array
 from hvc_jax.ops.torch_files import load_torch_tree, tensor_names
@@ -36,6 +36,10 @@ _TRACKS = ("track_id", "person_id", "tid", "id", "bbox_id")
 _FRAMES = ("frame_id", "frame", "frame_idx", "img_path", "imgname", "image_id")
 _PHALP_FOCAL = 5000.0
 _NESTED = 8
+_ROWS = ("smpl_thetas", "poses", "pose", "global_orient", "cam")
+"""Fields whose first axis is frames, or people in a frame."""
+_NAMES = ("imgname", "imgnames", "img_paths", "img_path", "image_names", "image_paths", "img_names")
+"""Fields that name the picture of every row."""
 
 
 class Record(NamedTuple):
@@ -65,7 +69,7 @@ def read_records(path: str | os.PathLike) -> list[Record]:
         if path.is_dir():
             return _read_folder(path)
         most = path.stat().st_size
-        found = list(_walk(_read(path), Record(None, None, {}), most, 0))
+        found = _apart(list(_walk(_read(path), Record(None, None, {}), most, 0)))
         if any("pred_trans" in record.fields for record in found):
             found = [r._replace(fields={**_tram_camera(path), **r.fields}) for r in found]
     except UnpickleError as error:
@@ -100,6 +104,27 @@ def _read(path: Path) -> Any:
     if suffix in (".pkl", ".pickle", ".joblib", ".p"):
         return load_pickle(path, tensor_names(Budget(path.stat().st_size)))
     raise BodyFileError(f"{path} is no file of parameters; kinds that are read: {KINDS}")
+
+
+def _apart(records: list[Record]) -> list[Record]:
+    """Returns a record a person where the rows of a frame's record are people (ROMP)."""
+    if len({record.frame for record in records}) < 2:
+        return records
+    out = []
+    for record in records:
+        lengths = [len(v) for k, v in record.fields.items() if k in _ROWS and v.ndim > 1]
+        count = lengths[0] if lengths else 1
+        if record.track is not None or count == 1 or set(lengths) != {count}:
+            out.append(record)
+            continue
+        tracks = record.fields.get("track_ids", np.arange(count)).reshape(-1)
+        for k in range(count):
+            rows = {
+                n: v[k : k + 1] if v.shape[:1] == (count,) else v for n, v in record.fields.items()
+            }
+            track = int(tracks[k]) if k < len(tracks) and np.isfinite(tracks[k]) else k
+            out.append(record._replace(track=track, fields=rows))
+    return out
 
 
 def _tram_camera(path: Path) -> dict[str, np.ndarray]:
@@ -209,6 +234,17 @@ def _numbers(node: Mapping, most: int) -> dict[str, np.ndarray]:
     out = {}
     for key, value in node.items():
         if not isinstance(key, str):
+            continue
+        if key in _NAMES and "frame_ids" not in node:
+            names = value.tolist() if isinstance(value, np.ndarray) else value
+            if (
+                isinstance(names, list)
+                and len(names) > 1
+                and all(isinstance(n, str) for n in names)
+            ):
+                numbers = numbers_of(names)
+                if numbers is not None and max(numbers) < 1 << 40:
+                    out["frame_ids"] = np.array(numbers)
             continue
         try:
             array = plain_array(value, most)
