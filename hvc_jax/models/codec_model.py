@@ -12,9 +12,11 @@ from hvc_jax.models.motion.mesh import SemanticMotion
 from hvc_jax.models.prior import FactorizedPrior
 from hvc_jax.models.reference import Pyramid, ReferenceEncoder
 from hvc_jax.ops.quantise import add_uniform_noise
-from hvc_jax.stream.schema import Schema, semantic_schema, token_schema
+from hvc_jax.stream.schema import Schema
 
-_MOTIONS = {"semantic": SemanticMotion, "keypoint": KeypointMotion}
+MOTIONS: dict[str, type[nn.Module]] = {"semantic": SemanticMotion, "keypoint": KeypointMotion}
+"""Motion models by `motion.kind`: a class with `analyse`, `align`, the static method
+`latent_schema(config)` and, where bodies are sent, `sends_bodies = True`."""
 
 
 def latent_schema(motion: ml_collections.ConfigDict) -> Schema:
@@ -26,16 +28,18 @@ def latent_schema(motion: ml_collections.ConfigDict) -> Schema:
     Raises:
       ValueError: if `motion.kind` is no variant.
     """
-    if motion.kind == "semantic":
-        return semantic_schema(motion.schema, camera=motion.camera)
-    if motion.kind == "keypoint":
-        return token_schema(motion.token_size, motion.initial_step)
-    raise ValueError(f"motion.kind is {motion.kind!r}; use one of {sorted(_MOTIONS)}")
+    return _motion_class(motion).latent_schema(motion)
 
 
 def sends_bodies(motion: ml_collections.ConfigDict) -> bool:
     """Whether the latents of a motion block are made from bodies; others ignore them."""
-    return motion.kind == "semantic"
+    return getattr(_motion_class(motion), "sends_bodies", False)
+
+
+def _motion_class(motion: ml_collections.ConfigDict) -> type[nn.Module]:
+    if motion.kind not in MOTIONS:
+        raise ValueError(f"motion.kind is {motion.kind!r}; use one of {sorted(MOTIONS)}")
+    return MOTIONS[motion.kind]
 
 
 class CodecModel(nn.Module):
@@ -58,7 +62,7 @@ class CodecModel(nn.Module):
         """Submodules and the learned steps."""
         c = self.config
         self.reference_encoder = ReferenceEncoder(tuple(c.widths), c.blocks)
-        self.motion = _MOTIONS[c.motion.kind](c.motion, tuple(c.widths))
+        self.motion = _motion_class(c.motion)(c.motion, tuple(c.widths))
         self.generator = Generator(tuple(c.widths), c.blocks, c.strength)
         schema = latent_schema(c.motion)
         self.sent = np.array([slot.index for slot in schema.dynamic])

@@ -193,7 +193,8 @@ def load_export(name: str | Path) -> Export:
         raise ExportError(f"{path}: names no variant; use a file from hvc export")
     variant = _RENAMED.get(variant, variant)
     try:
-        fields["model"]["motion"]["kind"] = variant
+        motion = fields["model"]["motion"]
+        motion["kind"] = _RENAMED.get(motion["kind"], motion["kind"])
     except (KeyError, TypeError):
         raise ExportError(f"{path}: has no configuration; use a file from hvc export") from None
     return Export(path, variant, fields)

@@ -11,6 +11,7 @@ from hvc_jax.models.reference import Pyramid
 from hvc_jax.models.token import TokenEncoder
 from hvc_jax.ops.fill import pull_push
 from hvc_jax.ops.warp import average_pool, identity_grid
+from hvc_jax.stream.schema import Schema, token_schema
 
 
 def positional_features(height: int, width: int, octaves: int = 3) -> jax.Array:
@@ -147,6 +148,11 @@ class KeypointMotion(nn.Module):
         self.modulate = SpadeBlock(middle)
         self.motion_to_coarse = Conv(coarse, 1)
         self.transformer = [TransformerBlock(c.heads) for _ in range(c.transformer_blocks)]
+
+    @staticmethod
+    def latent_schema(config: ml_collections.ConfigDict) -> Schema:
+        """The schema of the token."""
+        return token_schema(config.token_size, config.initial_step)
 
     def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
         """The token [B, D] of frames [B, H, W, 3]; the body is not looked at."""

@@ -1,6 +1,6 @@
 """Semantic motion: two posed meshes, the flow between them, and its refinement."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -20,6 +20,7 @@ from hvc_jax.ops.warp import (
     space_to_depth,
     warp,
 )
+from hvc_jax.stream.schema import Schema, semantic_schema
 
 MAP_CHANNELS = 14
 
@@ -157,6 +158,13 @@ class SemanticMotion(nn.Module):
         self.refine = FlowRefiner(self.config.width)
         self.modulate_middle = SpadeBlock(middle)
         self.modulate_coarse = SpadeBlock(coarse)
+
+    sends_bodies: ClassVar[bool] = True
+
+    @staticmethod
+    def latent_schema(config: ml_collections.ConfigDict) -> Schema:
+        """The schema of the body vector."""
+        return semantic_schema(config.schema, camera=config.camera)
 
     def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
         """The body vector [B, 188] itself; frames are not looked at."""
