@@ -82,19 +82,22 @@ class RateControl:
         return None
 
     def _at(
-        self, frames: np.ndarray, point: Point, spacing: int, effort: int | None = None
+        self, frames: np.ndarray, point: Point, spacing: int, trial: bool = False
     ) -> CodedSegment:
-        """The segment at an operating point and key spacing."""
-        keys = self._keys(frames, point.q, spacing)
-        return self._with_fields(frames, keys, point, effort)
+        """The segment at an operating point and key spacing; a trial is coded in less time."""
+        keys = self._keys(frames, point.q, spacing, "fast" if trial else "medium")
+        return self._with_fields(frames, keys, point, 0 if trial else None)
 
-    def _keys(self, frames: np.ndarray, q: float, spacing: int) -> CodedKeys:
+    def _keys(
+        self, frames: np.ndarray, q: float, spacing: int, preset: str = "medium"
+    ) -> CodedKeys:
         whole = math.floor(q + 1e-6)
         extra = _EXTRA_OFFSETS[round((q - whole) * 3) % 3]
         offsets = tuple(a + b for a, b in zip(REORDERED.qp_offsets, extra, strict=True))
         structure = REORDERED._replace(qp_offsets=offsets)
         places = key_places(len(frames), spacing)
-        return code_keys(frames, places, min(max(whole, 0), 63), self._options.key_codec, structure)
+        qp = min(max(whole, 0), 63)
+        return code_keys(frames, places, qp, self._options.key_codec, structure, preset)
 
     def _with_fields(
         self, frames: np.ndarray, keys: CodedKeys, point: Point, effort: int | None = None
@@ -110,7 +113,7 @@ class RateControl:
         lmbda = Point(q).lmbda
 
         def cost(spacing: int) -> float:
-            trial = self._at(frames, Point(q), spacing, effort=0)
+            trial = self._at(frames, Point(q), spacing, trial=True)
             return trial.error(frames) + lmbda * 8 * trial.size
 
         return descend(SPACINGS, cost, start=2 if self._options.effort else None)
@@ -120,7 +123,7 @@ class RateControl:
         q, spacing, trial = self._q, 0, None
         for _ in range(4):  # coarse: trial codings until the key pictures' QP is right
             spacing = self._spacing(frames, q)
-            trial = self._at(frames, Point(q), spacing, effort=0)
+            trial = self._at(frames, Point(q), spacing, trial=True)
             step = _OCTAVE * math.log2(trial.size / target)
             if abs(step) < 0.5:
                 break

@@ -100,6 +100,7 @@ def code_keys(
     qp: int,
     codec: str = "auto",
     structure: Structure | None = None,
+    preset: str = "medium",
 ) -> CodedKeys:
     """The key pictures of a segment, the first of them intra.
 
@@ -109,12 +110,15 @@ def code_keys(
       qp: 0 to 63.
       codec: "vvc", "av1" or "auto".
       structure: Which picture is predicted from which, and QP offsets; None for the usual one.
+      preset: Of libvvenc; "fast" is for trials.
 
     Raises:
       KeyPictureError: The pictures cannot be coded with these options.
     """
     pictures = [frames[t] for t in places]
-    coded = encode_sequence(pictures, qp, low_delay=False, codec=codec, structure=structure)
+    coded = encode_sequence(
+        pictures, qp, low_delay=False, codec=codec, structure=structure, preset=preset
+    )
     decoder = SequenceDecoder(*frames.shape[1:3])
     shown = {places[key.index]: decoder.push(key.codec, key.payload) for key in coded}
     return CodedKeys(
