@@ -190,9 +190,9 @@ def _fields(rng):
                 out[name] = rng.normal(0, 1, shapes[int(rng.integers(len(shapes)))])
             elif kind == 2:
                 out[name] = np.asarray(out[name]).astype(kinds[int(rng.integers(len(kinds)))])
-            elif kind == 3:
+            elif kind == 3 and np.asarray(out[name]).dtype.kind in "fiub":
                 out[name] = out[name] * rng.choice([0, np.nan, np.inf, 1e6, 1e300, -1])
-            elif kind == 4:
+            elif kind == 4 and np.asarray(out[name]).dtype.kind in "fiub":
                 values = np.array(out[name], np.float64)
                 values.flat[: int(rng.integers(1, 4))] = rng.choice([np.nan, np.inf, 1e300, -5, 0])
                 out[name] = values
