@@ -46,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Trains what is not finished; 1 if a run failed."""
+    from hvc_jax.ops.slurm import slurm_option
     from hvc_jax.training import sweep
 
     if arguments.jobs < 1:
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
             failed.append(one.name)
     due = [one for one, state in states.items() if state in ("new", "started", "failed")]
     if arguments.slurm is not None:
-        options = dict(_option(text) for text in arguments.slurm)
+        options = dict(slurm_option(text) for text in arguments.slurm)
         outcomes = sweep.run_on_slurm(due, workdir / "slurm", options)
     else:
         outcomes = sweep.run_locally(due, arguments.jobs)
@@ -96,11 +97,3 @@ def run(arguments: argparse.Namespace) -> int:
 def _interrupt(signum: int, frame: Any) -> None:
     """SIGTERM ends a sweep as ^C does: the runs are told to save themselves."""
     raise KeyboardInterrupt
-
-
-def _option(text: str) -> tuple[str, Any]:
-    """A "NAME=VALUE" item, whole numbers as int."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"--slurm {text}: write NAME=VALUE, as timeout_min=600")
-    return name, int(value) if value.isdigit() else value

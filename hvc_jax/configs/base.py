@@ -109,6 +109,7 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.data.flip = 0.5  # probability of mirroring
     config.data.crop = 0.85  # smallest share of the picture's side that a crop keeps
     config.data.jitter = 0.2  # strength of the colour changes
+    config.data.held_out = 0.1  # share for validation of clips that have no split for it
     config.data.threads = 1
     config.data.workers = 0  # processes that read; 0 = threads of this one
 
@@ -150,7 +151,11 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every = 1000  # steps
-    config.checkpoint.keep = 2  # newest; the best one is kept besides
+    config.checkpoint.keep = 2  # newest; the best one by validation is kept besides
+
+    config.validation = ConfigDict()  # with every checkpoint
+    config.validation.clips = 8  # of the split "development", "validation" or held out; 0 = never
+    config.validation.frames = 16  # consecutive ones of each
 
     config.log = ConfigDict()
     config.log.every = 50  # steps
@@ -160,4 +165,5 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
         config.total_steps, config.batch_size, config.data.size = 4, 2, 64
         config.checkpoint.every = config.log.every = config.log.images_every = 2
         config.data.synthetic_clips, config.data.synthetic_frames = 2, 6
+        config.validation.clips, config.validation.frames = 1, 4
     return config.lock()

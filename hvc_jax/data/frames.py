@@ -15,12 +15,16 @@ CLIP_INDEX = "clips.json"
 
 
 class ClipEntry(NamedTuple):
-    """A clip of the index: name, number of its first record, frames, rate ("30000/1001")."""
+    """A clip of the index: name, number of its first record, frames, rate ("30000/1001").
+
+    `group` names the person or the take, where that is known.
+    """
 
     name: str
     first: int
     frames: int
     fps: str
+    group: str = ""
 
 
 def find_directory(path: str | Path) -> Path:

@@ -20,6 +20,7 @@ from hvc_jax.data.augment import apply_view, random_view, view_body
 from hvc_jax.data.coded_keys import CodedKeys
 from hvc_jax.data.frames import FrameDataset
 from hvc_jax.data.sources import parse_sources, resolve
+from hvc_jax.data.validation import held_out_clips
 
 Batch = dict[str, np.ndarray]
 
@@ -43,7 +44,8 @@ class Pairs:
         """
         self._frames = FrameDataset(path, split)
         self._keys = CodedKeys(self._frames, tuple(config.get("key_qps", (22, 52))))
-        self._clips = sorted(self._keys.by_clip)
+        held_out = held_out_clips(self._frames, config.get("held_out", 0) * (split == "train"))
+        self._clips = sorted(set(self._keys.by_clip) - set(held_out))
         if need_bodies:
             require_bodies(self._frames, self._clips)
         self._config = dict(config)
@@ -132,6 +134,8 @@ def batches(
           videos; "synthetic" or nothing: people rendered on first use;
         `size`: side of the pictures in pixels, reached by area averaging;
         `key_qps`: (lowest, highest) QP of the coded keys taken;
+        `held_out`: share of the training clips kept for `data.validation`, where the data set
+          has no split for that;
         `flip`: probability of mirroring; `crop`: smallest crop share; `jitter`: colour strength;
         `workers`: worker processes, 0 for threads in this process.
       batch_size: Pairs a batch of this process.

@@ -42,6 +42,14 @@ def _motion_class(motion: ml_collections.ConfigDict) -> type[nn.Module]:
     return MOTIONS[motion.kind]
 
 
+def slot_groups(motion: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
+    """Places of the slots by what they belong to: expression, pelvis, left_elbow, camera, token."""
+    groups: dict[str, list[int]] = {}
+    for place, slot in enumerate(latent_schema(motion).dynamic):
+        groups.setdefault(slot.name.rpartition("_")[0] or slot.name, []).append(place)
+    return {name: np.array(places) for name, places in groups.items()}
+
+
 class CodecModel(nn.Module):
     """Key picture and latents in, frame out.
 
@@ -69,13 +77,6 @@ class CodecModel(nn.Module):
         steps = np.array([slot.step for slot in schema.dynamic], np.float32)
         self.log_step = self.param("log_step", lambda _: jnp.log(steps))
         self.prior = FactorizedPrior(len(schema.dynamic))
-
-    def _groups(self) -> dict[str, np.ndarray]:
-        """Places of slots by what they belong to: expression, pelvis, left_elbow, camera, token."""
-        groups: dict[str, list[int]] = {}
-        for place, slot in enumerate(latent_schema(self.config.motion).dynamic):
-            groups.setdefault(slot.name.rpartition("_")[0] or slot.name, []).append(place)
-        return {name: np.array(places) for name, places in groups.items()}
 
     def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
         """The latents of frames.
@@ -142,7 +143,9 @@ class CodecModel(nn.Module):
         return {
             "frame": frame,
             "bits": bits.sum(-1),
-            "group_bits": {n: bits[:, at].sum(-1) for n, at in self._groups().items()},
+            "group_bits": {
+                n: bits[:, at].sum(-1) for n, at in slot_groups(self.config.motion).items()
+            },
             "key_latent": latents[:count],
             "latent": latents[count : 2 * count],
             "aux": aux,

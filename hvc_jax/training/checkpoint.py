@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,23 +23,22 @@ _FOLDER = "checkpoints"
 class Checkpoints:
     """The checkpoints of one workdir, written in the background.
 
-    The newest `keep` and the one with the lowest score stay. A write that a crash interrupted
-    never counts as a checkpoint. The position in the data is the step itself, since the pipeline
-    starts at any step.
+    The newest `keep` and the one with the lowest score, of validation, stay. A write that a crash
+    interrupted never counts as a checkpoint. The position in the data is the step itself, since the
+    pipeline starts at any step.
     """
 
     def __init__(self, workdir: Path, keep: int = 2) -> None:
         """Args: workdir, created if missing; keep, how many of the newest to keep."""
         # orbax reports every phase, and what it raises as well.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
-        policy = AnyPreservationPolicy(
-            [LatestN(n=keep), BestN(get_metric_fn=lambda metrics: -metrics["score"], n=1)]
-        )
+        policy = AnyPreservationPolicy([LatestN(n=keep), BestN(get_metric_fn=_goodness, n=1)])
         self._folder = Path(workdir).absolute() / _FOLDER
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policy,
+                best_fn=_goodness,  # without it scores are not written, and a resumed run has none
                 enable_async_checkpointing=True,
                 cleanup_tmp_directories=True,
             ),
@@ -53,7 +53,8 @@ class Checkpoints:
         Args:
             step: Its name; one that exists already is left alone.
             state: A pytree of arrays.
-            score: What to keep the best by; lower is better.
+            score: What to keep the best by, as the loss of validation; lower is better. Of equal
+                ones the newest stays.
         """
         try:
             self._manager.wait_until_finished()
@@ -65,7 +66,7 @@ class Checkpoints:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
-                metrics={"score": float(score)},
+                metrics={"score": float(score) if math.isfinite(score) else math.inf},
                 force=True,
             )
         except OSError as error:
@@ -128,6 +129,11 @@ class Checkpoints:
         return f"{self._folder}: a checkpoint could not be written ({_reason(error)})"
 
 
+def _goodness(metrics: dict[str, float]) -> float:
+    """Higher is better."""
+    return -metrics["score"]
+
+
 def _put_aside(folder: Path) -> None:
     """Renames a folder to NAME.bad, or NAME.bad1 and so on where that is taken."""
     names = itertools.chain(["bad"], (f"bad{i}" for i in itertools.count(1)))
@@ -140,8 +146,24 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
+def best_step(workdir: Path) -> int:
+    """The step of the checkpoint with the lowest score; of equal scores the newest.
+
+    Raises:
+        ValueError: No checkpoint there.
+    """
+    folder = Path(workdir).absolute() / _FOLDER
+    if not folder.is_dir():
+        raise ValueError(f"{workdir}: holds no checkpoints; give the --workdir of a training run")
+    with ocp.CheckpointManager(folder) as manager:
+        scores = {step: manager.metrics(step) for step in manager.all_steps()}
+    if not scores:
+        raise ValueError(f"{workdir}: no checkpoint was finished; train for longer")
+    return min(scores, key=lambda step: ((scores[step] or {}).get("score", math.inf), -step))
+
+
 def restore_params(workdir: Path, name: str = "ema") -> dict[str, Any]:
-    """The parameters of the newest checkpoint of a workdir, without optimiser state.
+    """The parameters of the best checkpoint of a workdir by score, without optimiser state.
 
     Args:
         workdir: Where a run wrote.
@@ -154,13 +176,7 @@ def restore_params(workdir: Path, name: str = "ema") -> dict[str, Any]:
         ValueError: No checkpoint there.
     """
     folder = Path(workdir).absolute() / _FOLDER
-    if not folder.is_dir():
-        raise ValueError(f"{workdir}: holds no checkpoints; give the --workdir of a training run")
-    with ocp.CheckpointManager(folder) as manager:
-        step = manager.latest_step()
-    if step is None:
-        raise ValueError(f"{workdir}: no checkpoint was finished; train for longer")
-    path = folder / str(step) / "state"
+    path = folder / str(best_step(workdir)) / "state"
     with ocp.PyTreeCheckpointer() as reader:
         tree = reader.metadata(path).item_metadata.tree[name]
         arguments = ocp.args.PyTreeRestore(

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from hvc_jax.models.codec_model import CodecModel, latent_schema, sends_bodies
 from hvc_jax.models.export import Export, save_export
 from hvc_jax.ops.compile import fast_jit
+from hvc_jax.stream.schema import Schema
 from hvc_jax.stream.tables import CodingTables, fit_tables
 from hvc_jax.training.checkpoint import restore_params
 from hvc_jax.training.init import load_params
@@ -35,7 +36,7 @@ def export_run(
     most_clips: int = 32,
     most_frames: int = 128,
 ) -> Export:
-    """Writes the export of the newest checkpoint of a run.
+    """Writes the export of the best checkpoint of a run by validation, else of its newest.
 
     Args:
         workdir: Where the run wrote its checkpoints and config.json.
@@ -118,16 +119,21 @@ def fit_coding_tables(
         clips: See `export_run`.
     """
     model = CodecModel(FrozenConfigDict(model_config))
+    schema = learned_schema(model_config, params)
+    analyse = _analyser(model, _as_stored(params))
+    tracks = [analyse(frames, bodies) for frames, bodies in clips]
+    return fit_tables(schema, tracks)
+
+
+def learned_schema(model_config: Any, params: dict[str, Any]) -> Schema:
+    """What a model sends, with the quantisation steps that it has learned."""
     schema = latent_schema(model_config.motion)
     steps = np.exp(np.asarray(params["log_step"], np.float64))
     slots = tuple(
         dataclasses.replace(slot, step=float(f"{step:.4g}"))
         for slot, step in zip(schema.dynamic, steps, strict=True)
     )
-    schema = dataclasses.replace(schema, dynamic=slots)
-    analyse = _analyser(model, _as_stored(params))
-    tracks = [analyse(frames, bodies) for frames, bodies in clips]
-    return fit_tables(schema, tracks)
+    return dataclasses.replace(schema, dynamic=slots)
 
 
 def _as_stored(params: dict[str, Any]) -> dict[str, Any]:

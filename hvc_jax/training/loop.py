@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from hvc_jax.models.codec_model import CodecModel, sends_bodies
 from hvc_jax.training.checkpoint import Checkpoints
+from hvc_jax.training.curve import plot_curve
 from hvc_jax.training.init import load_params, merge, with_keypoints
 from hvc_jax.training.log import Log, write_run_files
 from hvc_jax.training.parallel import Parallel
@@ -27,6 +28,7 @@ from hvc_jax.training.pictures import make_predict
 from hvc_jax.training.replicas import Replicas
 from hvc_jax.training.state import TrainState, create_state
 from hvc_jax.training.step import make_step
+from hvc_jax.training.validation import make_validate, step_sizes
 
 HostBatch = dict[str, np.ndarray]
 
@@ -87,6 +89,7 @@ def train(
     *,
     model: Any = None,
     batches: Callable[[int, int, int], Iterator[HostBatch]] | None = None,
+    validate: Callable[[Any], dict[str, float]] | None = None,
     devices: list[jax.Device] | None = None,
     progress: bool = True,
 ) -> tuple[TrainState, bool]:
@@ -98,6 +101,9 @@ def train(
         model: Instead of the codec model of the configuration.
         batches: Instead of the data of the configuration: (batch size, seed, first step) ->
             endless batches of this process.
+        validate: Instead of validation on the data of the configuration: parameters -> terms, of
+            which "validation/total" chooses the best checkpoint. Other batches have none by
+            default.
         devices: Instead of all devices.
         progress: Shows a line with the time left.
 
@@ -119,21 +125,35 @@ def train(
     # ------------------------------------------------------------------ model and losses
     if model is None:
         model = CodecModel(FrozenConfigDict(config.model))
-    step_functions = make_step(config, model, load_extractor(config.loss))
+    extract = load_extractor(config.loss)
+    step_functions = make_step(config, model, extract)
 
     # ------------------------------------------------------------------ data
+    need_bodies = sends_bodies(config.model.motion) or bool(config.loss.points)
     if batches is None:
         from hvc_jax.data import pipeline
+        from hvc_jax.data.validation import sequences
+
+        data_config = config.data.to_dict()
+        if not config.validation.clips:
+            data_config["held_out"] = 0
+        elif validate is None and not config.loss.points_only:
+            clips, frames = config.validation.clips, config.validation.frames
+            seen = sequences(data_config, clips, frames, need_bodies)
+            if seen:
+                validate = make_validate(config, model, extract, seen)
+            elif main:
+                print("no clips for validation; the newest checkpoint is exported", flush=True)
 
         def batches(size: int, seed: int, start: int) -> Iterator[HostBatch]:
             return pipeline.batches(
-                config.data,
+                data_config,
                 size,
                 seed,
                 start,
                 jax.process_index(),
                 jax.process_count(),
-                need_bodies=sends_bodies(config.model.motion) or bool(config.loss.points),
+                need_bodies=need_bodies,
             )
 
     local_batch = config.batch_size * parallel.local_batch_factor
@@ -186,6 +206,19 @@ def train(
         since = time.perf_counter()
         return means
 
+    def validated(state: TrainState) -> dict[str, float]:
+        """Terms of validation with the averaged parameters, which are exported."""
+        ema = state.ema
+        if jax.process_count() > 1:  # all of them see the same sequences
+            ema = multihost_utils.process_allgather(ema, tiled=True)
+        terms: dict[str, float] = {}
+        for ending, member in parallel.members(ema):
+            member = jax.device_get(member)
+            found = step_sizes(config.model, member) if "log_step" in member else {}
+            found |= validate(member) if validate else {}
+            terms |= {name + ending: value for name, value in found.items()}
+        return terms
+
     data = batches(local_batch, config.seed, start)
     stop = _StopRequest()
     bar = tqdm(total=config.total_steps, initial=start, disable=not (progress and main))
@@ -203,9 +236,15 @@ def train(
                 save = step % config.checkpoint.every == 0 or last
                 if step % config.log.every == 0 or save:
                     means = flush(step)
-                    score, bits = (_over_models(means, n) for n in ("loss/total", "bits/latent"))
+                    loss, bits = (_over_models(means, n) for n in ("loss/total", "bits/latent"))
+                    # A run that is told to stop has no time for it, and goes on later.
+                    if save and not stopped:
+                        means |= validated(state)
+                    score = _over_models(means, "validation/total") if validate else -step
                     log.scalars(step, means)
-                    bar.set_postfix(loss=f"{score:.4f}", bits=f"{bits:.0f}")
+                    bar.set_postfix(loss=f"{loss:.4f}", bits=f"{bits:.0f}")
+                    if save and main and validate:
+                        plot_curve(workdir)
                 if config.log.images_every and step % config.log.images_every == 0:
                     whole = state.ema
                     if jax.process_count() > 1:  # each draws the examples that it has itself
@@ -240,8 +279,9 @@ def _named(parallel: Parallel | Replicas, terms: dict[str, Any]) -> dict[str, fl
 
 
 def _over_models(means: dict[str, float], name: str) -> float:
-    """The mean of a term over the replicas, or the term itself."""
-    return float(np.mean([value for key, value in means.items() if key.startswith(name)]))
+    """The mean of a term over the replicas, or the term itself; infinite where there is none."""
+    values = [value for key, value in means.items() if key.startswith(name)]
+    return float(np.mean(values)) if values else math.inf
 
 
 def load_extractor(loss: Any) -> Any:

@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hvc_jax.ops.slurm import slurm_executor
+
 RECORD, LOG = "sweep.json", "log.txt"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
 _STOP_SECONDS = 120  # for a run to save itself after SIGTERM
@@ -187,18 +189,9 @@ def run_on_slurm(
     Raises:
         ValueError: submitit is not installed or finds no SLURM here.
     """
-    try:
-        import submitit
-    except ImportError:
-        raise ValueError(
-            "SLURM needs submitit, which is not installed; run: pip install 'hvc_jax[slurm]'"
-        ) from None
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        executor = submitit.AutoExecutor(folder, cluster=cluster)
-        executor.update_parameters(**({"timeout_min": 24 * 60} | options))
-    except (RuntimeError, NameError, TypeError) as error:
-        raise ValueError(f"cannot use SLURM here: {' '.join(str(error).split())}") from None
+    executor = slurm_executor(folder, options, cluster)
+    import submitit
+
     jobs, fresh = {}, []
     for run in runs:
         number = (_read(run.workdir / RECORD) or {}).get("job")

@@ -1,0 +1,42 @@
+"""Jobs on SLURM, by submitit, an optional package."""
+
+from pathlib import Path
+from typing import Any
+
+
+def slurm_executor(folder: Path, options: dict[str, Any], cluster: str = "slurm") -> Any:
+    """A submitit executor.
+
+    Args:
+        folder: Shared by all machines; takes submitit's files; made if missing.
+        options: Parameters of submitit, as {"timeout_min": 600, "slurm_partition": "gpu"}.
+        cluster: "slurm"; "local" runs the jobs here.
+
+    Raises:
+        ValueError: submitit is not installed or finds no SLURM here.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise ValueError(
+            "SLURM needs submitit, which is not installed; run: pip install 'hvc_jax[slurm]'"
+        ) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        executor = submitit.AutoExecutor(folder, cluster=cluster)
+        executor.update_parameters(**({"timeout_min": 24 * 60} | options))
+    except (RuntimeError, NameError, TypeError) as error:
+        raise ValueError(f"cannot use SLURM here: {' '.join(str(error).split())}") from None
+    return executor
+
+
+def slurm_option(text: str) -> tuple[str, Any]:
+    """A "NAME=VALUE" item of `--slurm`, whole numbers as int.
+
+    Raises:
+        ValueError: It is none.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--slurm {text}: write NAME=VALUE, as timeout_min=600")
+    return name, int(value) if value.isdigit() else value
