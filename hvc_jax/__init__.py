@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hvc_jax.codec.load import load
     from hvc_jax.codec.options import EncodeOptions
     from hvc_jax.data.clips import read_clip
+    from hvc_jax.evaluation.evaluate import evaluate
     from hvc_jax.models.find import list_models
     from hvc_jax.models.find import open_stream_file as open_stream
     from hvc_jax.stream.opened import Stream
@@ -31,6 +32,7 @@ __all__ = [
     "EncodeOptions",
     "Stream",
     "body",
+    "evaluate",
     "list_models",
     "load",
     "open_stream",
@@ -42,6 +44,7 @@ _HOME = {
     "EncodeOptions": ("codec.options", "EncodeOptions"),
     "Stream": ("stream.opened", "Stream"),
     "body": ("body", None),
+    "evaluate": ("evaluation.evaluate", "evaluate"),
     "list_models": ("models.find", "list_models"),
     "load": ("codec.load", "load"),
     "open_stream": ("models.find", "open_stream_file"),

@@ -1,5 +1,7 @@
 """The parts of `hvc evaluate` that need no model: names, points, and streams that do not decode."""
 
+import contextlib
+import functools
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ from hvc_jax.evaluation.report import ReportError, write_report
 from hvc_jax.evaluation.roundtrip import Decoded, RoundtripError
 from hvc_jax.evaluation.run import Point, points_of
 from hvc_jax.evaluation.settings import Settings, name_models
+from hvc_jax.evaluation.shards import ShardError, evaluate_on_slurm, merge_parts
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.ops.program import Program, program
 
@@ -85,3 +88,45 @@ def test_rows_say_what_made_them_and_programs_do_not_mix(monkeypatch, tmp_path):
     path.write_text(csv_text([kept, kept | {"clip": "b", "commit": later.commit}]))
     with pytest.raises(ReportError, match="mixes rows of .*123456789012"):
         write_report(tmp_path)
+
+
+class Executor:
+    """Runs jobs here and now, as submitit's would elsewhere; one number fails after its clips."""
+
+    def __init__(self, fails: int | None = None) -> None:
+        self.fails = fails
+
+    def batch(self):
+        return contextlib.nullcontext()
+
+    def submit(self, function, clips, settings, jobs, quiet, number):
+        function(clips, settings, jobs, quiet, number)
+        error = OSError("gone") if number == self.fails else None
+        return SimpleNamespace(done=lambda: True, exception=lambda: error)
+
+
+def test_jobs_share_the_clips_and_their_rows_are_merged(monkeypatch, tmp_path):
+    measured = []
+
+    def block(block, settings, step):
+        for work in block:
+            measured.append(work.clip.stem)
+            names = {"clip": work.clip.stem, "kind": "hold"}
+            yield [names | {"codec": p.codec, "qp": p.qp} for p in work.points]
+
+    monkeypatch.setattr(evaluation_run, "_block", block)
+    clips = [Path(f"{name}.mp4") for name in "abcde"]
+    settings = Settings(tmp_path, ())
+    run = functools.partial(evaluate_on_slurm, clips, settings, 3, {}, cluster="local")
+    with pytest.raises(ShardError, match="1 of 3 jobs failed"):
+        run(executor=Executor(fails=1), report=lambda _: None)
+    assert sorted(measured) == list("abcde")
+    points = len(points_of(settings))
+    assert len(evaluation_run.Results(tmp_path / "results.csv").rows) == 5 * points
+    assert not list(tmp_path.glob("results.part-*"))
+    run(executor=Executor(), report=lambda _: None)
+    assert len(measured) == 5  # nothing twice
+    other = evaluation_run.Results(evaluation_run.part_path(tmp_path, 7))
+    other.add([{"clip": "z", "kind": "hold", "codec": "hold", "qp": 32}])
+    merge_parts(tmp_path)
+    assert len(evaluation_run.Results(tmp_path / "results.csv").rows) == 5 * points + 1

@@ -10,6 +10,7 @@ examples:
       --key-qp 22,32,42,52 --anchors vvc,vvc-ld,vvc-half,hevc,av1 --jobs 2
   hvc evaluate --clips clips/ --out results/ --scores psnr,lpips_vgg,dists,akd,mkr \\
       --mask-net selfie.tflite --pose-net movenet.tflite --dists-weights weights.pt
+  hvc evaluate --clips clips/ --out results/ --shards 16 --slurm timeout_min=120 cpus_per_task=4
 
 Every rate is the size of a file that was decoded back. Always beside the models: "hold" shows the
 coded key picture for the whole clip and counts its bytes alone, which is what sending no motion at
@@ -61,6 +62,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--effort", type=int, choices=range(4), default=1, help="of the body fit")
     parser.add_argument("--clip-count", type=int, metavar="N", help="evenly spaced clips only")
     parser.add_argument("--jobs", type=int, default=1, help="clips side by side (default: 1)")
+    parser.add_argument(
+        "--slurm", nargs="*", metavar="NAME=VALUE",
+        help="queue jobs on SLURM through submitit, with these parameters, and merge their rows"
+    )  # fmt: skip
+    parser.add_argument(
+        "--shards", type=int, default=8, metavar="N", help="jobs on SLURM at most (default: 8)"
+    )
     add_score_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
@@ -97,8 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.out}: the folder {arguments.out.parent} does not exist; create it"
         )
     clips = find_clips(arguments.clips, arguments.clip_count)
-    if arguments.frames < 2 or arguments.every < 1 or arguments.jobs < 1:
-        raise ValueError("--frames is at least 2, --every and --jobs at least 1")
+    if arguments.frames < 2 or min(arguments.every, arguments.jobs, arguments.shards) < 1:
+        raise ValueError("--frames is at least 2, --every, --jobs and --shards at least 1")
 
     from tqdm import tqdm
 
@@ -107,7 +115,9 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.evaluation.run import evaluate
     from hvc_jax.evaluation.scores import ScoreOptions, unavailable
     from hvc_jax.evaluation.settings import Settings, name_models, write_record
+    from hvc_jax.evaluation.shards import evaluate_on_slurm
     from hvc_jax.ops.compile import keep_compiled_programs
+    from hvc_jax.ops.slurm import slurm_option
 
     keep_compiled_programs()
     check_side("--size", arguments.size)
@@ -137,7 +147,11 @@ def run(arguments: argparse.Namespace) -> int:
     write_record(settings, clips, empty)
     for name, reason in empty.items():
         tqdm.write(f"{name}: left empty. {reason}")
-    evaluate(clips, settings, arguments.jobs, arguments.quiet)
+    if arguments.slurm is None:
+        evaluate(clips, settings, arguments.jobs, arguments.quiet)
+    else:
+        options = dict(slurm_option(text) for text in arguments.slurm)
+        evaluate_on_slurm(clips, settings, arguments.shards, options, jobs=arguments.jobs)
     print(write_report(arguments.out))
     return 0
 

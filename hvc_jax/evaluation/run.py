@@ -77,7 +77,18 @@ def points_of(settings: Settings) -> list[Point]:
     return points + [Point("anchor", name, qp) for name, qps in settings.anchors for qp in qps]
 
 
-def evaluate(clips: Sequence[Path], settings: Settings, jobs: int = 1, quiet: bool = False) -> None:
+def part_path(out: Path, number: int) -> Path:
+    """The file of rows of one of several jobs that share a folder of results."""
+    return out / f"results.part-{number}.csv"
+
+
+def evaluate(
+    clips: Sequence[Path],
+    settings: Settings,
+    jobs: int = 1,
+    quiet: bool = False,
+    part: int | None = None,
+) -> None:
     """Measures what is not in results.csv yet, and writes the file again after every clip.
 
     Args:
@@ -85,11 +96,15 @@ def evaluate(clips: Sequence[Path], settings: Settings, jobs: int = 1, quiet: bo
         settings: What to do; `settings.out` exists.
         jobs: Processes that work side by side, each on clips of its own.
         quiet: No progress bar.
+        part: Number of this job of several; its rows go to `part_path`, and not to results.csv.
     """
-    table = Results(settings.out / "results.csv")
+    known = table = Results(settings.out / "results.csv")
+    if part is not None:
+        table = Results(part_path(settings.out, part))
     work = []
     for clip in clips:
-        missing = [p for p in points_of(settings) if (clip.stem, p.codec, p.qp) not in table]
+        points = ((p, (clip.stem, p.codec, p.qp)) for p in points_of(settings))
+        missing = [p for p, key in points if key not in known and key not in table]
         if missing:
             work.append(Work(clip, tuple(missing)))
     (settings.out / "streams").mkdir(exist_ok=True)

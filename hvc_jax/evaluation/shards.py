@@ -1,0 +1,86 @@
+"""An evaluation as jobs on SLURM: each measures some of the clips, and their rows are put together.
+
+All jobs write into the same folder, which all machines see. A job has a file of rows of its own,
+`results.part-N.csv`; streams, strips and anchors have names of their own anyway.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hvc_jax.evaluation.run import Results, evaluate, part_path
+from hvc_jax.evaluation.settings import Settings
+from hvc_jax.ops.slurm import slurm_executor
+
+
+class ShardError(RuntimeError):
+    """Some jobs of an evaluation failed; the message says where their output is."""
+
+
+def evaluate_on_slurm(
+    clips: Sequence[Path],
+    settings: Settings,
+    shards: int,
+    options: dict[str, Any],
+    *,
+    jobs: int = 1,
+    cluster: str = "slurm",
+    executor: Any = None,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Measures what is not in results.csv yet, by several jobs, and merges their rows into it.
+
+    Called again after a failure, it keeps the rows that were made.
+
+    Args:
+        clips: Video files with distinct names.
+        settings: What to do; `settings.out` exists, and all machines see it under this name.
+        shards: Jobs at most; each takes every n-th clip.
+        options: Parameters of submitit.
+        jobs: Processes side by side in each job.
+        cluster: See `slurm_executor`.
+        executor: Instead of submitit's.
+        report: Takes a line for each job that ends.
+
+    Raises:
+        ShardError: A job failed; the rows of the others are in results.csv.
+        ValueError: There is no SLURM here.
+    """
+    folder = settings.out / "slurm"
+    executor = executor or slurm_executor(folder, options, cluster)
+    merge_parts(settings.out)
+    parts = [list(clips[i::shards]) for i in range(min(shards, len(clips)))]
+    with executor.batch():
+        waiting = {
+            number: executor.submit(evaluate, part, settings, jobs, True, number)
+            for number, part in enumerate(parts)
+        }
+    failed = []
+    while waiting:
+        for number in [number for number, job in waiting.items() if job.done()]:
+            error = waiting.pop(number).exception()
+            failed += [number] if error else []
+            report(f"job {number + 1} of {len(parts)}: {'failed' if error else 'done'}")
+            merge_parts(settings.out, [number])
+        time.sleep(10 if cluster == "slurm" and waiting else 0.01)
+    if failed:
+        raise ShardError(
+            f"{len(failed)} of {len(parts)} jobs failed; see {folder}, then run it again: rows "
+            "that were made are kept"
+        )
+
+
+def merge_parts(out: Path, numbers: Sequence[int] | None = None) -> None:
+    """Moves the rows of `results.part-N.csv` into results.csv; of all parts, or of some.
+
+    Raises:
+        ValueError: They are of another version or commit of the program.
+    """
+    paths = out.glob("results.part-*.csv")
+    if numbers is not None:
+        paths = (part_path(out, number) for number in numbers)
+    table = Results(out / "results.csv")
+    for path in sorted(path for path in paths if path.exists()):
+        table.add(Results(path).rows)
+        path.unlink()
