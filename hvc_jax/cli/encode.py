@@ -48,6 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--variant",
+        type=_variant,
         choices=("hybrid", "field", "semantic", "keypoint"),
         default="hybrid",
         help="motion model (default hybrid): hybrid, field between sparse key pictures with the "
@@ -84,6 +85,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
+
+
+def _variant(name: str) -> str:
+    """A variant by its present name."""
+    if name != "implicit":
+        return name
+    print("implicit is called keypoint now, because it warps by keypoints", file=sys.stderr)
+    return "keypoint"
 
 
 def add_coding_options(parser: argparse.ArgumentParser) -> None:

@@ -174,7 +174,7 @@ def load_export(name: str | Path) -> Export:
     """
     path = Path(name)
     if not path.suffix:
-        path = PRETRAINED / f"{name}.safetensors"
+        path = PRETRAINED / f"{_RENAMED.get(str(name), name)}.safetensors"
         if not path.exists():
             shipped = sorted(p.stem for p in PRETRAINED.glob("*.safetensors"))
             raise ExportError(
