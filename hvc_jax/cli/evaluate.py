@@ -42,7 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--anchors", nargs="+", default=[], metavar="NAME",
-        help="vvc, vvc-ld, hevc, av1; with -half, coded at half the size and enlarged"
+        help="vvc, vvc-ld, hevc, av1; with -half, coded at half the size and enlarged; and upper "
+        "bounds that are no codecs, at each --key-qp: flow-oracle (the coded key picture warped by "
+        "optical flow that costs nothing), flow-oracle-sparse (a key picture every 8 frames)"
     )  # fmt: skip
     parser.add_argument(
         "--anchor-qp", nargs="+", default=[], metavar="NAME=QP,QP",
@@ -111,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from hvc_jax.codec.options import check_side
+    from hvc_jax.evaluation.flow_oracle import ORACLES, require_opencv
     from hvc_jax.evaluation.report import write_report
     from hvc_jax.evaluation.run import evaluate
     from hvc_jax.evaluation.scores import ScoreOptions, unavailable
@@ -128,11 +131,18 @@ def run(arguments: argparse.Namespace) -> int:
         if path is not None and not path.is_file():
             raise ValueError(f"{path}: no such file; check --{name.replace('_', '-')}")
         options[name] = path
+    anchors = items(arguments.anchors)
+    limits = tuple(row for name in anchors for row in ORACLES.get(name, ()))
+    if limits:
+        require_opencv()
     settings = Settings(
         out=arguments.out,
         models=name_models(arguments.model),
         key_qps=tuple(whole(item, "--key-qp") for item in items(arguments.key_qp)),
-        anchors=anchor_points(items(arguments.anchors), arguments.anchor_qp),
+        anchors=anchor_points(
+            [name for name in anchors if name not in ORACLES], arguments.anchor_qp
+        ),
+        limits=limits,
         frames=arguments.frames,
         size=arguments.size,
         fit=arguments.fit,
@@ -183,10 +193,11 @@ def anchor_points(names: list[str], others: list[str]) -> tuple[tuple[str, tuple
         ValueError: A name is unknown or not among the anchors.
     """
     from hvc_jax.evaluation.anchor_codecs import ANCHORS, default_qps
+    from hvc_jax.evaluation.flow_oracle import ORACLES
 
     for name in names:
         if name not in ANCHORS:
-            raise ValueError(f"no anchor {name!r}; use {', '.join(ANCHORS)}")
+            raise ValueError(f"no anchor {name!r}; use {', '.join((*ANCHORS, *ORACLES))}")
     points = {name: default_qps(name) for name in names}
     for word in others:
         name, equals, qps = word.partition("=")

@@ -57,7 +57,7 @@ def means(rows: Sequence[Row]) -> list[dict[str, Any]]:
             row |= _interval(name, _known(member.get(name) for member in members))
         for name in scores:
             values = [gain(member, held[member["clip"]], name) for member in members]
-            moving = kind in ("model", "anchor")
+            moving = kind in ("model", "anchor", "limit")
             known = _known(values) if moving else []
             row |= _interval(f"{name}_gain", known)
             row[f"{name}_better"] = float(np.mean(np.array(known) > 0)) if known else None

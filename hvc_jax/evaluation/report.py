@@ -25,7 +25,8 @@ _ABOUT = """\
 # Results
 
 Made by `hvc report` from results.csv; run.json says how to repeat it. Gains are over holding the
-coded key frame at equal bytes; positive is better.
+coded key frame at equal bytes; positive is better. Rows that begin with flow- are limits and no
+codecs: the coded key pictures warped by optical flow that costs nothing.
 """
 _ABOUT_BD = """\
 
@@ -127,7 +128,7 @@ def _title(column: str) -> str:
 def _sheets(folder: Path, rows: Sequence[Row]) -> None:
     """Writes for each clip all codecs at the rate of the first model's middle point."""
     model = codecs_of(rows, "model")[:1]
-    order = [*codecs_of(rows, "model"), HOLD, *codecs_of(rows, "anchor", "ceiling")]
+    order = [*codecs_of(rows, "model"), HOLD, *codecs_of(rows, "anchor", "limit", "ceiling")]
     (folder / "sheets").mkdir(exist_ok=True)
     for clip in dict.fromkeys(row["clip"] for row in rows):
         mine = [row for row in rows if row["clip"] == clip and row["codec"] in model]

