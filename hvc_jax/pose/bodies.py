@@ -1,0 +1,186 @@
+"""Bodies of a clip from what the landmark networks saw."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors.numpy import load_file
+
+from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS
+from hvc_jax.ops import rotation
+from hvc_jax.pose.directions import pose_from_directions
+from hvc_jax.pose.fit import continuous_axis_angle, smooth_over_time
+from hvc_jax.pose.fit_objective import FitState, PosePrior, to_vectors
+from hvc_jax.pose.sight import Sight
+from hvc_jax.pose.skeleton import INDEX, open_skeleton, pose_points
+from hvc_jax.pose.solve import (
+    BONE_WEIGHT,
+    BONES,
+    UNKNOWNS,
+    Measured,
+    Solution,
+    directions_of,
+    project_points,
+    solve,
+)
+
+_SMOOTH = 1.2  # frames, of the landmarks
+_SMOOTH_UNSEEN = 5.0
+_UNSEEN = 0.03  # weight of a landmark that nothing shows
+# The landmarks that tell a limb's joint; unseen, it is as people usually hold it.
+_TOLD_BY = {
+    f"{side}_{joint}": tuple(f"{side}_{end}" for end in ends)
+    for side in ("left", "right")
+    for joint, ends in {
+        "shoulder": ("elbow", "wrist"), "elbow": ("wrist",), "wrist": ("index", "pinky"),
+        "hip": ("knee", "ankle"), "knee": ("ankle",), "ankle": ("foot_index",),
+        "foot": ("foot_index",), "collar": ("shoulder",),
+    }.items()
+}  # fmt: skip
+_UNUSED = [k for name, k in INDEX.items() if name.endswith(("inner", "outer"))]
+
+
+@functools.cache
+def fit_tables() -> dict[str, np.ndarray]:
+    """Returns what comes with the package for fits.
+
+    "mean" [63] and "whiten" [63, 63] of a Gaussian over poses, of motion capture; "face_vertices"
+    [468], the vertex of the open body where each point of the face mesh lies.
+
+    Raises:
+      FileNotFoundError: the package was installed without them.
+    """
+    path = Path(__file__).resolve().parents[1] / "pretrained" / "pose_fit.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"no tables of the fit at {path}; reinstall hvc_jax")
+    return load_file(path)
+
+
+@functools.cache
+def pose_prior() -> PosePrior:
+    """Returns the Gaussian over poses that comes with the package."""
+    with jax.ensure_compile_time_eval():
+        return PosePrior(*(jnp.asarray(fit_tables()[name]) for name in ("mean", "whiten")))
+
+
+def landmark_weight(sight: Sight) -> np.ndarray:
+    """Returns [T, 33] in [0, 1]: how much each landmark counts in the picture."""
+    inside = (np.abs(sight.points) <= 1.05).all(-1)
+    weight = np.clip(sight.visibility, 0, 1) ** 2 * np.where(inside, 1.0, 0.3)
+    weight = np.maximum(weight, _UNSEEN) * sight.presence[:, None]
+    weight[:, _UNUSED] = 0.0
+    return weight.astype(np.float32)
+
+
+def steady_landmarks(sight: Sight, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns points [T, 33, 2] and world [T, 33, 3] averaged over time.
+
+    A little where they are seen, over several frames where they are guessed.
+
+    Args:
+      sight: of the clip.
+      weight: [T, 33] of `landmark_weight`.
+    """
+    share = np.clip(weight / 0.5, 0, 1)[..., None]
+    out = []
+    for values in (sight.points, sight.world):
+        short, long = (
+            smooth_over_time(values, weight[..., None], sigma)
+            for sigma in (_SMOOTH, _SMOOTH_UNSEEN)
+        )
+        out.append(share * short + (1 - share) * long)
+    return out[0], out[1]
+
+
+def measured_of(sight: Sight) -> Measured:
+    """Returns what a fit needs of what was seen, landmarks averaged a little over time."""
+    weight = landmark_weight(sight)
+    points, world = steady_landmarks(sight, weight)
+    directions = np.asarray(directions_of(jnp.asarray(world)))
+    ends = np.where(BONES[None] != 0, weight[:, None], 1.0).min(-1)
+    sure = np.maximum(ends, _UNSEEN) * BONE_WEIGHT * sight.presence[:, None]
+    guessed = np.zeros((len(points), NUM_BODY_JOINTS))
+    for joint, ends in _TOLD_BY.items():
+        told = weight[:, [INDEX[name] for name in ends]].max(1)
+        guessed[:, JOINT_INDEX[joint]] = np.clip(1 - told / 0.3, 0, 1)
+    valid = np.ones(len(points))
+    columns = (points, weight, directions, sure, guessed, valid)
+    return Measured(*(np.asarray(column, np.float32) for column in columns))
+
+
+@jax.jit
+def _start(world: jax.Array, points: jax.Array, weight: jax.Array, betas: jax.Array) -> tuple:
+    """Returns rotations [T, 22, 3, 3], centre [T, 2] and scale [T] of a first guess."""
+    skeleton = open_skeleton()
+    rotations = pose_from_directions(world, skeleton)
+    found, _ = pose_points(skeleton, betas, rotations)
+    flat = found[..., :2] * jnp.array([1.0, -1.0])
+    share = (weight / jnp.maximum(weight.sum(1, keepdims=True), 1e-6))[..., None]
+    middle, centre = (share * flat).sum(1, keepdims=True), (share * points).sum(1, keepdims=True)
+    a, b = flat - middle, points - centre
+    scale = (share * a * b).sum((1, 2)) / jnp.maximum((share * a * a).sum((1, 2)), 1e-6)
+    scale = jnp.clip(scale, 0.05, 20.0)
+    return rotations, (centre - scale[:, None, None] * middle)[:, 0], scale
+
+
+_to_axis_angle = jax.jit(rotation.matrix_to_axis_angle)
+_project = jax.jit(project_points)
+
+
+def bodies_from_sight(
+    sight: Sight, betas: np.ndarray | None = None, steps: int = 8
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns body vectors [T, 188] and the reprojection error [T, 33] in metres.
+
+    Args:
+      sight: of the clip.
+      betas: [10] the person's shape where it is known.
+      steps: of the solver.
+    """
+    count = len(sight.points)
+    length = max(32, 2 ** int(np.ceil(np.log2(count))))  # compiled once per length
+
+    def pad(array: np.ndarray) -> jax.Array:
+        widths = [(0, length - count)] + [(0, 0)] * (array.ndim - 1)
+        return jnp.asarray(np.pad(np.asarray(array, np.float32), widths, mode="edge"))
+
+    measured = measured_of(sight)
+    world = steady_landmarks(sight, measured.point_weight)[1]
+    shape = np.zeros(10, np.float32) if betas is None else np.asarray(betas, np.float32)
+    rotations, centre, scale = (
+        np.asarray(x)[:count]
+        for x in _start(
+            pad(world), pad(measured.points), pad(measured.point_weight), jnp.asarray(shape)
+        )
+    )
+    pose = continuous_axis_angle(np.asarray(_to_axis_angle(jnp.asarray(rotations))))
+    seen = measured.point_weight.mean(1)
+    log_scale = smooth_over_time(np.log(scale)[:, None], seen[:, None], 4.0)
+    frames = np.concatenate([pose.reshape(count, -1), centre, log_scale], 1)
+    assert frames.shape[1] == UNKNOWNS
+    padded = Measured(*(pad(a) for a in measured))
+    padded = padded._replace(valid=jnp.asarray((np.arange(length) < count).astype(np.float32)))
+    free = jnp.float32(betas is None)
+    found = solve(
+        Solution(pad(frames), jnp.asarray(shape)),
+        padded,
+        open_skeleton(),
+        pose_prior(),
+        free,
+        steps,
+    )
+    screen, _ = _project(open_skeleton(), found.frames, found.betas)
+    frames = np.asarray(found.frames)[:count]
+    error = np.linalg.norm(np.asarray(screen)[:count] - measured.points, axis=-1)
+    error = error * np.exp(-frames[:, -1:])
+    state = FitState(
+        jnp.asarray(frames[:, :-3].reshape(count, -1, 3)),
+        found.betas,
+        jnp.asarray(frames[:, -3:-1]),
+        jnp.asarray(frames[:, -1]),
+    )
+    return np.array(to_vectors(state)), error

@@ -1,0 +1,137 @@
+"""Where people are: MediaPipe's pose detector, its anchors and the suppression of doubles.
+
+Each candidate has two points that matter: the middle of the hips and one on the circle around the
+whole person, above. They make the window that the landmark network looks through, padding included:
+without it the landmarks of people of whom only the upper half is seen are wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import expit
+
+from hvc_jax.ops.compile import fast_jit
+from hvc_jax.pose.crops import crop, window_between
+from hvc_jax.pose.networks import Network
+
+PADDING = 1.25
+"""By what the circle around a person is enlarged."""
+
+_LEAST_SCORE = 0.5
+_SAME = 0.3  # intersection over union from which two boxes are of one person
+_MOST = 32  # boxes that are looked at
+_STRIDES = (8, 16, 32, 32, 32)
+
+
+class Detection(NamedTuple):
+    """One person in one picture.
+
+    Attributes:
+      window: [4] as in `hvc_jax.pose.crops`, padding included.
+      score: in [0, 1].
+    """
+
+    window: np.ndarray
+    score: float
+
+
+def anchors(size: int = 224) -> np.ndarray:
+    """Returns the anchors' centres [2254, 2] in [0, 1], in the order of the network's rows.
+
+    Two for each cell of a layer; layers of the same stride are put cell by cell.
+    """
+    rows = []
+    for stride in dict.fromkeys(_STRIDES):
+        cells = size // stride
+        line = (np.arange(cells) + 0.5) / cells
+        grid = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
+        rows.append(np.repeat(grid, 2 * _STRIDES.count(stride), axis=0))
+    return np.concatenate(rows).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=2)
+def _detector(network: Network):  # noqa: ANN202
+    def look(weights: dict, pictures: jax.Array) -> tuple[jax.Array, jax.Array]:
+        whole = jnp.tile(jnp.array([0.0, 0.0, 1.0, 0.0]), (len(pictures), 1))
+        found = network.apply(weights, crop(pictures, whole, network.size) * 2 - 1)
+        scores, best = jax.lax.top_k(found["scores"][..., 0], _MOST)
+        return jnp.take_along_axis(found["boxes"], best[..., None], 1), scores, best
+
+    return fast_jit(look)
+
+
+def merged(boxes: np.ndarray, scores: np.ndarray) -> list[Detection]:
+    """Returns the people among candidates, the surest first: overlapping ones are averaged.
+
+    Args:
+      boxes: [N, 12] (x, y, width, height, four points) in [0, 1].
+      scores: [N] in [0, 1], falling.
+    """
+    low, high = boxes[:, :2] - boxes[:, 2:4] / 2, boxes[:, :2] + boxes[:, 2:4] / 2
+    area = np.prod(boxes[:, 2:4], axis=1)
+    left = scores >= _LEAST_SCORE
+    people = []
+    while left.any():
+        first = int(np.argmax(left))
+        inner = np.minimum(high, high[first]) - np.maximum(low, low[first])
+        both = np.prod(np.maximum(inner, 0), axis=1)
+        same = left & (both > _SAME * (area + area[first] - both))
+        same[first] = True
+        weight = scores[same] / scores[same].sum()
+        points = (weight[:, None] * boxes[same]).sum(0)[4:8] * 2 - 1
+        people.append(Detection(window_between(points[:2], points[2:], PADDING), scores[first]))
+        left &= ~same
+    return people
+
+
+def detect(pictures: np.ndarray, network: Network) -> list[list[Detection]]:
+    """Returns the people in each picture.
+
+    Args:
+      pictures: [B, H, H, 3] uint8.
+      network: pose_detection.
+    """
+    raw, logits, best = (
+        np.asarray(x) for x in _detector(network)(network.weights, jnp.asarray(pictures))
+    )
+    boxes = raw / network.size
+    centres = anchors(network.size)[best]
+    for first in (0, 4, 6, 8, 10):
+        boxes[..., first : first + 2] += centres
+    scores = expit(np.clip(logits, -100, 100))
+    return [merged(*each) for each in zip(boxes, scores, strict=True)]
+
+
+def followed(people: list[list[Detection]], person: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the windows [N, 4] of one person and in which of the T pictures they are, [N].
+
+    The first is the `person`-th largest of the picture that shows the most people; forwards and
+    backwards from there whoever lies nearest, in units of the size, is the same one.
+
+    Args:
+      people: of T pictures in a row.
+      person: 1 for the largest.
+    """
+    enough = [t for t, found in enumerate(people) if len(found) >= person]
+    if not enough:
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+    start = enough[0]
+    by_size = sorted(people[start], key=lambda each: -each.window[2])
+    chosen = {start: by_size[person - 1].window}
+    for steps in (range(start + 1, len(people)), range(start - 1, -1, -1)):
+        last = chosen[start]
+        for t in steps:
+            if not people[t]:
+                continue
+            windows = np.stack([each.window for each in people[t]])
+            far = np.linalg.norm(windows[:, :2] - last[:2], axis=1) / last[2]
+            far += np.abs(np.log(windows[:, 2] / last[2]))
+            last = windows[int(np.argmin(far))]
+            chosen[t] = last
+    at = np.array(sorted(chosen))
+    return np.stack([chosen[t] for t in at]), at

@@ -1,0 +1,192 @@
+"""What the landmark networks see of one person in a clip: pose, mask, face and hands.
+
+    every fifth frame: detection -> window -> landmarks -> window of the landmarks
+    every frame:       window (interpolated) -> landmarks -> window of face, of hands -> theirs
+
+The published pipeline goes frame by frame, each window from the landmarks of the frame before. Here
+the whole clip is at hand, so windows come from both sides in time and frames run in batches; where
+the landmarks then ask for another window, a frame is looked at again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hvc_jax.ops.compile import fast_jit
+from hvc_jax.ops.warp import average_pool
+from hvc_jax.pose.crops import crop, spread_over_time, to_picture, turned, uncrop, window_between
+from hvc_jax.pose.detect import PADDING, detect, followed
+from hvc_jax.pose.networks import Network, load_network
+
+NUM_LANDMARKS = 33
+MASK_SIZE = 64
+EVERY = 5
+"""Of how many frames one is searched for people."""
+
+_BATCH = 8
+_REACH = 3  # cells about a landmark whose heat refines it
+_LEAST_HEAT = 0.5
+_LEAST_PRESENCE = 0.5
+_LEAP = 0.35  # of half a window's side
+
+
+class Sight(NamedTuple):
+    """One person in T frames; pictures are [-1, 1] to the right and down.
+
+    Attributes:
+      points: [T, 33, 2] landmarks in the picture.
+      world: [T, 33, 3] landmarks in metres, the middle of the hips at the origin, y up, z to the
+        viewer.
+      visibility: [T, 33] in [0, 1], of landmarks in the picture and not hidden.
+      presence: [T] in [0, 1]: is there a person in the window?
+      mask: [T, 64, 64] in [0, 1], where the person is.
+      people: [T] how many were found in the nearest frame that was searched.
+    """
+
+    points: np.ndarray
+    world: np.ndarray
+    visibility: np.ndarray
+    presence: np.ndarray
+    mask: np.ndarray
+    people: np.ndarray
+
+
+def in_batches(function: Callable, *columns: np.ndarray, size: int = _BATCH) -> list[np.ndarray]:
+    """Returns the arrays of `function(*columns)`, run on `size` rows at a time.
+
+    The last batch is filled with its last row, so that one program serves all.
+    """
+    parts = []
+    for first in range(0, len(columns[0]), size):
+        rows = [column[first : first + size] for column in columns]
+        count = len(rows[0])
+        filled = [np.concatenate([row, np.repeat(row[-1:], size - count, 0)]) for row in rows]
+        parts.append([np.asarray(out)[:count] for out in function(*map(jnp.asarray, filled))])
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def refined(points: jax.Array, heat: jax.Array) -> jax.Array:
+    """Returns landmarks [B, K, 2] in [0, 1] moved to the centre of the heat about them.
+
+    Where no cell within reach is as sure as one half, they stay.
+
+    Args:
+      points: [B, K, 2] in [0, 1] of the window.
+      heat: [B, S, S, K] logits.
+    """
+    size = heat.shape[1]
+    cells = jnp.arange(size)
+    centre = jnp.floor(points * size).astype(jnp.int32)
+    near = jnp.abs(cells - centre[..., None]) <= _REACH  # [B, K, 2, S]
+    weight = jax.nn.sigmoid(jnp.moveaxis(heat, -1, 1))
+    weight = weight * near[:, :, 1, :, None] * near[:, :, 0, None, :]
+    total = weight.sum((2, 3))
+    x = (weight.sum(2) * cells).sum(-1)
+    y = (weight.sum(3) * cells).sum(-1)
+    moved = jnp.stack([x, y], -1) / jnp.maximum(total, 1e-6)[..., None] / size
+    sure = weight.max((2, 3)) >= _LEAST_HEAT
+    inside = ((centre >= 0) & (centre < size)).all(-1)
+    return jnp.where((sure & inside)[..., None], moved, points)
+
+
+@functools.lru_cache(maxsize=2)
+def _pose_program(network: Network) -> Callable:
+    def look(weights: dict, pictures: jax.Array, windows: jax.Array) -> tuple[jax.Array, ...]:
+        found = network.apply(weights, crop(pictures, windows, network.size))
+        rows = found["landmarks"].reshape(-1, 39, 5)
+        points = refined(rows[..., :2] / network.size, found["heat"]) * 2 - 1
+        world = found["world"].reshape(-1, 39, 3)[:, :NUM_LANDMARKS]
+        flat = turned(world[..., :2], windows[:, 3])
+        world = jnp.stack([flat[..., 0], -flat[..., 1], -world[..., 2]], -1)
+        mask = average_pool(jax.nn.sigmoid(found["mask"]), 4)[..., 0]
+        return (
+            to_picture(points, windows),
+            world,
+            jax.nn.sigmoid(rows[:, :NUM_LANDMARKS, 3]),
+            found["presence"][:, 0],
+            uncrop(mask, windows, MASK_SIZE),
+        )
+
+    return fast_jit(look)
+
+
+def look_at_pose(
+    pictures: np.ndarray, windows: np.ndarray, network: Network
+) -> tuple[np.ndarray, ...]:
+    """Returns points [T, 39, 2], world [T, 33, 3], visibility [T, 33], presence [T], mask.
+
+    The last six points are made up for the next window; see `Sight` for the rest.
+
+    Args:
+      pictures: [T, H, H, 3] uint8.
+      windows: [T, 4].
+      network: pose_landmark.
+    """
+    run = functools.partial(_pose_program(network), network.weights)
+    return tuple(in_batches(run, pictures, windows))
+
+
+def steadied(windows: np.ndarray) -> np.ndarray:
+    """Returns windows [N, 4] in which those that leap away from the median of five are replaced."""
+    if len(windows) < 3:
+        return windows
+    rows = np.pad(windows, ((2, 2), (0, 0)), mode="reflect" if len(windows) > 2 else "edge")
+    rows[:, 2] = np.log(rows[:, 2])
+    middle = np.median(np.stack([rows[k : k + len(windows)] for k in range(5)]), axis=0)
+    middle[:, 2] = np.exp(middle[:, 2])
+    far = np.linalg.norm(windows[:, :2] - middle[:, :2], axis=1) / middle[:, 2]
+    far = np.maximum(far, np.abs(np.log(windows[:, 2] / middle[:, 2])))
+    return np.where((far > _LEAP)[:, None], middle, windows)
+
+
+def pose_windows(points: np.ndarray) -> np.ndarray:
+    """Returns the windows [T, 4] that landmarks [T, 39, 2] ask for."""
+    return window_between(points[:, 33], points[:, 34], PADDING)
+
+
+def see(pictures: np.ndarray, person: int = 1, folder: str | None = None) -> Sight | None:
+    """Returns what is seen of one person in a clip, or None where nobody is.
+
+    Args:
+      pictures: [T, H, H, 3] uint8, one scene.
+      person: 1 for the largest, 2 for the next, ...
+      folder: of the networks; None for those that come with the package.
+    """
+    count = len(pictures)
+    searched = np.unique(np.append(np.arange(0, count, EVERY), count - 1))
+    detector, network = (
+        load_network("pose_detection", folder),
+        load_network("pose_landmark", folder),
+    )
+    people: list = []
+    for first in range(0, len(searched), 4):
+        at = searched[first : first + 4]
+        at = np.concatenate([at, np.repeat(at[-1:], 4 - len(at))])
+        people += detect(pictures[at], detector)
+    people = people[: len(searched)]
+    windows, found_at = followed(people, person)
+    if not len(windows):
+        return None
+    at = searched[found_at]
+    points, _, _, presence, _ = look_at_pose(pictures[at], windows, network)
+    wanted = np.where((presence >= _LEAST_PRESENCE)[:, None], pose_windows(points), windows)
+    windows = spread_over_time(steadied(wanted), at, count)
+    seen = look_at_pose(pictures, windows, network)
+    wanted = pose_windows(seen[0])
+    moved = np.linalg.norm(wanted[:, :2] - windows[:, :2], axis=1) / windows[:, 2]
+    moved = np.maximum(moved, np.abs(np.log(wanted[:, 2] / windows[:, 2])))
+    again = np.flatnonzero((moved > 0.25) & (seen[3] >= _LEAST_PRESENCE))
+    if len(again):
+        second = look_at_pose(pictures[again], wanted[again], network)
+        better = second[3] >= seen[3][again] - 0.05
+        for old, new in zip(seen, second, strict=True):
+            old[again[better]] = new[better]
+    nearest = np.abs(np.arange(count)[:, None] - searched).argmin(1)
+    numbers = np.array([len(found) for found in people])[nearest]
+    return Sight(seen[0][:, :NUM_LANDMARKS], *seen[1:], numbers)
