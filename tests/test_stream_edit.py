@@ -165,7 +165,7 @@ def test_sources_of_other_lengths_and_rates() -> None:
         ("head_yaw=-90", "turns"),
         ("camera_x+=20deg", "is no angle"),
         ("expression_0=1rad", "is no angle"),
-        ("smile=1", "expression_0"),
+        ("smiling=1", "expression_0"),
         ("left_arm+=20deg", "left_shoulder"),
         ("zoom*=2", "camera_scale"),
         ("head_yow+=1deg", "head_yaw"),

@@ -86,10 +86,27 @@ VECTOR_INDEX: dict[str, int] = {name: i for i, name in enumerate(VECTOR_NAMES)}
 # Pitch nods (about the left-right axis), yaw turns (about the vertical), roll tilts.
 _TURNS = {"pitch": "x", "yaw": "y", "roll": "z"}
 
+EXPRESSION_NAMES: tuple[str, ...] = (
+    "smile",
+    "lips_apart",
+    "pucker",
+    "mouth_corners_down",
+    "mouth_stretch",
+    "upper_lip_raise",
+    "brow_raise",
+    "brow_inner_raise",
+    "eyes_closed",
+    "squint",
+)
+"""What the expression coefficients of the open body move (`expression_names` in its file)."""
+
 EDIT_ALIASES: dict[str, str] = {
     f"{joint}_{turn}": f"{joint}_{axis}" for joint in JOINT_NAMES for turn, axis in _TURNS.items()
-} | {f"body_{turn}": f"pelvis_{axis}" for turn, axis in _TURNS.items()}
-"""Other names for entries of the body vector, e.g. head_yaw for head_y."""
+}
+EDIT_ALIASES |= {f"body_{turn}": f"pelvis_{axis}" for turn, axis in _TURNS.items()}
+EDIT_ALIASES |= {name: f"expression_{i}" for i, name in enumerate(EXPRESSION_NAMES)}
+EDIT_ALIASES |= {"jaw": "expression_1", "blink": "expression_8"}
+"""Other names for entries of the body vector, e.g. head_yaw for head_y, smile, blink."""
 
 
 class BodyParams(NamedTuple):

@@ -2,17 +2,17 @@
 
 import argparse
 import sys
-from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
-from hvc_jax.body.driving import SUFFIXES, load_drive
 from hvc_jax.models.find import read_stream, stream_reader, tables_of_stream
 from hvc_jax.stream.edit import edit, read_tracks
-from hvc_jax.stream.header import Header
-from hvc_jax.stream.operations import Operation, fit_length, parse_assignment, parse_frames
-from hvc_jax.stream.tables import CodingTables
+from hvc_jax.stream.operations import (
+    Operation,
+    parse_assignment,
+    parse_frames,
+    parse_operation,
+)
+from hvc_jax.studio.transfer import Motion, retarget_operation
 
 _EXAMPLE = """\
 examples:
@@ -21,9 +21,11 @@ examples:
   hvc edit in.hvc out.hvc --freeze head --smooth camera 4
   hvc edit in.hvc out.hvc --retarget other.hvc
   hvc edit in.hvc out.hvc --retarget walk.bvh
+  hvc edit in.hvc out.hvc --edit "add head_y 20deg 30:90 ease 10" --edit "copy head 17 100:"
 
 A parameter is a name that `hvc inspect` shows (head_y), an alias (head_yaw, head_pitch,
-head_roll), a joint (head) or '*'. Angles are radians unless written with deg: head_yaw+=20deg.
+head_roll, smile, blink), a joint (head) or '*'. Angles are radians unless written with deg:
+head_yaw+=20deg.
 """
 
 
@@ -74,6 +76,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--person", type=int, metavar="N", help="which of several people in a file of bodies"
     )
+    parser.add_argument(
+        "--edit",
+        action="append",
+        default=[],
+        metavar="LINE",
+        dest="lines",
+        help="an edit with its own range, in the order given and after the others: KIND NAMES "
+        "VALUE [FROM:TO] [ease N], of the kinds set, add, scale, freeze, copy, smooth",
+    )
     parser.add_argument("--frames", default=":", metavar="FROM:TO", help="where; TO is left out")
     parser.add_argument(
         "--ease", type=int, default=0, metavar="N", help="frames to fade in and out at the range"
@@ -94,8 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
     operations += [
         Operation("smooth", (name,), _frames_of(sigma), **span) for name, sigma in arguments.smooth
     ]
+    operations += [parse_operation(line) for line in arguments.lines]
     if not operations and arguments.retarget is None:
-        raise ValueError("nothing to do; give --set, --freeze, --smooth or --retarget")
+        raise ValueError("nothing to do; give --set, --freeze, --smooth, --retarget or --edit")
     inputs = (path,) if arguments.retarget is None else (path, arguments.retarget)
     said, to_pipe = "", str(arguments.output) == "-"
     if not to_pipe:
@@ -113,7 +125,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.retarget is not None:
         with stream_reader(before, path):
             frames = len(read_tracks(before, tables, keep_units=False).values)
-        retarget, said = _retarget(arguments, header, tables, span, frames)
+        how = "loop" if arguments.loop else "stretch" if arguments.stretch else "hold"
+        motion = Motion(arguments.retarget, how, arguments.absolute, arguments.person)
+        retarget, said = retarget_operation(motion, header, tables, frames, arguments.model, **span)
         operations.insert(0, retarget)
     after = edit(before, operations, tables)
     if to_pipe:
@@ -126,46 +140,6 @@ def run(arguments: argparse.Namespace) -> int:
         file=sys.stderr if to_pipe else sys.stdout,
     )
     return 0
-
-
-def _retarget(
-    arguments: argparse.Namespace, header: Header, tables: CodingTables, span: dict, frames: int
-) -> tuple[Operation, str]:
-    """The motion of another stream, or of a file of bodies, and what was done to its length."""
-    other = arguments.retarget
-    if other.suffix.lower() in SUFFIXES:
-        names = [slot.name for slot in tables.schema.dynamic]
-        drive = load_drive(other, names, float(header.fps), arguments.person)
-        print(*drive.notes, sep="\n", end="\n" * bool(drive.notes), file=sys.stderr)
-        source, said = _fitted(arguments, drive.values, Fraction(1), frames)
-        absolute = arguments.absolute
-        return Operation("retarget", drive.moved, source=source, absolute=absolute, **span), said
-    data = read_stream(other)
-    with stream_reader(data, other) as reader:
-        other_tables = tables_of_stream(reader.header, other, arguments.model)
-        source = read_tracks(data, other_tables, keep_units=False).values
-    source, said = _fitted(arguments, source, reader.header.fps / header.fps, frames)
-    return Operation("retarget", source=source, absolute=arguments.absolute, **span), said
-
-
-def _fitted(
-    arguments: argparse.Namespace, source: np.ndarray, speed: Fraction, frames: int
-) -> tuple[np.ndarray, str]:
-    """The source's values for every frame of the range that is edited, and what was done."""
-    first, last = parse_frames(arguments.frames)
-    wanted = max(min(last or frames, frames) - first, 1)
-    how = "loop" if arguments.loop else "stretch" if arguments.stretch else "hold"
-    if not len(source):
-        raise ValueError(f"{arguments.retarget}: has no frames; give another file")
-    fitted, lasts = fit_length(source, wanted, how, float(speed)), len(source) / float(speed)
-    if how == "stretch":
-        said = f" ({len(source)} frames stretched to {wanted})"
-    elif lasts < wanted:
-        done = "repeated" if how == "loop" else "the last is held, --loop repeats"
-        said = f" ({lasts:.0f} frames for {wanted}: {done}, --stretch slows)"
-    else:
-        said = f" (the first {wanted} of {lasts:.0f} frames)" if lasts > wanted else ""
-    return fitted, said
 
 
 def _frames_of(text: str) -> float:

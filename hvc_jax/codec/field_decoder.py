@@ -124,3 +124,12 @@ class FieldDecoder:
             for i, frame in zip(part, made, strict=False):
                 shown[i] = frame
         yield from shown
+
+
+def posed(frame: np.ndarray, sent: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """A frame [H, W, 3] uint8 with its body moved from the sent to the wanted vector, [188] each.
+
+    What the decoder shows for an EDIT unit, of one frame at once.
+    """
+    made = _change_pose(jnp.asarray(frame[None], jnp.float32) / 255, sent[None], wanted[None])
+    return np.asarray(jnp.round(jnp.clip(made[0], 0, 1) * 255), np.uint8)

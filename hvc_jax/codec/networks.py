@@ -52,8 +52,17 @@ class Networks:
             frames, _ = model.apply(variables, features, keys, latents, method="synthesise")
             return jnp.round(jnp.clip(frames, 0.0, 1.0) * 255.0).astype(jnp.uint8)
 
+        def one(
+            variables: Any, features: Any, key_latent: jax.Array, latent: jax.Array
+        ) -> tuple[jax.Array, jax.Array | None]:
+            inputs = features, key_latent[None], latent[None]
+            frames, aux = model.apply(variables, *inputs, method="synthesise")
+            grid = aux["grid"][0] if "grid" in aux else None
+            return jnp.round(jnp.clip(frames[0], 0.0, 1.0) * 255.0).astype(jnp.uint8), grid
+
         self._variables = variables
         self._analyse, self._reference = fast_jit(analyse), fast_jit(reference)
+        self._one = fast_jit(one)
         self._synthesise = Fitting(fast_jit(synthesise), BATCH, max_memory)
         self.polisher = Polisher(model, variables, export.tables.schema)
 
@@ -94,6 +103,22 @@ class Networks:
             for i in range(len(part)):
                 yield picture.copy() if same[i] else made[i]
             latents = latents[size:]
+
+    def draw_one(
+        self, picture: np.ndarray, features: Any, key_latent: np.ndarray, latent: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The frame [H, W, 3] uint8 of one latent [D], at once rather than in a batch.
+
+        Equal to that of `draw` but for rounding, one grey level at most.
+
+        Returns:
+          The frame, and the sampling grid [h, w, 2] in [-1, 1] that moved the key picture; None for
+          the key frame itself, and for models that have no grid.
+        """
+        if (latent == key_latent).all():
+            return picture.copy(), None
+        frame, grid = self._one(self._variables, features, key_latent, latent)
+        return np.asarray(frame), None if grid is None else np.asarray(grid)
 
     def _drawing(
         self, picture: np.ndarray, features: Any, key_latent: np.ndarray

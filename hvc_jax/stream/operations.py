@@ -1,4 +1,4 @@
-"""Edit operations on parameter tracks: set, add, scale, freeze, smooth, retarget.
+"""Edit operations on parameter tracks: set, add, scale, freeze, copy, smooth, retarget.
 
 Operations act on float64 arrays [frames, slots] in the units of the schema; `edit.py` turns streams
 into such arrays and back. Imports no jax.
@@ -14,10 +14,11 @@ import numpy as np
 from hvc_jax.body.params import EDIT_ALIASES
 from hvc_jax.stream.schema import Schema
 
-KINDS = ("set", "add", "scale", "freeze", "smooth", "retarget")
+KINDS = ("set", "add", "scale", "freeze", "copy", "smooth", "retarget")
 _ASSIGNMENT = re.compile(
     r"\s*([A-Za-z]\w*|\*)\s*(\+=|-=|\*=|=)\s*([-+]?[0-9.]+(?:e[-+]?\d+)?)\s*(\w*)\s*"
 )
+_NUMBER = re.compile(r"([-+]?[0-9.]+(?:e[-+]?\d+)?)(deg|rad|)")
 _SYMBOLS = {"=": "set", "+=": "add", "-=": "add", "*=": "scale"}
 
 
@@ -27,7 +28,8 @@ class Operation:
 
     Attributes:
       kind: "set" to, "add" and "scale" by `value`; "freeze" at the first frame of the range;
-        "smooth" with a Gaussian of standard deviation `value` frames; "retarget" to `source`.
+        "copy" what frame `value` has; "smooth" with a Gaussian of standard deviation `value`
+        frames; "retarget" to `source`.
       names: slots ("head_y"), their aliases ("head_yaw"), groups ("head") or "*" for all.
       value: in the slot's unit (radians for rotations).
       first: first frame of the range, counted from the start of the clip.
@@ -59,6 +61,8 @@ class Operation:
             raise ValueError(f"frames {self.first}:{self.last} with ease {self.ease} is no range")
         if self.kind == "retarget" and self.source is None:
             raise ValueError("retarget needs the source clip's values")
+        if self.kind == "copy" and not (self.value >= 0 and self.value == int(self.value)):
+            raise ValueError(f"copy takes the number of a frame, got {self.value}")
         if self.kind == "smooth" and not 0 <= self.value <= 1000:
             raise ValueError(f"smooth takes 0 to 1000 frames, got {self.value}")
 
@@ -98,6 +102,40 @@ def parse_assignment(
         raise ValueError(f"a factor has no unit in {text!r}")
     value = -value if symbol == "-=" else value
     return Operation(_SYMBOLS[symbol], (name,), value, first, last, ease, unit=unit)
+
+
+def parse_operation(text: str) -> Operation:
+    """Returns the operation written on one line, as `Operation.describe` notes it.
+
+        add head_y 20deg 30:90 ease 10      set, add, scale, smooth: names and a number
+        copy head,neck 17 30:90             the pose of frame 17
+        freeze left_elbow 30:90
+
+    Args:
+      text: kind, names with commas between them, a number, and optionally a range of frames and
+        the frames of its ease.
+
+    Raises:
+      ValueError: when the text is no such operation.
+    """
+    wrong = f"cannot read the edit {text!r}; write it like 'add head_y 20deg 30:90 ease 10'"
+    try:
+        kind, names, *rest = text.split()
+        first, last, ease = 0, None, 0
+        if rest[-2:-1] == ["ease"]:
+            ease = int(rest.pop())
+            rest.pop()
+        if rest and re.fullmatch(r"\d*:\d*", rest[-1]):
+            first, last = parse_frames(rest.pop())
+        number = _NUMBER.fullmatch("0" if kind == "freeze" else rest.pop(0))
+    except (ValueError, IndexError) as error:
+        raise ValueError(wrong) from error
+    if rest or number is None or kind == "retarget":
+        raise ValueError(wrong)
+    value, unit = float(number[1]), number[2]
+    if unit == "deg":
+        value = math.radians(value)
+    return Operation(kind, tuple(names.split(",")), value, first, last, ease, unit=unit)
 
 
 def parse_frames(text: str) -> tuple[int, int | None]:
@@ -244,6 +282,13 @@ def _edited(
             return part * operation.value
         case "freeze":
             return np.broadcast_to(part[:1], part.shape)
+        case "copy":
+            if operation.value >= len(values):
+                raise ValueError(
+                    f"copy takes a frame of the clip, 0 to {len(values) - 1}; "
+                    f"got {operation.value:.0f}"
+                )
+            return np.broadcast_to(values[int(operation.value), columns], part.shape)
         case "smooth":
             return _smooth(values[:, columns], operation.value)[first:last]
         case _:

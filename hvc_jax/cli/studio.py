@@ -1,0 +1,94 @@
+"""`hvc studio`: a page on which the person in a stream is changed while one watches."""
+
+import argparse
+import ipaddress
+import time
+import webbrowser
+from pathlib import Path
+
+_EXAMPLE = """\
+examples:
+  hvc studio clip.hvc
+  hvc studio clip.hvc --source clip.mp4 --port 9000
+  hvc studio clip.mp4                          is encoded first
+  ssh -L 8080:127.0.0.1:8080 far               then open http://127.0.0.1:8080 here
+
+Needs pip install 'hvc_jax[studio]'. Files are read from and written to one folder only, by
+default that of the stream. Every browser window has its own edits.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the parser of this command."""
+    parser = subparsers.add_parser(
+        "studio",
+        description="Shows a stream on a page with its frames, its posed mesh and a control for "
+        "every parameter that is sent; what is changed there is what hvc edit does.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("input", type=Path, help="stream, or a video that is encoded first")
+    parser.add_argument("--source", type=Path, metavar="CLIP", help="what the stream was made from")
+    parser.add_argument(
+        "--folder", type=Path, help="what may be read and written (default: that of the stream)"
+    )
+    parser.add_argument("--port", type=int, default=8080, help="or the next free one (8080)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; others than 127.0.0.1 let other machines in (127.0.0.1)",
+    )
+    parser.add_argument(
+        "--most-upload", type=int, default=64, metavar="MIB", help="largest upload (64)"
+    )
+    parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
+    parser.add_argument("--browse", action="store_true", help="open it in the default browser")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serves the page until it is interrupted."""
+    from hvc_jax.data.clips import read_clip
+    from hvc_jax.ops.compile import keep_compiled_programs
+    from hvc_jax.studio.folder import CLIP_SUFFIXES, Folder
+    from hvc_jax.studio.server import Studio
+
+    path = arguments.input
+    if not 1 <= arguments.port <= 65535:
+        raise ValueError(f"--port {arguments.port}: use 1024 to 65535")
+    if not 1 <= arguments.most_upload <= 4096:
+        raise ValueError(f"--most-upload {arguments.most_upload}: use 1 to 4096 MiB")
+    folder = Folder(arguments.folder or path.parent, arguments.model, arguments.most_upload << 20)
+    keep_compiled_programs()
+    if path.suffix.lower() in CLIP_SUFFIXES:
+        print(f"encoding {path}", flush=True)
+        path = folder.encode(path, lambda _: None)
+    header = folder.open(path).player.header
+    source = None
+    if arguments.source is not None:
+        source = read_clip(
+            arguments.source, (header.height, header.width), header.fit.replace("none", "crop")
+        ).frames
+    studio = Studio(folder, path, source, arguments.host, arguments.port)
+    try:
+        print(f"{path}: {studio.url}   (stop with ^C)", flush=True)
+        if not is_loopback(arguments.host):
+            print(
+                f"--host {arguments.host}: everybody who reaches this machine can read and write "
+                f"{folder.path}; there is no password",
+                flush=True,
+            )
+        if arguments.browse:
+            webbrowser.open(studio.url)
+        while True:
+            time.sleep(3600)
+    finally:
+        studio.stop()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

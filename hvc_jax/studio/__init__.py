@@ -1,0 +1,1 @@
+"""The studio: change the person in a stream and watch."""

@@ -1,0 +1,117 @@
+"""Opening, driving and saving, in tabs of the main panel."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hvc_jax.studio.folder import CLIP_SUFFIXES, SUFFIXES
+from hvc_jax.studio.panels import pressed
+from hvc_jax.studio.transfer import SOURCE_SUFFIXES, Motion
+
+if TYPE_CHECKING:
+    import viser
+
+    from hvc_jax.studio.page import Page
+
+_NONE = "(none)"
+
+
+class FilePanel:
+    """Tabs that open a stream, take the motion of another, and save what was made."""
+
+    def __init__(self, page: Page, tabs: viser.GuiTabGroupHandle) -> None:
+        self._page, gui = page, page.client.gui
+        if page.session.controls:
+            with tabs.add_tab("Motion"):
+                gui.add_markdown(
+                    "Drives this person by another motion; shape and proportions stay. Streams, "
+                    "BVH, AMASS or SMPL-X files, and videos, which are encoded first."
+                )
+                motion = self._choice("Motion of", (*SOURCE_SUFFIXES, *CLIP_SUFFIXES))
+                self._how = gui.add_dropdown("If it is shorter", ("hold", "loop", "stretch"))
+                self._absolute = gui.add_checkbox("Poses as they are, not movement", False)
+                pressed(gui.add_button("Drive"), lambda: self._with(motion, self._drive))
+                self._upload("Upload a motion", self._drive)
+        with tabs.add_tab("Open"):
+            gui.add_markdown("Streams are opened, videos are encoded first.")
+            stream = self._choice("File", (".hvc", *CLIP_SUFFIXES))
+            pressed(gui.add_button("Open"), lambda: self._with(stream, self._open))
+            self._upload("Upload a stream or video", self._open)
+        with tabs.add_tab("Save"):
+            self._name = gui.add_text("Name", f"{page.session.path.stem}_edited")
+            for suffix in (".hvc", ".mp4", ".png"):
+                button = gui.add_button(f"Save {suffix}")
+                pressed(button, functools.partial(self._ask_save, suffix))
+        self._saved = ""
+
+    def _choice(self, label: str, suffixes: tuple[str, ...]) -> Any:
+        names = self._page.folder.names(suffixes)
+        return self._page.client.gui.add_dropdown(label, tuple(names) or (_NONE,))
+
+    def _with(self, choice: Any, act: Callable[[Path], None]) -> None:
+        if choice.value != _NONE:
+            path = self._page.folder.file(choice.value)
+            self._page.ask("file", functools.partial(act, path), False)
+
+    def _upload(self, label: str, act: Callable[[Path], None]) -> None:
+        page = self._page
+        most = page.folder.most_bytes >> 20
+        button = page.client.gui.add_upload_button(f"{label} (at most {most} MiB)")
+
+        @button.on_upload
+        async def _(_: Any) -> None:
+            file = button.value
+            job = functools.partial(self._receive, file.name, file.content, act)
+            page.ask("file", job, False)
+
+    def _receive(self, name: str, content: bytes, act: Callable[[Path], None]) -> None:
+        suffix = Path(name).suffix.lower()
+        if suffix not in SUFFIXES:
+            raise ValueError(f"{name[:80]}: give one of {', '.join(SUFFIXES)}")
+        act(self._page.folder.receive(name, content))
+
+    def _stream_of(self, path: Path) -> Path:
+        """The path itself, or the stream that a video was encoded to."""
+        if path.suffix.lower() not in CLIP_SUFFIXES:
+            return path
+        note = self._page.client.add_notification(
+            f"Encoding {path.name}", "reading", loading=True, with_close_button=False
+        )
+
+        def progress(frames: int) -> None:
+            if frames % 10 == 0:
+                note.body = f"{frames} frames read"
+
+        try:
+            return self._page.folder.encode(path, progress)
+        finally:
+            note.remove()
+
+    def _open(self, path: Path) -> None:
+        self._page.load(self._stream_of(path))
+
+    def _drive(self, path: Path) -> None:
+        page = self._page
+        motion = Motion(self._stream_of(path), self._how.value, self._absolute.value)
+        page.session.retarget(motion, page.span)
+        page.edited()
+
+    def _ask_save(self, suffix: str) -> None:
+        self._page.ask(f"save {suffix}", functools.partial(self._save, suffix), False)
+
+    def _save(self, suffix: str) -> None:
+        page, session = self._page, self._page.session
+        target = page.folder.target(self._name.value, suffix)
+        if target.exists() and target.samefile(session.path):
+            raise ValueError(f"{target.name} is the stream that is shown; choose another name")
+        if suffix == ".hvc":
+            session.save_stream(target)
+        elif suffix == ".mp4":
+            session.save_video(target)
+        else:
+            session.save_picture(target, page.clock.frame)
+        page.client.add_notification("Saved", f"{target}", color="green")
+        page.client.send_file_download(target.name, target.read_bytes())

@@ -1,0 +1,132 @@
+"""The one folder that a studio reads from and writes to, and what may be put into it."""
+
+import os
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from hvc_jax.data.video_output import VIDEO_SUFFIXES
+from hvc_jax.ops.files import OutputError, write_bytes
+from hvc_jax.studio.player import Opened, open_player
+from hvc_jax.studio.transfer import SOURCE_SUFFIXES
+
+CLIP_SUFFIXES = (*VIDEO_SUFFIXES, ".webm")
+SUFFIXES = (*SOURCE_SUFFIXES, *CLIP_SUFFIXES)
+
+_NAME = re.compile(r"[\w][\w .()+=-]{0,120}")
+
+
+class Folder:
+    """A folder whose files are known by their plain names.
+
+    Attributes:
+      path: The folder.
+      most_bytes: Largest file that is taken from a browser.
+    """
+
+    def __init__(self, path: Path, model: Path | None = None, most_bytes: int = 64 << 20) -> None:
+        """Names a folder.
+
+        Args:
+          path: It.
+          model: Model file of streams whose model is not shipped.
+          most_bytes: See the class.
+
+        Raises:
+          ValueError: There is no such folder.
+        """
+        if not path.is_dir():
+            raise ValueError(f"{path} is no folder; name one that exists with --folder")
+        self.path, self.model, self.most_bytes = path, model, most_bytes
+        self._codecs: dict = {}
+        self._opened: dict[tuple[str, int, int], Opened] = {}
+        self._lock = threading.Lock()
+
+    def file(self, name: str) -> Path:
+        """The path of a file in the folder.
+
+        Raises:
+          ValueError: The name leads elsewhere, or has signs that are not allowed.
+        """
+        if not _NAME.fullmatch(name) or name in (".", ".."):
+            raise ValueError(
+                f"{name[:80]!r} is no plain file name; use letters, digits, blanks and . - _ + ="
+            )
+        path = self.path / name
+        if os.path.realpath(path) != os.path.join(os.path.realpath(self.path), name):
+            raise ValueError(f"{name} is a link that leads out of the folder; copy the file there")
+        return path
+
+    def target(self, name: str, suffix: str) -> Path:
+        """The path of a file to be written, with its ending put behind where it is missing."""
+        return self.file(name if name.lower().endswith(suffix) else name + suffix)
+
+    def names(self, suffixes: tuple[str, ...]) -> list[str]:
+        """Files in the folder with one of these endings, sorted."""
+        found = []
+        for path in sorted(self.path.iterdir()):
+            if path.suffix.lower() in suffixes and path.is_file() and _NAME.fullmatch(path.name):
+                found.append(path.name)
+        return found
+
+    def open(self, path: Path) -> Opened:
+        """A stream, opened once for all sessions that show it; errors as `open_player`."""
+        state = path.stat()
+        key = str(path), state.st_mtime_ns, state.st_size
+        with self._lock:
+            if key not in self._opened:
+                self._opened = {k: v for k, v in self._opened.items() if k[0] != key[0]}
+                self._opened[key] = open_player(path, self.model, self._codecs)
+            return self._opened[key]
+
+    def receive(self, name: str, content: bytes) -> Path:
+        """Writes what a browser sent under a name that is free; returns the path.
+
+        Raises:
+          ValueError: Too large, or of a kind that is not known.
+        """
+        if len(content) > self.most_bytes:
+            raise ValueError(
+                f"{name[:80]} has {len(content) >> 20} MiB, more than the {self.most_bytes >> 20} "
+                "that are taken; put it into the folder"
+            )
+        plain = re.sub(r"[^\w .()+=-]", "_", os.path.basename(name.replace("\\", "/"))).strip(" .")
+        stem, suffix = os.path.splitext(plain[-100:])
+        if suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{name[:80]}: give one of {', '.join(SUFFIXES)}")
+        for number in range(1000):
+            path = self.file(f"{stem}{f' {number}' if number else ''}{suffix}")
+            if not path.exists():
+                write_bytes(path, content)
+                return path
+        raise OutputError(f"{name[:80]}: a thousand files have this name; rename it")
+
+    def encode(self, path: Path, progress: Callable[[int], None]) -> Path:
+        """Codes a video of the folder with the semantic model; returns the path of the stream.
+
+        Args:
+          path: The video.
+          progress: Is told the number of frames that were read.
+        """
+        from hvc_jax.codec.load import codec_of_variant
+        from hvc_jax.codec.options import EncodeOptions, Source
+        from hvc_jax.data.clips import open_clip
+
+        info, frames = open_clip(path)
+
+        def counted():
+            for number, frame in enumerate(frames, 1):
+                yield frame
+                progress(number)
+
+        codec = codec_of_variant("semantic", self.model)
+        source = Source.made_square(info.width, info.height, "crop")
+        # The lowest effort: somebody waits for it.
+        options = EncodeOptions(effort=0)
+        data = codec.encode(counted(), fps=info.fps, options=options, source=source)
+        target = path.with_suffix(".hvc")
+        if target.exists():
+            return self.receive(target.name, data)
+        write_bytes(target, data)
+        return target

@@ -1,0 +1,182 @@
+"""The page that one browser shows: pictures, controls, the mesh, the timeline, files."""
+
+import functools
+import time
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import viser
+from PIL import Image
+
+from hvc_jax.studio import ik
+from hvc_jax.studio.files_panel import FilePanel
+from hvc_jax.studio.folder import Folder
+from hvc_jax.studio.history import Span
+from hvc_jax.studio.panels import PosePanel, ViewPanel
+from hvc_jax.studio.scene import BodyScene
+from hvc_jax.studio.session import Session
+from hvc_jax.studio.timeline import bits_of_frames, draw_bars, draw_motion
+from hvc_jax.studio.worker import Clock, Worker
+
+_LARGE, _SMALL = 400, 192
+_TIMES = 200
+
+
+class Page:
+    """What one browser sees; nothing of it is shared with another.
+
+    Attributes:
+      session: The stream and its edits.
+      client: The browser.
+      folder: Where files are.
+    """
+
+    def __init__(
+        self, client: viser.ClientHandle, folder: Folder, path: Path, source: np.ndarray | None
+    ) -> None:
+        """Builds the page.
+
+        Args:
+          client: The browser.
+          folder: Where files are.
+          path: The stream that is shown first.
+          source: [T, H, W, 3] uint8 of the clip that it was made from, if that is known.
+        """
+        self.client, self.folder, self._source = client, folder, source
+        self._times: deque[float] = deque(maxlen=_TIMES)
+        self._asked: float | None = None
+        self._shown: tuple | None = None
+        self._scene: BodyScene | None = None
+        self._view: ViewPanel | None = None
+        self._pose: PosePanel | None = None
+        client.gui.set_panel_label("hvc studio")
+        client.gui.configure_theme(show_logo=False, show_share_button=False)
+        client.gui.main_panel.dock_right()
+        self._worker = Worker(self._draw, self._failed)
+        self._worker.ask("open", functools.partial(self.load, path))
+
+    def close(self) -> None:
+        """Ends the page's thread; files that are being written are finished or vanish."""
+        self._worker.stop()
+
+    def ask(self, name: str, job, changes: bool = True) -> None:
+        """Lets the page's thread do something; `changes`: its time counts as control to picture."""
+        if changes and self._asked is None:
+            self._asked = time.perf_counter()
+        self._worker.ask(name, job)
+
+    def load(self, path: Path) -> None:
+        """Shows a stream of the folder, without any edits."""
+        session = Session(self.folder.open(path), path, self.folder.model)
+        player = session.opened.player
+        if self._view is not None:
+            self._source = None  # that of another stream
+        self.session, self._shown = session, None
+        self.clock = Clock(float(player.header.fps), player.frame_count)
+        self.bits, self.keys = bits_of_frames(session.opened.units, player.frame_count)
+        for panel in (self._view, self._pose):
+            if panel is not None:
+                panel.remove()
+        self._view = ViewPanel(self, has_source=self._source is not None)
+        self._pose = PosePanel(self)
+        self._files = FilePanel(self, self._pose.tabs)
+        if player.tracks is not None and self._scene is None:
+            self._scene = BodyScene(self.client, self._dragged)
+
+    @property
+    def span(self) -> Span:
+        """The frames that the next change is for."""
+        return self._pose.span() if self._pose is not None else Span()
+
+    def edited(self) -> None:
+        """Shows what follows from a change of the edits."""
+        self._shown = None
+        if self._pose is not None:
+            self._pose.renew()
+
+    def hold(self, joint: str) -> None:
+        """Puts the handle at a joint."""
+        if self._scene is not None:
+            self._scene.hold(joint)
+            self._shown = None
+
+    def _dragged(self, place: np.ndarray) -> None:
+        self.ask("drag", functools.partial(self._reach, place))
+
+    def _reach(self, place: np.ndarray) -> None:
+        """Moves the dragged joint to a place, by the rotations above it."""
+        scene = self._scene
+        if scene is None or not scene.joint:
+            return
+        tracks, body = self.session.tracks, scene.body
+        slots = ik.movable(tracks.schema, scene.joint, body.parents)
+        now = self.session.latent(self.clock.frame)
+        moved = ik.solve(body, now, scene.joint, place, slots)
+        at = {slot.name: slot.index for slot in tracks.schema.dynamic}
+        turns = {name: float(moved[at[name]] - now[at[name]]) for name in slots}
+        self.session.turn(
+            {name: turn for name, turn in turns.items() if abs(turn) > 1e-3}, self.span
+        )
+        self.edited()
+
+    def _draw(self) -> float | None:
+        """Shows the frame that is due; returns the seconds until the next one."""
+        if self._view is None:
+            return None
+        index = self.clock.frame
+        edits = self.session.history.edits
+        state = index, edits, self._view.compare
+        if state != self._shown:
+            self._show(index)
+            self._shown = state
+            if self._asked is not None:
+                self._times.append(time.perf_counter() - self._asked)
+                self._view.tell_speed(np.array(self._times) * 1e3)
+        self._asked = None
+        return self.clock.until_next()
+
+    def _show(self, index: int) -> None:
+        session, view = self.session, self._view
+        assert view is not None
+        drawn = session.frame(index, edited=view.compare != "As sent")
+        span = self.span
+        last = len(self.bits) if span.last is None else span.last
+        bars = draw_bars(
+            self.bits, self.keys, index, session.opened.player.held, (span.first, last)
+        )
+        height, width = drawn.picture.shape[:2]
+        with self.client.atomic():
+            view.frame.image = enlarged(drawn.picture)
+            view.bars.image = bars
+            view.at(index, self.bits[index])
+        if self._scene is not None and session.opened.player.tracks is not None:
+            self._scene.show(session.latent(index))
+        row = [small(session.frame(index, edited=False).picture)]
+        if self._source is not None:
+            row.append(small(self._source[min(index, len(self._source) - 1)]))
+        row.append(small(draw_motion(drawn.grid, height, width)))
+        view.others.image = np.concatenate(row, axis=1)
+
+    def _failed(self, error: Exception) -> None:
+        text = " ".join(str(error).split()) or type(error).__name__
+        self.client.add_notification("That did not work", text, color="red")
+        if self._view is None:
+            self.client.gui.add_markdown(f"**Nothing to show.** {text}")
+        elif self._pose is not None:
+            self._pose.renew()
+
+
+def enlarged(picture: np.ndarray) -> np.ndarray:
+    """A picture [H, W, 3] uint8 that is at least _LARGE pixels high."""
+    height, width = picture.shape[:2]
+    if height >= _LARGE:
+        return picture
+    size = round(width * _LARGE / height), _LARGE
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+
+
+def small(picture: np.ndarray) -> np.ndarray:
+    """A picture [H, W, 3] uint8 at a height of _SMALL pixels."""
+    width = max(1, round(picture.shape[1] * _SMALL / picture.shape[0]))
+    return np.asarray(Image.fromarray(picture).resize((width, _SMALL), Image.Resampling.BILINEAR))

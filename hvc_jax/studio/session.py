@@ -1,0 +1,228 @@
+"""One person's view of a stream: edits, undo, what frames look like now, and files out of it.
+
+Knows no web page; the page calls it and shows what it returns. Sessions share the player of a
+stream, which does not change, and nothing else.
+"""
+
+import dataclasses
+import math
+import os
+import shlex
+import time
+from collections import OrderedDict, deque
+from pathlib import Path
+
+import numpy as np
+
+from hvc_jax.data.video_output import write_png, write_video
+from hvc_jax.ops.files import write_bytes
+from hvc_jax.stream.edit import Tracks, edit
+from hvc_jax.stream.levels import Levels, with_static
+from hvc_jax.stream.operations import apply, parse_operation, resolve
+from hvc_jax.studio.controls import Control, controls, groups, number
+from hvc_jax.studio.history import Edit, History, Span, command
+from hvc_jax.studio.player import Drawn, Opened
+from hvc_jax.studio.transfer import Motion, retarget_operation
+
+_CACHE_BYTES = 64 << 20
+_TIMES = 200
+
+
+class Session:
+    """A stream with edits on top.
+
+    Attributes:
+      opened: The stream and its player.
+      path: Where it came from, for the command line.
+      history: The edits.
+      controls: What can be moved.
+      times: Seconds that the last frames took to be drawn after a change.
+    """
+
+    def __init__(self, opened: Opened, path: Path, model: Path | None = None) -> None:
+        self.opened, self.path, self.history = opened, path, History()
+        self._model = model
+        self.times: deque[float] = deque(maxlen=_TIMES)
+        tracks = opened.player.tracks
+        self.controls: list[Control] = controls(tracks.schema) if tracks else []
+        self._values = tracks.values if tracks else None
+        self._values_of: tuple[Edit, ...] = ()
+        self._cache: OrderedDict[tuple[int, bytes], Drawn] = OrderedDict()
+        self._cached = 0
+
+    @property
+    def tracks(self) -> Tracks:
+        """The parameters as sent.
+
+        Raises:
+          ValueError: There are none to change; the message says why.
+        """
+        tracks = self.opened.player.tracks
+        if tracks is None:
+            raise ValueError(self.opened.player.why_fixed)
+        return tracks
+
+    @property
+    def groups(self) -> list[str]:
+        """What scale, freeze, smooth and copy act on."""
+        return groups(self.controls)
+
+    # Changes. Each is kept only if it can be applied; else ValueError leaves everything as it was.
+
+    def offset(self, slot: str, value: float, span: Span = Span()) -> bool:  # noqa: B008
+        """Moves a slot by `value`, in the unit of its control; 0 takes the edit away."""
+        line = f"add {slot} {number(value, self._unit(slot))}{span.text()}"
+        return self._change(f"add {slot}{span.text()}", [line] if value else [])
+
+    def scale(self, group: str, factor: float, span: Span = Span()) -> bool:  # noqa: B008
+        """Multiplies what is sent of a group by `factor`; 1 takes the edit away."""
+        line = f"scale {group} {number(factor, '')}{span.text()}"
+        return self._change(f"scale {group}{span.text()}", [line] if factor != 1 else [])
+
+    def freeze(self, group: str, on: bool, span: Span = Span()) -> bool:  # noqa: B008
+        """Holds a group at the first frame of the span, or lets it go."""
+        line = f"freeze {group}{span.text()}"
+        return self._change(line, [line] if on else [])
+
+    def smooth(self, group: str, frames: float, span: Span = Span()) -> bool:  # noqa: B008
+        """Smooths a group by a Gaussian of `frames`; 0 takes the edit away."""
+        line = f"smooth {group} {number(frames, '')}{span.text()}"
+        return self._change(f"smooth {group}{span.text()}", [line] if frames else [])
+
+    def copy(self, group: str, frame: int, span: Span) -> bool:
+        """Gives the frames of a span the pose that frame `frame` was sent with or edited to."""
+        line = f"copy {group} {frame}{span.text()}"
+        return self._change(line, [line])
+
+    def retarget(self, motion: Motion, span: Span = Span()) -> bool:  # noqa: B008
+        """Drives the person by another motion, below all other edits; see `transfer`."""
+        tracks, tables = self.tracks, self.opened.tables
+        assert tables is not None  # as there are tracks
+        operation, _ = retarget_operation(
+            motion,
+            tracks.header,
+            tables,
+            len(tracks.values),
+            self._model,
+            **dataclasses.asdict(span),
+        )
+        apply(operation, tracks.schema, tracks.values, tracks.keys)
+        words = ["--retarget", os.fspath(motion.path)]
+        words += ["--absolute"] if motion.absolute else []
+        words += [] if motion.how == "hold" else [f"--{motion.how}"]
+        return self.history.drive(Edit("retarget", shlex.join(words), operation))
+
+    def turn(self, slots: dict[str, float], span: Span = Span()) -> bool:  # noqa: B008
+        """Adds to several rotations at once (radians by slot): a joint that was dragged."""
+        amounts = dict(self.offsets(span))
+        lines = {}
+        for slot, radians in slots.items():
+            unit = self._unit(slot)
+            more = math.degrees(radians) if unit == "deg" else radians
+            amounts[slot] = round(amounts.get(slot, 0.0) + more, 2)
+            lines[slot] = f"add {slot} {number(amounts[slot], unit)}{span.text()}"
+        changed = False
+        for slot, line in lines.items():
+            changed |= self._change(f"add {slot}{span.text()}", [line], step="turn")
+        return changed
+
+    def _unit(self, slot: str) -> str:
+        resolve(self.tracks.schema, (slot,))
+        return next(control.unit for control in self.controls if control.slot == slot)
+
+    def _change(self, key: str, lines: list[str], step: str | None = None) -> bool:
+        tracks, edits = self.tracks, []
+        for line in lines:
+            operation = parse_operation(line)
+            apply(operation, tracks.schema, tracks.values, tracks.keys)
+            edits.append(Edit(key, line, operation))
+        return self.history.change(key, edits, step)
+
+    # What is there now.
+
+    def offsets(self, span: Span = Span()) -> dict[str, float]:  # noqa: B008
+        """Offset of every slot that has one over this span, in the unit of its control."""
+        found = {}
+        for edit_ in self.history.edits:
+            operation = edit_.operation
+            if edit_.key == f"add {operation.names[0]}{span.text()}":
+                angle = edit_.line.split()[2].endswith("deg")
+                value = math.degrees(operation.value) if angle else operation.value
+                found[operation.names[0]] = round(value, 6)
+        return found
+
+    def values(self) -> np.ndarray:
+        """[T, dynamic slots] float64 values after the edits, before they are rounded."""
+        edits = self.history.edits
+        if self._values is None or edits is not self._values_of:
+            tracks = self.tracks
+            values, keys = tracks.values, tracks.keys
+            for item in edits:
+                values = apply(item.operation, tracks.schema, values, keys)
+            self._values, self._values_of = values, edits
+        return self._values
+
+    def latent(self, index: int) -> np.ndarray:
+        """[size] float32 latent of a frame after the edits, exactly as the edited stream has it."""
+        tracks, values = self.tracks, self.values()[index]
+        start = 0
+        for interval in tracks.intervals:
+            if index < start + len(interval.levels):
+                break
+            start += len(interval.levels)
+        sent = interval.levels[index - start].astype(np.int64)
+        rounded = np.rint(np.clip(values / tracks.steps, -(2**31) + 1, 2**31 - 1)).astype(np.int64)
+        levels = np.where(values != tracks.values[index], rounded, sent)
+        every = with_static(levels[None], interval.key)
+        return Levels(tracks.schema, tracks.header.quantiser).vectors(every)[0]
+
+    def frame(self, index: int, edited: bool = True) -> Drawn:
+        """A frame after the edits, or as it was sent."""
+        player = self.opened.player
+        latent = None
+        if edited and self.history.edits:
+            latent = self.latent(index)
+        key = index, b"" if latent is None else latent.tobytes()
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        started = time.perf_counter()
+        drawn = player.draw(index, latent)
+        if latent is not None:
+            self.times.append(time.perf_counter() - started)
+        self._cache[key] = drawn
+        self._cached += drawn.picture.nbytes
+        while self._cached > _CACHE_BYTES and len(self._cache) > 1:
+            self._cached -= self._cache.popitem(last=False)[1].picture.nbytes
+        return drawn
+
+    def command(self, target: str = "edited.hvc") -> str:
+        """The `hvc edit` command line that makes the same stream; "" without edits."""
+        edits = self.history.edits
+        return command(edits, os.fspath(self.path), target) if edits else ""
+
+    def stream(self) -> bytes:
+        """The stream after the edits; key pictures keep their bytes."""
+        if not self.history.edits:
+            return self.opened.data
+        tables = self.opened.tables
+        assert tables is not None  # without them there are no edits
+        return edit(self.opened.data, [item.operation for item in self.history.edits], tables)
+
+    # Files, whole or not at all.
+
+    def save_stream(self, path: Path) -> int:
+        """Writes the edited stream; returns its bytes."""
+        data = self.stream()
+        write_bytes(path, data)
+        return len(data)
+
+    def save_video(self, path: Path) -> int:
+        """Writes the edited clip as a video; returns its frames."""
+        player = self.opened.player
+        frames = (self.frame(index).picture for index in range(player.frame_count))
+        return write_video(path, frames, player.header.fps)
+
+    def save_picture(self, path: Path, index: int) -> None:
+        """Writes an edited frame as PNG."""
+        write_png(path, self.frame(index).picture)

@@ -1,0 +1,103 @@
+"""Motion transfer: the motion of a stream, of motion capture or of a file of bodies, as one edit.
+
+Imports no jax until a file of bodies is read.
+"""
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hvc_jax.body.driving import SUFFIXES as BODY_SUFFIXES
+from hvc_jax.body.driving import load_drive
+from hvc_jax.models.find import read_stream, stream_reader, tables_of_stream
+from hvc_jax.stream.edit import read_tracks
+from hvc_jax.stream.header import Header
+from hvc_jax.stream.operations import Operation, fit_length
+from hvc_jax.stream.tables import CodingTables
+
+SOURCE_SUFFIXES = (".hvc", *BODY_SUFFIXES)
+
+
+class Motion(NamedTuple):
+    """Which motion, and how it is taken.
+
+    Attributes:
+      path: A stream, or what `load_drive` reads.
+      how: What is done with another length: "hold", "loop" or "stretch".
+      absolute: Whether poses are taken as they are, not as movement since the first frame.
+      person: Which of several people in a file of bodies.
+    """
+
+    path: Path
+    how: str = "hold"
+    absolute: bool = False
+    person: int | None = None
+
+
+def retarget_operation(
+    motion: Motion,
+    header: Header,
+    tables: CodingTables,
+    frames: int,
+    model: Path | None = None,
+    *,
+    first: int = 0,
+    last: int | None = None,
+    ease: int = 0,
+) -> tuple[Operation, str]:
+    """The edit that drives a stream by a motion, and what was done to its length.
+
+    What was assumed of a file of bodies is printed to standard error.
+
+    Args:
+      motion: Which, and how.
+      header: Of the stream that takes it.
+      tables: Its tables.
+      frames: Its number of frames.
+      model: Model file of a stream whose model is not shipped.
+      first: First frame that is edited.
+      last: Frame after the last, None for the end.
+      ease: Frames of fading in and out.
+
+    Raises:
+      ValueError: A file of another kind, a damaged one, or one that shares no parameter.
+    """
+    path = motion.path
+    if path.suffix.lower() in BODY_SUFFIXES:
+        names = [slot.name for slot in tables.schema.dynamic]
+        drive = load_drive(path, names, float(header.fps), motion.person)
+        print(*drive.notes, sep="\n", end="\n" * bool(drive.notes), file=sys.stderr)
+        source, moved, speed = drive.values, drive.moved, Fraction(1)
+    else:
+        data = read_stream(path)
+        with stream_reader(data, path) as reader:
+            other_tables = tables_of_stream(reader.header, path, model)
+            source = read_tracks(data, other_tables, keep_units=False).values
+        moved, speed = ("*",), reader.header.fps / header.fps
+    wanted = max(min(last or frames, frames) - first, 1)
+    source, said = _fitted(motion, source, speed, wanted)
+    operation = Operation(
+        "retarget", moved, 0.0, first, last, ease, source, absolute=motion.absolute
+    )
+    return operation, said
+
+
+def _fitted(
+    motion: Motion, source: np.ndarray, speed: Fraction, wanted: int
+) -> tuple[np.ndarray, str]:
+    """The source's values for `wanted` frames, and what was done."""
+    if not len(source):
+        raise ValueError(f"{motion.path}: has no frames; give another file")
+    how = motion.how
+    fitted, lasts = fit_length(source, wanted, how, float(speed)), len(source) / float(speed)
+    if how == "stretch":
+        said = f" ({len(source)} frames stretched to {wanted})"
+    elif lasts < wanted:
+        done = "repeated" if how == "loop" else "the last is held, --loop repeats"
+        said = f" ({lasts:.0f} frames for {wanted}: {done}, --stretch slows)"
+    else:
+        said = f" (the first {wanted} of {lasts:.0f} frames)" if lasts > wanted else ""
+    return fitted, said

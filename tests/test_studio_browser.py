@@ -1,0 +1,181 @@
+"""The studio in a real browser: headless Chromium moves the head of a synthetic person.
+
+    pip install '.[browser-test]' && pytest -m browser
+    HVC_SCREENSHOT=docs/studio.png pytest -m browser      also renews the README's picture
+
+Skipped where there is no Chromium. Takes a minute or two on two free cores.
+"""
+
+import base64
+import io
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from hvc_jax.body.assets import load_body
+from hvc_jax.body.params import JOINT_INDEX
+from hvc_jax.codec.load import load
+from hvc_jax.studio.ik import joint_positions
+from hvc_jax.synth.people import render_clip
+
+pytest.importorskip("viser")
+sync_api = pytest.importorskip("playwright.sync_api")
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed"),
+]
+
+FRAMES, SIDE, DEGREES = 10, 256, 35
+SECONDS = 300
+"""Longest wait for anything, on a machine that does other things as well."""
+
+
+class Served(NamedTuple):
+    """A studio that runs, and what it shows."""
+
+    url: str
+    folder: Path
+    mask: np.ndarray
+    head: tuple[float, float]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    from hvc_jax.studio.folder import Folder
+    from hvc_jax.studio.server import Studio
+
+    folder = tmp_path_factory.mktemp("browser")
+    clip = render_clip(11, FRAMES, SIDE, framing="hips")
+    codec = load("semantic")
+    stream = codec.encode(clip.frames, fps=Fraction(25), bodies=clip.body)
+    (folder / "person.hvc").write_bytes(stream)
+    studio = Studio(Folder(folder), folder / "person.hvc", clip.frames, port=8765)
+    joints = np.asarray(joint_positions(load_body(), jnp.asarray(clip.body[0])))
+    scale, x, y = clip.body[0, -3:]
+    across, up, _ = joints[JOINT_INDEX["head"]] + [x, y + 0.08, 0]
+    head = (1 + scale * across) / 2, (1 - scale * up) / 2
+    yield Served(studio.url, folder, clip.mask.max(0), head)
+    studio.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as play:
+        arguments = ["--no-sandbox", "--use-gl=swiftshader", "--enable-unsafe-swiftshader"]
+        started = play.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield started
+        started.close()
+
+
+def opened(browser: Any, served: Served) -> Any:
+    """A new page in a context of its own, once the stream is shown."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(SECONDS * 1000)
+    page.goto(served.url)
+    page.get_by_text("Head yaw").wait_for()
+    wait(lambda: picture(page) is not None)
+    return page
+
+
+def wait(ready: Callable[[], Any]) -> None:
+    end = time.monotonic() + SECONDS
+    while not ready():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.2)
+
+
+_READ = """
+async () => {
+  const found = [...document.querySelectorAll('img')].find(image => image.src.startsWith('blob:'));
+  if (!found) return '';
+  const bytes = new Uint8Array(await (await fetch(found.src)).arrayBuffer());
+  return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(''));
+}
+"""
+
+
+def picture(page: Any) -> np.ndarray | None:
+    """The large picture [SIDE, SIDE, 3] that the page shows; None while there is none."""
+    data = page.evaluate(_READ)
+    if not data:
+        return None
+    shown = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+    found = np.asarray(shown.resize((SIDE, SIDE), Image.Resampling.BOX), float)
+    return None if (found > 250).all() else found
+
+
+def set_number(page: Any, label: str, value: float) -> None:
+    box = page.locator(
+        f"xpath=//label[text()='{label}']/ancestor::div[.//input[@inputmode]][1]//input[@inputmode]"
+    ).first
+    box.fill(str(value))
+    box.press("Enter")
+
+
+def differs(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.abs(a - b).max() > 40)
+
+
+def test_the_head_turns_is_undone_and_exported(browser: Any, served: Served) -> None:
+    page = opened(browser, served)
+    before = picture(page)
+    set_number(page, "Head yaw (deg)", DEGREES)
+    wait(lambda: differs(picture(page), before))
+    after = picture(page)
+
+    difference = np.abs(after - before).mean(-1)
+    line = (np.arange(SIDE) + 0.5) / SIDE
+    x, y = np.meshgrid(line, line)
+    around = (x - served.head[0]) ** 2 + (y - served.head[1]) ** 2 < 0.12**2
+    person = np.asarray(Image.fromarray(np.uint8(served.mask * 255)).resize((SIDE, SIDE)).reduce(8))
+    # Away from the person by two blocks of 8 pixels: what hair and the picture's own coding reach.
+    far = np.pad(person > 0, 2)
+    near = sum(far[i : i + 32, j : j + 32] for i in range(5) for j in range(5)) > 0
+    background = ~near.repeat(8, 0).repeat(8, 1)
+    assert difference[around].mean() > 6, difference[around].mean()
+    assert difference[background].mean() < 1.0, difference[background].mean()
+    assert page.get_by_text("--set head_y+=35deg").count() == 1
+    if target := os.environ.get("HVC_SCREENSHOT"):
+        time.sleep(5)
+        page.screenshot(path=target, timeout=SECONDS * 1000)
+
+    other = opened(browser, served)
+    assert not differs(picture(other), before) and other.get_by_text("No edits.").count() == 1
+    other.context.close()
+
+    page.get_by_role("tab", name="Save").click()
+    page.get_by_role("button", name="Save .hvc").click()
+    exported = served.folder / "person_edited.hvc"
+    wait(exported.exists)
+    decoded = next(iter(load("semantic").decode(exported.read_bytes()))).astype(float)
+    assert np.abs(decoded - after).mean() < 6
+    assert not differs_in_mean(decoded, after, around)
+
+    page.get_by_role("tab", name="Change").click()
+    page.get_by_text("Undo", exact=True).click()
+    wait(lambda: not differs(picture(page), before))
+    assert page.get_by_text("No edits.").count() == 1
+    page.context.close()
+    assert sorted(path.name for path in served.folder.iterdir()) == [
+        "person.hvc",
+        "person_edited.hvc",
+    ]
+
+
+def differs_in_mean(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> bool:
+    return bool(np.abs(a - b)[where].mean() > 10)
