@@ -269,7 +269,7 @@ class Decoder:
 
 def decode(data: bytes, export: Path | None = None) -> list[list[float]]:
     """The vectors [frames][size] of a stream, as doubles that were rounded to float32."""
-    assert data[:5] == b"HVC\x1a\x03"
+    assert data[:4] == b"HVC\x1a" and data[4] == (4 if data[5] in (2, 3) else 3)
     at, fields = 18, []
     for _ in range(6):
         number, at = varint(data, at)
@@ -290,7 +290,7 @@ def decode(data: bytes, export: Path | None = None) -> list[list[float]]:
         schema = builtin_schema(name) if name else schema
     size, dynamic, static = schema
     slots = dynamic + static
-    decoder = Decoder(tables, quantiser, len(dynamic), len(slots))
+    decoder, editor = (Decoder(tables, quantiser, len(dynamic), len(slots)) for _ in range(2))
     vectors: list[list[float]] = []
     count = chain = 0
     while at < len(data):
@@ -310,12 +310,16 @@ def decode(data: bytes, export: Path | None = None) -> list[list[float]]:
             groups = []
             if kind == 2:
                 key = decoder.static(payload)
-            if kind == 3:
+                editor.static(payload)
+            if kind in (3, 8):
                 word, start = varint(payload, 0)
                 count = (word >> 1) + 1
                 groups = [(payload[start:], bool(word & 1))]
+        if kind == 8:
+            assert groups[0][1]
+            del vectors[-count:]  # those of the MOTION unit before it
         for payload, resync in groups:
-            for levels in decoder.motion(payload, count, resync):
+            for levels in (editor if kind == 8 else decoder).motion(payload, count, resync):
                 vector = [0.0] * size
                 for (_, place, step), level in zip(
                     slots, levels + key[len(dynamic) :], strict=True

@@ -1,14 +1,21 @@
 """Streams committed as files: changing what their bytes mean needs a new format version."""
 
 import hashlib
+import io
 from pathlib import Path
 
 import pytest
+from field_cases import GOLDEN as FIELD_CASE
+from field_cases import field_stream, hybrid_stream, layout
 from stream_cases import stream
 
+from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import read_tracks
+from hvc_jax.stream.field import decode_levels
+from hvc_jax.stream.field_unit import field_group, grid_size
 from hvc_jax.stream.schema import builtin_schema
 from hvc_jax.stream.tables import default_tables
+from hvc_jax.stream.units import UnitType
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -31,6 +38,16 @@ CASES = {
     ),
 }
 
+# sha256 of the file, and of what it says
+FIELD_HASHES = (
+    "ff72ad7359fc264923b181377b3f3d40574401c8067a2844c905fa33014c77a9",
+    "4a97e933c2b8b2fc658df9c27f832477e56bae0c56e81b67c32212bd16c9835f",
+)
+HYBRID_HASHES = (
+    "a00912f63fc884671468e26dd298b4d8f339caf6ba78873a5ccc8f27455b4039",
+    "1b12d0c31a3891b1c7453c80371838ec88141dc40ebbc03ce634799a81d45089",
+)
+
 
 @pytest.mark.parametrize("name", CASES)
 def test_bytes_and_values_are_what_they_were(name: str) -> None:
@@ -41,3 +58,27 @@ def test_bytes_and_values_are_what_they_were(name: str) -> None:
     assert stream(**how) == data
     tracks = read_tracks(data, default_tables(builtin_schema(how["schema_name"])))
     assert hashlib.sha256(tracks.vectors.astype("<f4").tobytes()).hexdigest() == vector_hash
+
+
+def test_fields_are_what_they_were() -> None:
+    data = (GOLDEN / "field.hvc").read_bytes()
+    assert data[4] == 4 and field_stream(FIELD_CASE)[0] == data
+    found = hashlib.sha256()
+    units = [u for u in StreamReader(io.BytesIO(data)).units() if u.type == UnitType.FIELD]
+    for number, group in enumerate(map(field_group, units)):
+        grid = grid_size(group.grid, *FIELD_CASE.size)
+        parts = layout(FIELD_CASE, number)
+        if parts:
+            levels, modes, step = decode_levels(group.payload, parts, *grid, group.step)
+            found.update(levels.astype("<i4").tobytes() + modes.tobytes() + bytes([step]))
+    assert hashlib.sha256(data).hexdigest() == FIELD_HASHES[0]
+    assert found.hexdigest() == FIELD_HASHES[1]
+
+
+def test_edits_of_a_hybrid_are_what_they_were() -> None:
+    data = (GOLDEN / "hybrid.hvc").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == HYBRID_HASHES[0] and data[4] == 4
+    assert hybrid_stream("token8") == data
+    tracks = read_tracks(data, default_tables(builtin_schema("token8")))
+    vectors = tracks.vectors.astype("<f4").tobytes()
+    assert hashlib.sha256(vectors).hexdigest() == HYBRID_HASHES[1]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import spec_decoder
+from field_cases import hybrid_stream
 from stream_cases import waving
 
 from hvc_jax.models.export import load_export
@@ -18,7 +19,7 @@ from hvc_jax.stream.schema import builtin_schema
 from hvc_jax.stream.tables import PREDICTORS, default_tables, fit_tables
 from hvc_jax.stream.vectors import Group, VectorEncoder
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.hvc"))
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("[!f]*.hvc"))  # field.hvc has no vectors
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
@@ -72,6 +73,16 @@ def test_difficult_streams(name: str, quantiser: int, group_frames: int) -> None
     data = difficult(name, quantiser, group_frames)
     ours = read_tracks(data, default_tables(builtin_schema(name))).vectors
     np.testing.assert_array_equal(np.array(spec_decoder.decode(data), np.float32), ours)
+
+
+@pytest.mark.parametrize("name", ["upper31", "token5"])
+def test_edits_of_a_hybrid(name: str) -> None:
+    plain, edited = (hybrid_stream(name, edited=edited) for edited in (False, True))
+    tables = default_tables(builtin_schema(name))
+    for data in (plain, edited):
+        theirs = np.array(spec_decoder.decode(data), np.float32)
+        np.testing.assert_array_equal(theirs, read_tracks(data, tables).vectors)
+    assert spec_decoder.decode(plain) != spec_decoder.decode(edited)
 
 
 @pytest.mark.parametrize("variant", ["semantic", "keypoint"])
