@@ -140,7 +140,8 @@ def test_a_checkpoint_that_does_not_fit_is_left_out(
     assert done
     assert_identical(jax.device_get(state), uninterrupted[1])
     kept = {p.name for p in (tmp_path / "checkpoints").iterdir()}
-    assert {"2", "8"} <= kept and "4" not in kept
+    # A write in the background may end after the disk has room again, so 6 may be there.
+    assert "8" in kept and kept & {"2", "6"} and "4" not in kept
 
 
 @pytest.mark.usefixtures("any_file_size")

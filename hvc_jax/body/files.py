@@ -206,8 +206,9 @@ def read_model(path: str | os.PathLike) -> dict[str, Any]:
             raise BodyFileError(
                 f"{path}: field {name!r} has shape {'x'.join(map(str, value.shape))}, not {wanted}"
             )
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise BodyFileError(f"{path}: field {name!r} holds NaN or infinity")
+        # Numbers that float32 cannot hold are as bad as infinite ones.
+        if value.dtype.kind == "f" and not (np.abs(value) < np.finfo(np.float32).max).all():
+            raise BodyFileError(f"{path}: field {name!r} holds NaN, infinity, or numbers beyond 3e38")
         return value
 
     tree = field("kintree_table", 2, None)

@@ -156,7 +156,7 @@ class Codec:
                 key_latent = vectors.key(unit.payload)
             elif unit.type == UnitType.MOTION:
                 group = motion_group(unit)
-                if features is None or key_latent is None:
+                if picture is None or features is None or key_latent is None:
                     raise BitstreamError("motion without a key picture before it", unit.offset)
                 wanted = slice(max(first - done, 0), None if last is None else max(last - done, 0))
                 latents = vectors.motion(group)[wanted]
