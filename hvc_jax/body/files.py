@@ -208,7 +208,9 @@ def read_model(path: str | os.PathLike) -> dict[str, Any]:
             )
         # Numbers that float32 cannot hold are as bad as infinite ones.
         if value.dtype.kind == "f" and not (np.abs(value) < np.finfo(np.float32).max).all():
-            raise BodyFileError(f"{path}: field {name!r} holds NaN, infinity, or numbers beyond 3e38")
+            raise BodyFileError(
+                f"{path}: field {name!r} holds NaN, infinity, or numbers beyond 3e38"
+            )
         return value
 
     tree = field("kintree_table", 2, None)
