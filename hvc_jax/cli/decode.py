@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hvc_jax.cli.encode import add_memory_option
 from hvc_jax.cli.progress import progress
+from hvc_jax.stream.header import WITH_FIELD
 from hvc_jax.stream.index import key_offsets
 from hvc_jax.stream.operations import parse_frames
 
@@ -114,7 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
                 source = codec.decode(reader, first, last)
                 if first or last is not None:
                     total = None
-            clock = Clock(source, BATCH)
+            # Fields come out of the decoder a unit at a time, so all of its time counts.
+            clock = Clock(source, 0 if header.variant in WITH_FIELD else BATCH)
             frames = progress(clock, total, arguments.quiet)
             count = _write(target, frames, header.fps, video, first)
         _report(target, count, clock, arguments.json, repair, header.fps)
