@@ -40,6 +40,7 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed"),
 ]
 
+ROOT = Path(__file__).parents[1]
 FRAMES, SIDE, DEGREES = 10, 256, 35
 SECONDS = 300
 """Longest wait for anything, on a machine that does other things as well."""
@@ -64,13 +65,17 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     codec = load("semantic")
     stream = codec.encode(clip.frames, fps=Fraction(25), bodies=clip.body)
     (folder / "person.hvc").write_bytes(stream)
-    studio = Studio(Folder(folder), folder / "person.hvc", clip.frames, port=8765)
+    # As `hvc studio person.hvc` does, so that the command line on the page has a short name.
+    before = Path.cwd()
+    os.chdir(folder)
+    studio = Studio(Folder(Path()), Path("person.hvc"), clip.frames, port=8765)
     joints = np.asarray(joint_positions(load_body(), jnp.asarray(clip.body[0])))
     scale, x, y = clip.body[0, -3:]
     across, up, _ = joints[JOINT_INDEX["head"]] + [x, y + 0.08, 0]
     head = (1 + scale * across) / 2, (1 - scale * up) / 2
     yield Served(studio.url, folder, clip.mask.max(0), head)
     studio.stop()
+    os.chdir(before)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +157,7 @@ def test_the_head_turns_is_undone_and_exported(browser: Any, served: Served) -> 
     assert page.get_by_text("--set head_y+=35deg").count() == 1
     if target := os.environ.get("HVC_SCREENSHOT"):
         time.sleep(5)
-        page.screenshot(path=target, timeout=SECONDS * 1000)
+        page.screenshot(path=ROOT / target, timeout=SECONDS * 1000)
 
     other = opened(browser, served)
     assert not differs(picture(other), before) and other.get_by_text("No edits.").count() == 1

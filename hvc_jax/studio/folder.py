@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from hvc_jax.data.video_output import VIDEO_SUFFIXES
 from hvc_jax.ops.files import OutputError, write_bytes
 from hvc_jax.studio.player import Opened, open_player
@@ -77,7 +79,12 @@ class Folder:
         with self._lock:
             if key not in self._opened:
                 self._opened = {k: v for k, v in self._opened.items() if k[0] != key[0]}
-                self._opened[key] = open_player(path, self.model, self._codecs)
+                opened = open_player(path, self.model, self._codecs)
+                if opened.player.tracks is not None:
+                    # Compiles what draws a changed frame now, not when the first control moves.
+                    latent = opened.player.tracks.vectors[0]
+                    opened.player.draw(0, latent + np.float32(1e-3))
+                self._opened[key] = opened
             return self._opened[key]
 
     def receive(self, name: str, content: bytes) -> Path:
