@@ -5,7 +5,6 @@ stream ─► KEY ─► features (once per key frame) ┐
 """
 
 import io
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import BinaryIO
@@ -13,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from hvc_jax import keyframes
+from hvc_jax.codec.begin import begin
 from hvc_jax.codec.latent_encoder import LatentEncoder, analysed
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
 from hvc_jax.codec.networks import Networks
@@ -93,33 +93,21 @@ class Codec:
           KeyPictureError: A key picture cannot be coded with these options.
         """
         options, source = options or EncodeOptions(), source or Source()
-        frames = iter(frames)
-        head = list(itertools.islice(frames, 2))
-        if len(head) < 2:
-            raise CodecError("fewer than two frames to code; give a longer clip")
-        height, width = head[0].shape[:2]
-        check_side("height", height), check_side("width", width)
-        if self.export.variant == "semantic" and height != width:
-            raise CodecError(
-                f"the semantic model codes square pictures, got {width}x{height}; crop or pad them"
-            )
-        header = Header(
-            variant=self.export.variant,
-            width=width,
-            height=height,
-            fps=as_fraction(fps),
-            frame_count=frame_count,
+        header, pictures = begin(
+            frames,
+            variant=self.variant,
             model_id=self.export.model_id,
-            quantiser=options.quantiser,
-            fit=source.fit,
-            source_width=source.width,
-            source_height=source.height,
+            square=self.variant == "semantic",
+            fps=fps,
+            options=options,
+            source=source,
+            frame_count=frame_count,
         )
         memory = io.BytesIO()
         with StreamWriter(output or memory, header) as writer:
             encoder = LatentEncoder(self.networks, writer, options, self._encode_key)
-            pictures, find = itertools.chain(head, frames), self._body_finder(options.effort)
-            for item in analysed(self.networks, pictures, head[0].shape, bodies, find):
+            find = self._body_finder(options.effort)
+            for item in analysed(self.networks, pictures, bodies, find):
                 encoder.push(item)
                 if confidence is not None:
                     confidence.append(item.confidence)
@@ -188,11 +176,6 @@ def open_reader(stream: BinaryIO | bytes | StreamReader) -> StreamReader:
     if isinstance(stream, StreamReader):
         return stream
     return StreamReader(io.BytesIO(stream) if isinstance(stream, bytes) else stream)
-
-
-def as_fraction(fps: Fraction | float) -> Fraction:
-    """Frames per second as a fraction that the header can hold."""
-    return Fraction(fps).limit_denominator(1001)
 
 
 def key_picture(key: KeyUnit, header: Header, offset: int) -> np.ndarray:

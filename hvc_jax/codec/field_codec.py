@@ -1,14 +1,14 @@
 """The codec of `field` and `hybrid`: sparse inter-coded key pictures and fields between them."""
 
 import io
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import BinaryIO
 
 import numpy as np
 
-from hvc_jax.codec.codec import as_fraction, open_reader
+from hvc_jax.codec.begin import begin
+from hvc_jax.codec.codec import open_reader
 from hvc_jax.codec.field_decoder import FieldDecoder
 from hvc_jax.codec.field_encoder import FieldEncoder
 from hvc_jax.codec.options import CodecError, EncodeOptions, Source, check_side
@@ -63,33 +63,21 @@ class FieldCodec:
         if options.target_bytes and frame_count is None:
             frames = list(frames)
             frame_count = len(frames)
-        frames = iter(frames)
-        head = list(itertools.islice(frames, 2))
-        if len(head) < 2:
-            raise CodecError("fewer than two frames to code; give a longer clip")
-        height, width = head[0].shape[:2]
-        check_side("height", height), check_side("width", width)
-        header = Header(
+        header, pictures = begin(
+            frames,
             variant=self.variant,
-            width=width,
-            height=height,
-            fps=as_fraction(fps),
-            frame_count=frame_count,
             model_id=self._model_id,
-            quantiser=options.quantiser,
-            fit=source.fit,
-            source_width=source.width,
-            source_height=source.height,
+            square=self.export is not None,
+            fps=fps,
+            options=options,
+            source=source,
+            frame_count=frame_count,
         )
         memory = io.BytesIO()
         with StreamWriter(output or memory, header) as writer:
             find = self._body_finder(options.effort) if self.export else None
             encoder = FieldEncoder(writer, header, options, self.export, find, bodies)
-            for frame in itertools.chain(head, frames):
-                if frame.shape != head[0].shape:
-                    raise CodecError(
-                        "the frames of the clip differ in size; scale them to one size"
-                    )
+            for frame in pictures:
                 encoder.push(frame)
             encoder.close()
             if source.notes:

@@ -180,7 +180,6 @@ class LatentEncoder:
 def analysed(
     networks: Networks,
     frames: Iterable[np.ndarray],
-    shape: tuple[int, ...],
     bodies: Iterable[np.ndarray] | None,
     find: BodyFinder,
 ) -> Iterator[Analysed]:
@@ -189,17 +188,14 @@ def analysed(
     Args:
       networks: Of the model.
       frames: [H, W, 3] uint8 each.
-      shape: That all frames must have.
       bodies: [188] body vectors where the caller knows them.
       find: Finds the bodies of a chunk else.
 
     Raises:
-      CodecError: Frames differ in size, or there are fewer bodies than frames.
+      CodecError: There are fewer bodies than frames.
     """
     bodies = None if bodies is None else iter(bodies)
     for chunk in _chunks(frames, _CHUNK):
-        if any(frame.shape != shape for frame in chunk):
-            raise CodecError("the frames of the clip differ in size; scale them to one size")
         pictures, confidence = np.stack(chunk), np.ones(len(chunk))
         if bodies is not None:
             vectors = np.array(list(itertools.islice(bodies, len(chunk))), np.float32)
