@@ -3,7 +3,7 @@
     python experiments/bench_studio/measure.py clip.hvc --changes 60
 
 Control to frame is what the page's thread does between a moved slider and the picture that it
-hands to the web server: the edit, the frame, the mesh, JPEG. The web server and the browser are
+hands to the web server: the edit, the frame, JPEG. The mesh, the web server and the browser are
 not in it; the page itself shows the same number for what happens there.
 """
 
