@@ -80,7 +80,8 @@ def test_rows_say_what_made_them_and_programs_do_not_mix(monkeypatch, tmp_path):
     row = {"clip": "a", "kind": "model", "codec": "m", "qp": 32, "model_id": "0123456789012345"}
     evaluation_run.Results(path).add([row])
     (kept,) = evaluation_run.Results(path).rows
-    assert (kept["version"], kept["commit"]) == program() and kept["model_id"] == row["model_id"]
+    assert (kept["version"], kept["commit"]) == tuple(part or "" for part in program())
+    assert kept["model_id"] == row["model_id"]
     later = Program(program().version, "123456789012")
     monkeypatch.setattr(evaluation_run, "program", lambda: later)
     with pytest.raises(ValueError, match="this is .* at 123456789012; .*use another"):
@@ -130,3 +131,11 @@ def test_jobs_share_the_clips_and_their_rows_are_merged(monkeypatch, tmp_path):
     other.add([{"clip": "z", "kind": "hold", "codec": "hold", "qp": 32}])
     merge_parts(tmp_path)
     assert len(evaluation_run.Results(tmp_path / "results.csv").rows) == 5 * points + 1
+
+
+def test_an_installed_program_without_a_commit_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation_run, "program", lambda: Program("1.2.3", None))
+    path = tmp_path / "results.csv"
+    row = {"clip": "a", "codec": "hold", "qp": 32, "kind": "hold", "bytes": 5}
+    evaluation_run.Results(path).add([row])
+    assert ("a", "hold", 32) in evaluation_run.Results(path)

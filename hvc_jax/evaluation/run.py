@@ -149,8 +149,9 @@ class Results:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.rows: list[dict[str, Any]] = read_rows(path) if path.exists() else []
-        made = {(row.get("version"), row.get("commit")) for row in self.rows}
-        for other in made - {tuple(program())}:
+        # An empty cell, as the commit of an installed program is, comes back as None.
+        made = {(row.get("version") or "", row.get("commit") or "") for row in self.rows}
+        for other in made - {tuple(part or "" for part in program())}:
             theirs, ours = (" at ".join(x or "unknown" for x in p) for p in (other, program()))
             raise ValueError(
                 f"{path}: has rows of version {theirs}, and this is {ours}; programs do not share "
