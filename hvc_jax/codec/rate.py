@@ -78,7 +78,7 @@ class RateControl:
         if options.target_kbps:
             return options.target_kbps * 1000 / 8 * count / float(header.fps)
         if options.target_bytes:
-            return (options.target_bytes - header_bytes(header)) * count / header.frame_count
+            return (options.target_bytes - len(header.to_bytes())) * count / header.frame_count
         return None
 
     def _at(
@@ -152,11 +152,6 @@ class RateControl:
 def quality_of(lmbda: float) -> float:
     """The q at which a bit is worth this mean squared error of a frame, in 8-bit steps."""
     return 40 + 3 * math.log2(lmbda / LMBDA_AT_40)
-
-
-def header_bytes(header: Header) -> int:
-    """Bytes of a stream's header."""
-    return len(header.to_bytes())
 
 
 def key_places(count: int, spacing: int) -> list[int]:

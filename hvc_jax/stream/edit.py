@@ -262,20 +262,26 @@ def _recode(
     """
     encoder = VectorEncoder(tracks.schema, tables, tracks.header.quantiser)
     encoder.resume(interval.key)
+    edited = _edited_levels(tracks, interval, values, other)
     start, changed, payloads = 0, False, {}
     pieces = zip(interval.groups, interval.choices, interval.units, strict=True)
     for group, choice, place in pieces:
         rows = slice(start, start + group.count)
         start += group.count
-        before = interval.levels[rows].astype(np.int64)
-        rounded = np.rint(np.clip(values[rows] / tracks.steps, -(2**31) + 1, 2**31 - 1))
-        levels = np.where(other[rows], rounded.astype(np.int64), before)
-        coded = encoder.group(group.frame, levels, group.resync, choice)
+        coded = encoder.group(group.frame, edited[rows], group.resync, choice)
         # Until something differs, what was there is kept, whoever encoded it.
-        changed |= bool((levels != before).any())
+        changed |= bool((edited[rows] != interval.levels[rows]).any())
         if changed:
             payloads[place] = motion_payload(coded)
     return payloads
+
+
+def _edited_levels(
+    tracks: Tracks, interval: Interval, values: np.ndarray, other: np.ndarray
+) -> np.ndarray:
+    """Returns the levels [frames, dynamic slots] int64 of an interval, edited where `other`."""
+    rounded = np.rint(np.clip(values / tracks.steps, -(2**31) + 1, 2**31 - 1)).astype(np.int64)
+    return np.where(other, rounded, interval.levels.astype(np.int64))
 
 
 def _edits(
@@ -291,8 +297,7 @@ def _edits(
     """
     encoder = VectorEncoder(tracks.schema, tables, tracks.header.quantiser)
     encoder.resume(interval.key)
-    rounded = np.rint(np.clip(values / tracks.steps, -(2**31) + 1, 2**31 - 1)).astype(np.int64)
-    levels = np.where(other, rounded, interval.levels)
+    levels = _edited_levels(tracks, interval, values, other)
     if (levels == interval.levels).all():
         return {}
     start, payloads = 0, {}
