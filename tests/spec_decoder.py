@@ -328,3 +328,33 @@ def decode(data: bytes, export: Path | None = None) -> list[list[float]]:
                     vector[place] = struct.unpack("f", struct.pack("f", value))[0]
                 vectors.append(vector)
     return vectors
+
+
+def sound(data: bytes) -> tuple[int, int, dict[int, bytes]]:
+    """Section 7: channels, pre-skip and the packets of a stream by their numbers."""
+    at, channels, skip, packets = 18, 0, 0, {}
+    for _ in range(6):
+        length, at = varint(data, at)
+    at += length
+    if data[at]:
+        _, end = varint(data, at + 1)
+        _, end = varint(data, end)
+        at = end - 1
+    at += 5
+    while at < len(data):
+        if data[at] >= 128:
+            at += data[at] - 126
+            continue
+        kind = data[at]
+        _, at = varint(data, at + 1)
+        length, at = varint(data, at)
+        payload, at = data[at : at + length], at + length + 4
+        if kind == 9:
+            number, place = varint(payload, 0)
+            channels = payload[place]
+            skip, place = varint(payload, place + 1)
+            while place < len(payload):
+                size, place = varint(payload, place)
+                packets[number] = payload[place : place + size]
+                number, place = number + 1, place + size
+    return channels, skip, packets

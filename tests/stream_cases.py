@@ -12,6 +12,7 @@ from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import Header
 from hvc_jax.stream.schema import builtin_schema
 from hvc_jax.stream.slots import Schema
+from hvc_jax.stream.sound import AudioGroup
 from hvc_jax.stream.tables import default_tables
 from hvc_jax.stream.units import UnitType, motion_group
 from hvc_jax.stream.vectors import VectorDecoder, VectorEncoder
@@ -32,6 +33,26 @@ def waving(schema: Schema, frames: int) -> np.ndarray:
     return vectors
 
 
+class MadeUpSound:
+    """A `SoundSource` of packets that no Opus decoder knows; two of a hundred are missing."""
+
+    written = 0
+
+    def __init__(self) -> None:
+        packets = tuple(bytes(i % 251 for i in range(k, 2 * k + 1)) for k in range(100))
+        self._groups = [
+            AudioGroup(0, 2, 312),
+            AudioGroup(0, 2, 312, packets[:49]),
+            AudioGroup(51, 2, 312, packets[51:]),
+        ]
+
+    def groups(self, seconds: Fraction | None = None) -> list[AudioGroup]:
+        """One group at a time, the rest at the end."""
+        count = 1 if seconds is None else len(self._groups)
+        due, self._groups = self._groups[:count], self._groups[count:]
+        return due
+
+
 def stream(
     schema_name: str = "upper31",
     frames: int = 12,
@@ -40,8 +61,9 @@ def stream(
     resync_groups: int = 0,
     count_known: bool = True,
     meta: dict | None = None,
+    sound: bool = False,
 ) -> bytes:
-    """A whole stream over the default tables, with made-up key pictures."""
+    """A whole stream over the default tables, with made-up key pictures and packets of sound."""
     schema = builtin_schema(schema_name)
     vectors = waving(schema, frames)
     encoder = VectorEncoder(
@@ -50,7 +72,7 @@ def stream(
     file = io.BytesIO()
     count = frames if count_known else None
     header = Header("semantic", 64, 48, Fraction(30000, 1001), count, schema=schema_name)
-    with StreamWriter(file, header) as writer:
+    with StreamWriter(file, header, MadeUpSound() if sound else None) as writer:
         for frame, vector in enumerate(vectors):
             if frame in keys:
                 for group in encoder.flush():

@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from sound_cases import TONES, heard, make_clip
 from tiny_export import FPS, SIDE, make_bodies, make_export, make_frames
 
 from hvc_jax.cli.decode import Clock
@@ -165,6 +166,50 @@ def test_streams_go_through_pipes(
     with piped(said.out):
         assert main(["decode", "-", part, "--conceal", *model]) == 2
     assert b"write it to a file" in capfdbinary.readouterr().err
+
+
+def test_sound_goes_along(models: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture) -> None:
+    make_clip(tmp_path / "clip.mkv", begins=0.2)
+    options = ["--variant", "keypoint", "--model", str(models / "keypoint.safetensors"), "--quiet"]
+    options += ["--size", str(SIDE), "--start", "30", "--frames", "50"]
+    file, silent = tmp_path / "file.hvc", tmp_path / "silent.hvc"
+    assert main(["encode", str(tmp_path / "clip.mkv"), str(file), *options]) == 0
+    assert b"of them sound" in capfdbinary.readouterr().out
+    quiet = ["--audio-kbps", "0", *options]
+    assert main(["encode", str(tmp_path / "clip.mkv"), str(silent), *quiet]) == 0
+    with piped((tmp_path / "clip.mkv").read_bytes()):
+        assert main(["encode", "-", str(tmp_path / "piped.hvc"), *options]) == 0
+    assert (tmp_path / "piped.hvc").read_bytes() == file.read_bytes()
+    capfdbinary.readouterr()
+
+    rows = []
+    for path in (file, silent):
+        assert main(["inspect", str(path), "--json"]) == 0
+        rows.append(json.loads(capfdbinary.readouterr().out))
+    sizes = [{row["unit"]: row["bytes"] for row in report["by_type"]} for report in rows]
+    audio = sizes[0].pop("AUDIO")
+    assert rows[0]["sound_kbps"] == pytest.approx(audio * 8 / 2 / 1000) and 0 < audio < 2300
+    assert sizes[0]["KEY"] == sizes[1]["KEY"] and rows[1]["sound_kbps"] == 0
+    assert sizes[0]["MOTION"] == sizes[1]["MOTION"]
+
+    model = ["--quiet", "--model", str(models / "keypoint.safetensors")]
+    wanted = [tone - 30 / 25 for tone in TONES if 30 < tone * 25 < 80]
+    for more in ([], ["--conceal"]):
+        assert main(["decode", str(file), str(tmp_path / "out.mp4"), *model, *more]) == 0
+        np.testing.assert_allclose(heard(tmp_path / "out.mp4"), wanted, atol=0.02)
+    with piped(file.read_bytes()):
+        assert main(["decode", "-", str(tmp_path / "out.webm"), *model]) == 0
+    np.testing.assert_allclose(heard(tmp_path / "out.webm"), wanted, atol=0.02)
+    assert main(["decode", str(file), str(tmp_path / "out.mkv"), "--frames", "7:30", *model]) == 0
+    np.testing.assert_allclose(
+        heard(tmp_path / "out.mkv"), np.array(wanted[:1]) - 7 / 25, atol=0.02
+    )
+    capfdbinary.readouterr()
+    assert main(["decode", str(file), str(tmp_path / "out.mov"), *model]) == 0
+    assert b"sound was left out; use .mp4" in capfdbinary.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["encode", "--audio-kbps", "3", str(tmp_path / "clip.mkv"), str(file), *options])
+    assert b"give 6 to 256 kbps" in capfdbinary.readouterr().err
 
 
 def test_demo_codes_edits_and_shows(

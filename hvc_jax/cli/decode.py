@@ -14,6 +14,7 @@ from hvc_jax.cli.progress import progress
 from hvc_jax.stream.header import WITH_FIELD
 from hvc_jax.stream.index import key_offsets
 from hvc_jax.stream.operations import parse_frames
+from hvc_jax.stream.sound import SoundQueue
 
 if TYPE_CHECKING:
     from hvc_jax.codec.conceal import RepairingDecoder
@@ -89,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from hvc_jax.codec.load import AnyCodec, codec_of_stream, repairing_decoder
     from hvc_jax.codec.networks import BATCH
+    from hvc_jax.data.video_output import takes_sound
     from hvc_jax.ops.compile import keep_compiled_programs
 
     keep_compiled_programs()
@@ -96,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.mkdir(exist_ok=True)
     codecs: dict[tuple[str, bytes], AnyCodec] = {}
     for path in inputs:
-        with open_stream(path) as reader:
+        with open_stream(path, keep_sound=video) as reader:
             header, file = reader.header, reader.file
             kind = header.variant, header.model_id
             if kind not in codecs:
@@ -109,17 +111,23 @@ def run(arguments: argparse.Namespace) -> int:
                 file.seek(0)
                 repair = repairing_decoder(codec, file)
                 source, total = repair.frames(), repair.frame_count
+                sound = SoundQueue(repair.sound)
             else:
+                if video and not is_pipe(path):
+                    reader.find_sound()
                 if first and not is_pipe(path):
                     reader.start_at(key_offsets(file, reader.header_size), first)
                 source = codec.decode(reader, first, last)
+                sound = SoundQueue(reader.sound, first / header.fps)
                 if first or last is not None:
                     total = None
             # Fields come out of the decoder a unit at a time, so all of its time counts.
             clock = Clock(source, 0 if header.variant in WITH_FIELD else BATCH)
             frames = progress(clock, total, arguments.quiet)
-            count = _write(target, frames, header.fps, video, first)
+            count = _write(target, frames, header.fps, video, first, sound)
         _report(target, count, clock, arguments.json, repair, header.fps)
+        if video and sound.groups and not takes_sound(target):
+            print(f"note: {target}: holds no Opus, sound was left out; use .mp4", file=sys.stderr)
     return 0
 
 
@@ -188,13 +196,15 @@ def _at_least_one(target: Path, frames: Iterable) -> Iterator:
     yield from frames
 
 
-def _write(target: Path, frames: Iterable, fps: object, video: bool, first: int) -> int:
+def _write(
+    target: Path, frames: Iterable, fps: Fraction, video: bool, first: int, sound: SoundQueue
+) -> int:
     """Writes frames, as a video or as pictures numbered from `first` on; returns how many."""
     from hvc_jax.data.clips import write_video
     from hvc_jax.ops.files import atomic_folder
 
     if video:
-        return write_video(target, frames, fps)
+        return write_video(target, frames, fps, sound=sound)
     from PIL import Image
 
     count, frames = 0, _at_least_one(target, frames)

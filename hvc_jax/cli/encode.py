@@ -68,6 +68,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "a video is brought by its times (default: its own rate)",
     )
     parser.add_argument(
+        "--audio-kbps",
+        type=_audio_rate,
+        default=8.0,
+        metavar="N",
+        help="rate of the sound, as Opus, 6 to 256, or 0 to leave it out (default: 8, where there "
+        "is sound); --kbps and --bytes are without it",
+    )
+    parser.add_argument(
         "--body-params",
         type=Path,
         metavar="FILE",
@@ -110,7 +118,7 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
         "--kbps", type=float, default=0.0, help="rate to be met, by hybrid and field"
     )
     parser.add_argument(
-        "--bytes", type=int, default=0, help="size of the whole stream, by hybrid and field"
+        "--bytes", type=int, default=0, help="size of the stream without sound, by hybrid and field"
     )
     parser.add_argument(
         "--lmbda",
@@ -193,6 +201,20 @@ def memory_of(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _audio_rate(text: str) -> float:
+    from hvc_jax.data.sound import MAX_KBPS, MIN_KBPS
+
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if rate and not MIN_KBPS <= rate <= MAX_KBPS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: give {MIN_KBPS} to {MAX_KBPS} kbps, or 0 for no sound"
+        )
+    return rate
+
+
 def _rate(text: str) -> Fraction:
     try:
         rate = Fraction(text)
@@ -221,6 +243,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.start,
         arguments.frames,
         fps=arguments.fps,
+        audio_kbps=arguments.audio_kbps,
     )
     bodies = None
     if arguments.body_params:
@@ -272,14 +295,19 @@ def run(arguments: argparse.Namespace) -> int:
             frame_count=total if arguments.bytes and total else None,
             bodies=bodies,
             confidence=confidence,
+            sound=clip.sound,
         )
         size = file.size
     count = len(confidence)
     seconds = time.perf_counter() - started
+    heard = ""
+    if clip.sound is not None:
+        rate = kbps(clip.sound.written, count, clip.fps)
+        heard = f" ({rate:.2f} of them sound, {clip.sound.written} bytes)"
     print(
         f"{arguments.output}: {count} frames of {arguments.size}x{arguments.size} at "
-        f"{float(clip.fps):.5g} frames/s, {size} bytes, {kbps(size, count, clip.fps):.2f} kbps; "
-        f"{source.describe()}; {count / seconds:.1f} frames/s",
+        f"{float(clip.fps):.5g} frames/s, {size} bytes, {kbps(size, count, clip.fps):.2f} kbps"
+        f"{heard}; {source.describe()}; {count / seconds:.1f} frames/s",
         file=sys.stderr if to_pipe else sys.stdout,
     )
     for note in clip.notes:

@@ -16,6 +16,7 @@ from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.field_unit import GRIDS, field_group
 from hvc_jax.stream.header import Header
 from hvc_jax.stream.rates import kbps, unit_name
+from hvc_jax.stream.sound import audio_group
 from hvc_jax.stream.units import Unit, UnitType
 
 _EXAMPLE = """\
@@ -126,6 +127,7 @@ def _report(
         "quantiser": header.quantiser,
         "bytes": size,
         "kbps": kbps(size, frames, header.fps),
+        "sound_kbps": kbps(sizes.get("AUDIO", 0), frames, header.fps),
         "bits_per_frame": size * 8 / max(frames, 1),
         "motion_bits_per_frame": sizes.get("MOTION", 0) * 8 / max(frames, 1),
         "by_type": [
@@ -155,6 +157,10 @@ def _unit_row(unit: Unit) -> dict[str, Any]:
         keys = [f"{p.frame} ({len(p.payload)} B)" for p in group.pictures]
         detail = f"{group.count} frames, {GRIDS[group.grid]} points, field {len(group.payload)} B"
         detail += f", key pictures {', '.join(keys)}" if keys else ""
+    elif unit.type == UnitType.AUDIO:
+        sound = audio_group(unit)
+        detail = f"Opus, {sound.channels} channel{'s' * (sound.channels > 1)}, "
+        detail += f"{len(sound.packets)} packets from {sound.first} on"
     return {
         "offset": unit.offset,
         "unit": unit_name(unit.type),
@@ -197,11 +203,12 @@ def _print(report: dict[str, Any], all_units: bool) -> None:
     width, height = report["size"]
     source = report["source_size"]
     fitted = f", {report['fit']} of {source[0]}x{source[1]}" if source else ""
+    sound = f"{report['sound_kbps']:.2f} of them sound, " if report["sound_kbps"] else ""
     print(
         f"{report['file']}: {report['variant']}, model {report['model']}\n"
         f"{width}x{height}{fitted}, {report['frames']} frames at {report['fps']} frames/s "
         f"({report['seconds']:.2f} s)\n"
-        f"{report['bytes']} bytes, {report['kbps']:.2f} kbps, "
+        f"{report['bytes']} bytes, {report['kbps']:.2f} kbps, {sound}"
         f"{report['bits_per_frame']:.1f} bits/frame "
         f"({report['motion_bits_per_frame']:.1f} of them motion)\n"
     )

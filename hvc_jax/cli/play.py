@@ -51,15 +51,16 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.data.video_output import write_video
     from hvc_jax.models.find import open_stream
     from hvc_jax.ops.compile import keep_compiled_programs
+    from hvc_jax.stream.sound import SoundQueue
 
     keep_compiled_programs()
     with tempfile.TemporaryDirectory(prefix="hvc-play-") as folder:
         clip = Path(folder) / "clip.mp4"
-        with open_stream(arguments.input) as reader:
+        with open_stream(arguments.input, keep_sound=True) as reader:
             header = reader.header
             codec = codec_of_stream(header, arguments.input, arguments.model, arguments.max_memory)
             frames = progress(codec.decode(reader), header.frame_count)
-            write_video(clip, frames, header.fps)
+            write_video(clip, frames, header.fps, sound=SoundQueue(reader.sound))
         ffplay = shutil.which("ffplay")
         if ffplay and not arguments.browser and not arguments.no_open:
             command = [ffplay, "-loglevel", "error", "-loop", "0", f"file:{clip}"]

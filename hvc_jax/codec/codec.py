@@ -23,6 +23,7 @@ from hvc_jax.stream.container import KeyUnit, StreamReader, StreamWriter, key_un
 from hvc_jax.stream.edit import stream_schema
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import Header
+from hvc_jax.stream.sound import SoundSource
 from hvc_jax.stream.units import UnitType, motion_group
 from hvc_jax.stream.vectors import VectorDecoder
 
@@ -69,6 +70,7 @@ class Codec:
         frame_count: int | None = None,
         bodies: Iterable[np.ndarray] | None = None,
         confidence: list[float] | None = None,
+        sound: SoundSource | None = None,
     ) -> bytes:
         """Codes a clip.
 
@@ -83,6 +85,7 @@ class Codec:
           bodies: [188] body vector of every frame, where the caller knows them; None estimates
             them if the model sends any.
           confidence: A list to which the confidence in the body of every frame is appended.
+          sound: Of the clip; rates and sizes that are asked for are without it.
 
         Returns:
           The stream, or b"" where there is an output.
@@ -104,7 +107,7 @@ class Codec:
             frame_count=frame_count,
         )
         memory = io.BytesIO()
-        with StreamWriter(output or memory, header) as writer:
+        with StreamWriter(output or memory, header, sound) as writer:
             encoder = LatentEncoder(self.networks, writer, options, self._encode_key)
             find = self._body_finder(options.effort)
             for item in analysed(self.networks, pictures, bodies, find):

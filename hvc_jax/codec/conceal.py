@@ -7,7 +7,12 @@ from typing import BinaryIO
 import numpy as np
 
 from hvc_jax.codec.codec import Codec, key_picture
-from hvc_jax.stream.conceal import ConcealingDecoder, frames_and_keys, salvage
+from hvc_jax.stream.conceal import (
+    ConcealingDecoder,
+    frames_and_keys,
+    intact_sound,
+    salvage,
+)
 from hvc_jax.stream.container import key_unit
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.units import UnitType, motion_group
@@ -23,6 +28,7 @@ class RepairingDecoder:
       frame_count: frames that there should be, as far as known.
       held: numbers of the frames that were held so far.
       lost_keys: numbers of the key frames whose pictures are known to be lost.
+      sound: what is intact of it.
     """
 
     def __init__(self, codec: Codec, file: BinaryIO) -> None:
@@ -40,6 +46,7 @@ class RepairingDecoder:
         self._header, units = salvage(file)
         vectors = codec.vector_decoder(self._header)
         self._units = list(units)
+        self.sound = intact_sound(self._units)
         self.frame_count, keys = frames_and_keys(self._header, self._units)
         self._decoder = ConcealingDecoder(vectors, self.frame_count, keys)
         self._picture = np.full((self._header.height, self._header.width, 3), 128, np.uint8)

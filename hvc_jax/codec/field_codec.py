@@ -16,6 +16,7 @@ from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.models.export import Export
 from hvc_jax.stream.container import StreamReader, StreamWriter
 from hvc_jax.stream.header import NO_MODEL, Header
+from hvc_jax.stream.sound import SoundSource
 from hvc_jax.stream.vectors import VectorDecoder
 
 
@@ -52,6 +53,7 @@ class FieldCodec:
         frame_count: int | None = None,
         bodies: Iterable[np.ndarray] | None = None,
         confidence: list[float] | None = None,
+        sound: SoundSource | None = None,
     ) -> bytes:
         """Codes a clip, a segment of at most 256 frames at a time; as `Codec.encode`.
 
@@ -74,7 +76,7 @@ class FieldCodec:
             frame_count=frame_count,
         )
         memory = io.BytesIO()
-        with StreamWriter(output or memory, header) as writer:
+        with StreamWriter(output or memory, header, sound) as writer:
             find = self._body_finder(options.effort) if self.export else None
             encoder = FieldEncoder(writer, header, options, self.export, find, bodies)
             for frame in pictures:

@@ -6,7 +6,7 @@ from typing import BinaryIO
 import numpy as np
 
 from hvc_jax.codec.field_codec import FieldCodec
-from hvc_jax.stream.conceal import MOST_HELD, frames_and_keys, salvage
+from hvc_jax.stream.conceal import MOST_HELD, frames_and_keys, intact_sound, salvage
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.units import UnitType
 
@@ -18,6 +18,7 @@ class FieldRepairingDecoder:
       frame_count: Frames that there should be, as far as known.
       held: Numbers of the frames that were held so far.
       lost_keys: Numbers of the intra key frames whose pictures are known to be lost.
+      sound: What is intact of it.
     """
 
     def __init__(self, codec: FieldCodec, file: BinaryIO) -> None:
@@ -34,6 +35,7 @@ class FieldRepairingDecoder:
         header, units = salvage(file)
         self._decoder = codec.decoder(header)
         self._units = list(units)
+        self.sound = intact_sound(self._units)
         self.frame_count, keys = frames_and_keys(header, self._units)
         shown = {unit.frame for unit in self._units if unit.type == UnitType.KEY}
         self.held: list[int] = []

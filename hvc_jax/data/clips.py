@@ -25,6 +25,7 @@ from hvc_jax.data.image_files import (
     is_sequence,
     read_picture,
 )
+from hvc_jax.data.sound import ClipSound, sound_of
 from hvc_jax.data.timing import DEFAULT_FPS, Timing, resampled, timing_of
 from hvc_jax.data.track import Decoding, open_track
 from hvc_jax.data.video_output import write_png, write_video
@@ -70,6 +71,7 @@ class ClipInfo(NamedTuple):
         frames: how many there are, 0 where that is not known.
         name: the file's name without its ending.
         notes: what is done to the clip that a user should know; grows while frames are read.
+        sound: its sound, which becomes ready while frames are read; None where none is wanted.
     """
 
     width: int
@@ -78,6 +80,7 @@ class ClipInfo(NamedTuple):
     frames: int
     name: str
     notes: list[str]
+    sound: ClipSound | None = None
 
 
 def probe(path: str | os.PathLike, fps: Fraction | None = None) -> ClipInfo:
@@ -134,13 +137,15 @@ def open_clip(
     frames: int | None = None,
     fps: Fraction | None = None,
     stride: int = 1,
+    audio_kbps: float = 0.0,
 ) -> tuple[ClipInfo, Iterator[np.ndarray]]:
     """Returns what is known of a clip and its frames, as `probe` and `iter_frames` do, at once.
 
-    Frames are read onwards only: "-" is the standard input, which may be a pipe. The other
-    arguments and errors are those of `iter_frames`.
+    Frames are read onwards only: "-" is the standard input, which may be a pipe. `audio_kbps` is
+    the rate at which sound is coded, 0 for none. The other arguments and errors are those of
+    `iter_frames`.
     """
-    pictures = _info_and_frames(path, size, fit, start, frames, stride, fps)
+    pictures = _info_and_frames(path, size, fit, start, frames, stride, fps, audio_kbps)
     info = next(pictures, None)
     if info is None:
         raise ClipError(f"{path} has no picture in it; give a clip of two or more frames.")
@@ -180,11 +185,16 @@ class _Source(NamedTuple):
     notes: Any  # item -> list of str
     count: int
     tick: float = 0.0
+    sound: ClipSound | None = None
+    hear_until: Any = None  # seconds -> nothing; the sound up to there is read
 
 
-def _video(path: str | os.PathLike, side: int | None, stack: ExitStack) -> _Source:
+def _video(
+    path: str | os.PathLike, side: int | None, audio_kbps: float, stack: ExitStack
+) -> _Source:
     track = stack.enter_context(open_track(path))
-    decoding, aspect = Decoding(track), track.pixel_aspect
+    sound = sound_of(track.container, audio_kbps)
+    decoding, aspect = Decoding(track, sound), track.pixel_aspect
 
     def notes(frame: Any) -> list[str]:
         woven = ["interlaced frames deinterlaced by bwdif"] if decoding.interlaced else []
@@ -198,6 +208,8 @@ def _video(path: str | os.PathLike, side: int | None, stack: ExitStack) -> _Sour
         notes,
         len(decoding.times) or track.stream.frames,
         decoding.tick,
+        sound,
+        decoding.hear_until,
     )
 
 
@@ -223,6 +235,7 @@ def _info_and_frames(
     frames: int | None,
     stride: int,
     fps: Fraction | None,
+    audio_kbps: float = 0.0,
 ) -> Iterator:
     """Yields the `ClipInfo` and then the frames of a file that has any."""
     if fit not in ("crop", "pad"):
@@ -239,8 +252,10 @@ def _info_and_frames(
         elif is_animated_webp(path):
             source = _animation(path)
         else:
-            source = _video(path, None if shape is None else max(shape), stack)
+            source = _video(path, None if shape is None else max(shape), audio_kbps, stack)
         timing = timing_of(source.times, source.declared, fps, source.tick)
+        if source.sound is not None:
+            source.sound.skip = start / timing.fps
         items = (item for _, _, item in source.items)
         if not timing.constant:
             items = resampled(source.items, timing.fps)
@@ -268,7 +283,8 @@ def _selected(
             if not timing.constant and len(source.times) > 1:
                 count = round((source.times[-1] - source.times[0]) * timing.fps) + 1
             notes = [timing.note] if timing.note else []
-            info = ClipInfo(width, height, timing.fps, count, Path(path).stem, notes)
+            name = Path(path).stem
+            info = ClipInfo(width, height, timing.fps, count, name, notes, source.sound)
             info.notes.extend(source.notes(item))
             yield info
         if number < start or (number - start) % stride:
@@ -282,7 +298,9 @@ def _selected(
         yield picture
         given += 1
         if given == frames:
-            return
+            break
+    if source.sound is not None:
+        source.hear_until(float(given * stride / timing.fps))
 
 
 def fit_picture(picture: np.ndarray, height: int, width: int, fit: str = "crop") -> np.ndarray:

@@ -16,6 +16,7 @@ import av
 import av.filter
 
 from hvc_jax.data.errors import ClipError
+from hvc_jax.data.sound import ClipSound
 from hvc_jax.data.truncation import missing_bytes
 
 _DURATION_IS_TOLD = {"mov", "mp4", "matroska", "webm", "flv", "asf", "nut", "ogg"}
@@ -165,9 +166,14 @@ class Decoding:
         interlaced: Whether fields were woven into frames so far, and taken apart here.
     """
 
-    def __init__(self, track: Track) -> None:
-        """Looks at the times; of pipes a hundred packets are read and held for it."""
-        self._track = track
+    def __init__(self, track: Track, sound: ClipSound | None = None) -> None:
+        """Looks at the times; of pipes a hundred packets are read and held for it.
+
+        Args:
+            track: The pictures.
+            sound: Takes what passes by of its track.
+        """
+        self._track, self._sound = track, sound
         self._packets = self._demuxed()
         self._end = 0.0
         self.interlaced = False
@@ -199,9 +205,12 @@ class Decoding:
         try:
             for packet in self._packets:
                 if packet.stream is not self._track.stream:
+                    self._hear(packet)
                     continue
                 for frame in packet.decode():
                     self.count += 1
+                    if self._sound is not None:
+                        self._sound.begin(_timed(frame)[0] or 0.0)
                     if graph is None and frame.interlaced_frame:
                         graph, self.interlaced = _Deinterlacer(frame), True
                     for made in graph.push(frame) if graph else (frame,):
@@ -214,6 +223,22 @@ class Decoding:
                 f"copy it again, or code its first part with --frames {max(self.count, 1)}."
             ) from error
         self._check_end()
+
+    def _hear(self, packet: Any) -> None:
+        if self._sound is not None and packet.stream is self._sound.stream and packet.size:
+            self._sound.push(packet)
+
+    def hear_until(self, seconds: float) -> None:
+        """Reads on, where only a part of the pictures was wanted, for the sound of that part."""
+        if self._sound is None:
+            return
+        try:
+            for packet in self._packets:
+                self._hear(packet)
+                if self._sound.reached(seconds):
+                    return
+        except (av.FFmpegError, OSError):
+            return  # damage behind what was wanted
 
     def _check_end(self) -> None:
         """Raises where the file ends clearly before it should."""

@@ -13,9 +13,13 @@ from PIL import Image
 
 from hvc_jax.data.errors import ClipError
 from hvc_jax.ops.files import atomic_path, is_special
+from hvc_jax.stream.sound import PACKET_SAMPLES, SAMPLE_RATE, SoundQueue
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".ts")
-"""Endings of the containers that H.264 is written into."""
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".ts", ".webm")
+"""Endings of the containers that are written: H.264, in WebM VP9."""
+
+SOUND_SUFFIXES = (".mp4", ".mkv", ".webm", ".ts")
+"""Those that take sound as Opus."""
 
 _MAX_TIME_BASE = 1 << 16  # time scales beyond it are not safe in AVI and MP4
 
@@ -38,6 +42,7 @@ def write_video(
     frames: Iterable[np.ndarray],
     fps: Fraction | float,
     crf: int = 14,
+    sound: SoundQueue | None = None,
 ) -> int:
     """Writes frames as H.264 (yuv420p, BT.709) and returns how many were written.
 
@@ -50,32 +55,72 @@ def write_video(
         frames: [H, W, 3] uint8 RGB each, all of one size; may be a generator.
         fps: frames per second.
         crf: x264 quality, 0 (lossless) to 51.
+        sound: what goes with the frames; left out of containers that are not in SOUND_SUFFIXES.
 
     Raises:
         ClipError: the ending is unknown, or no frame came.
         OutputError: the place cannot be written, or the disk is full.
     """
-    count, stream = 0, None
+    count, stream, track, rate = 0, None, None, written_rate(fps)
     with _container(path) as container:
         for frame in frames:
             padded = _even(frame)
             if stream is None:
-                stream = container.add_stream("libx264", rate=written_rate(fps))
-                stream.width, stream.height = padded.shape[1], padded.shape[0]
-                stream.pix_fmt = "yuv420p"
-                stream.options = {"crf": str(crf), "preset": "fast"}
-                context = stream.codec_context
-                context.colorspace = context.color_primaries = context.color_trc = 1
-                context.color_range = 1
+                stream = _pictures(container, rate, padded.shape, crf)
+                if sound is not None and sound.groups and takes_sound(path):
+                    track = _SoundStream(container, sound)
             picture = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
                 format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
             )
             container.mux(stream.encode(picture))
             count += 1
+            if track is not None:
+                track.write_until(count / rate)
         if stream is None:
             raise ClipError(f"{path} was not written: there is no frame to write.")
+        if track is not None:
+            track.write_until(count / rate)
         container.mux(stream.encode(None))
     return count
+
+
+def _pictures(container: Any, rate: Fraction, shape: tuple[int, ...], crf: int) -> Any:
+    """A new picture track of [H, W, 3] frames."""
+    webm = container.format.name == "webm"
+    stream = container.add_stream("libvpx-vp9" if webm else "libx264", rate=rate)
+    stream.width, stream.height = shape[1], shape[0]
+    stream.pix_fmt = "yuv420p"
+    fast = {"deadline": "realtime", "cpu-used": "6", "b": "0"} if webm else {"preset": "fast"}
+    stream.options = {"crf": str(crf), **fast}
+    context = stream.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = 1
+    context.color_range = 1
+    return stream
+
+
+def takes_sound(path: str | os.PathLike) -> bool:
+    """Whether `write_video` can put sound into a file of this name."""
+    piped = os.fspath(path) == "-" or is_special(path)  # Matroska
+    return piped or Path(path).suffix.lower() in SOUND_SUFFIXES
+
+
+class _SoundStream:
+    """A sound track of packets that are Opus already."""
+
+    def __init__(self, container: Any, sound: SoundQueue) -> None:
+        self._container, self._sound = container, sound
+        layout = "mono" if sound.groups[0].channels == 1 else "stereo"
+        # The encoder that it opens makes the track's head and is not used otherwise.
+        self._stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout=layout)
+
+    def write_until(self, seconds: Fraction) -> None:
+        """Writes the packets that begin before `seconds`."""
+        for place, data in self._sound.until(seconds):
+            packet = av.Packet(data)
+            packet.stream, packet.time_base = self._stream, Fraction(1, SAMPLE_RATE)
+            packet.pts = packet.dts = place
+            packet.duration = PACKET_SAMPLES
+            self._container.mux(packet)
 
 
 @contextmanager

@@ -51,8 +51,10 @@ def stream_reader(data: bytes, path: Path) -> Iterator[StreamReader]:
 
 
 @contextlib.contextmanager
-def open_stream(path: Path) -> Iterator[StreamReader]:
+def open_stream(path: Path, keep_sound: bool = False) -> Iterator[StreamReader]:
     """A reader of the stream in a file, or in standard input for "-"; errors name the file.
+
+    It keeps the sound that it passes where that is wanted.
 
     Raises:
         BitstreamError: The file is no stream, or is damaged.
@@ -61,7 +63,7 @@ def open_stream(path: Path) -> Iterator[StreamReader]:
         raise BitstreamError(f"{path} is a folder; give one .hvc file")
     with open(0, "rb", closefd=False) if str(path) == "-" else path.open("rb") as file:
         try:
-            yield StreamReader(file)
+            yield StreamReader(file, keep_sound)
         except BitstreamError as error:
             raise StreamFileError(path, error) from error
 

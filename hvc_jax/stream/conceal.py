@@ -4,6 +4,7 @@ A lost MOTION unit costs its own frames and those up to the next group that deco
 next key frame, or sooner with `resync_groups`). Imports no jax.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
@@ -14,6 +15,7 @@ from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.field_unit import field_group
 from hvc_jax.stream.header import Header, read_header
 from hvc_jax.stream.index import index_keys
+from hvc_jax.stream.sound import AudioGroup, audio_group
 from hvc_jax.stream.units import SHORT, Chain, Unit, UnitType, motion_group, parse_unit, short_size
 from hvc_jax.stream.vectors import MAX_GROUP_FRAMES, Group, VectorDecoder
 
@@ -97,6 +99,19 @@ def frames_and_keys(header: Header, units: Sequence[Unit]) -> tuple[int, list[in
             continue
     count = max(ends) if header.frame_count is None else header.frame_count
     return count, sorted(set(keys))
+
+
+def intact_sound(units: Sequence[Unit]) -> list[AudioGroup]:
+    """Returns the sound of the intact units; what is lost is silence between packets."""
+    groups: list[AudioGroup] = []
+    for unit in units:
+        if unit.type == UnitType.AUDIO:
+            with contextlib.suppress(BitstreamError):
+                group = audio_group(unit)
+                kind = group.channels, group.pre_skip
+                if not groups or kind == (groups[0].channels, groups[0].pre_skip):
+                    groups.append(group)
+    return groups
 
 
 class ConcealingDecoder:

@@ -6,8 +6,10 @@ no jax.
 
 import dataclasses
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import Any, BinaryIO
 
 from hvc_jax.stream.errors import BitstreamError
@@ -20,6 +22,8 @@ from hvc_jax.stream.header import (
     read_varint,
     varint,
 )
+from hvc_jax.stream.index import audio_units
+from hvc_jax.stream.sound import AudioGroup, SoundSource, audio_group, audio_payload
 from hvc_jax.stream.units import (
     MAX_PAYLOAD,
     SHORT,
@@ -58,9 +62,9 @@ class StreamWriter:
     Use it as a context manager, or call `close`: a stream without its end is told from a whole one.
     """
 
-    def __init__(self, file: BinaryIO, header: Header) -> None:
+    def __init__(self, file: BinaryIO, header: Header, sound: SoundSource | None = None) -> None:
         self._file = file
-        self._header = header
+        self._header, self._sound = header, sound
         self._frames = 0
         self._keys: list[tuple[int, int]] = []
         self._chain = Chain()
@@ -84,6 +88,7 @@ class StreamWriter:
 
     def write_key(self, frame: int, codec: int, qp: int, payload: bytes) -> int:
         """Writes a KEY unit; returns the bytes it takes."""
+        self._write_sound()
         self._keys.append((frame, self._offset))
         return self.write_unit(UnitType.KEY, frame, bytes([codec, qp]) + payload)
 
@@ -93,17 +98,26 @@ class StreamWriter:
 
     def write_motion(self, group: Group) -> int:
         """Writes a MOTION unit; returns the bytes it takes."""
+        self._write_sound()
         self._frames = max(self._frames, group.frame + group.count)
         return self.write_unit(UnitType.MOTION, group.frame, motion_payload(group))
 
     def write_field(self, group: FieldGroup) -> int:
         """Writes a FIELD unit; returns the bytes it takes."""
+        self._write_sound()
         self._frames = max(self._frames, group.frame + group.count)
         return self.write_unit(UnitType.FIELD, group.frame, field_payload(group))
 
     def write_meta(self, record: dict[str, Any]) -> int:
         """Writes a META unit (JSON); returns the bytes it takes."""
         return self.write_unit(UnitType.META, 0, meta_payload(record))
+
+    def _write_sound(self, seconds: Fraction | None = None) -> None:
+        """Writes the sound that is due, or all the rest of a clip of `seconds`."""
+        if self._sound is not None:
+            for group in self._sound.groups(seconds):
+                frame, payload = group.frame(self._header.fps), audio_payload(group)
+                self._sound.written += self.write_unit(UnitType.AUDIO, frame, payload)
 
     def close(self) -> int:
         """Ends the stream, with an INDEX unit where one is needed; returns the bytes it takes.
@@ -114,7 +128,8 @@ class StreamWriter:
         promised = self._header.frame_count
         if promised is not None and promised != self._frames:
             raise ValueError(f"the header says {promised} frames, {self._frames} were written")
-        if promised is not None and len(self._keys) < 2:
+        self._write_sound(self._frames / self._header.fps)
+        if promised is not None and len(self._keys) < 2 and self._sound is None:
             return 0
         return self.write_unit(UnitType.INDEX, self._frames, index_payload(self._keys))
 
@@ -127,15 +142,19 @@ class StreamReader:
       header: the stream's header.
       header_size: its length in bytes.
       next_frame: number of the frame that the next MOTION unit has to begin with.
+      sound: the sound that was passed, where it is kept; its user takes groups away.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, keep_sound: bool = False) -> None:
         """Reads the header.
 
         Raises:
           BitstreamError: when there is none.
         """
         self.file = file
+        self.sound: list[AudioGroup] = []
+        self._keep_sound = keep_sound
+        self._sound_kind: tuple[int, int] | None = None
         self.header, self._offset = read_header(file.read)
         self._chain = Chain()
         self.header_size = self._offset
@@ -156,6 +175,16 @@ class StreamReader:
             raise BitstreamError(f"there is no key frame for frame {frame}")
         self.next_frame, self._offset = max(before)
         self._chain = Chain()
+        self.file.seek(self._offset)
+
+    def find_sound(self) -> None:
+        """Takes the sound of the whole file, which must be able to seek, instead of what passes.
+
+        Raises:
+          BitstreamError: when it is damaged.
+        """
+        units = audio_units(self.file, self.header_size, self.file.seek(0, os.SEEK_END))
+        self.sound, self._keep_sound = [self._audio(unit) for unit in units], False
         self.file.seek(self._offset)
 
     def units(self) -> Iterator[Unit]:
@@ -189,6 +218,10 @@ class StreamReader:
                     raise BitstreamError(
                         f"the parameters of frame {moved} are missing", unit.offset
                     )
+            elif unit.type == UnitType.AUDIO:
+                group = self._audio(unit)
+                if self._keep_sound:
+                    self.sound.append(group)
             if unit.type == UnitType.INDEX:
                 ended = True
                 if unit.frame != frames:
@@ -197,12 +230,21 @@ class StreamReader:
                     )
             yield unit
         promised = self.header.frame_count
-        if promised is None and not ended:
+        if not ended and (promised is None or self._sound_kind is not None):
             raise BitstreamError("the stream is cut off: its index is missing", self._offset)
         if promised is not None and promised != frames:
             raise BitstreamError(
                 f"the stream is cut off: {frames} of {promised} frames", self._offset
             )
+
+    def _audio(self, unit: Unit) -> AudioGroup:
+        """The sound in an AUDIO unit, which is of one kind in the whole stream."""
+        group = audio_group(unit)
+        kind = group.channels, group.pre_skip
+        if self._sound_kind not in (None, kind):
+            raise BitstreamError("the sound changes its channels or its delay", unit.offset)
+        self._sound_kind = kind
+        return group
 
     def _advance(self, due: int, unit: Unit, count: int) -> int:
         """The frame that is due behind a unit of `count` frames, where frame `due` is due."""

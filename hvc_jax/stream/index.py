@@ -3,6 +3,7 @@
 Needs a file that can seek; payloads are skipped, not read. Imports no jax.
 """
 
+import itertools
 import os
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -37,6 +38,26 @@ def key_offsets(file: BinaryIO, begin: int) -> list[tuple[int, int]]:
             return index_keys(unit)
         position = tail.find(UnitType.INDEX, position + 1)
     return [(frame, offset) for type_, frame, offset in _heads(file, begin, end) if type_ == 1]
+
+
+def audio_units(file: BinaryIO, begin: int, end: int) -> Iterator[Unit]:
+    """Yields the AUDIO units of a stretch of a file.
+
+    Args:
+      file: can seek; its position is left anywhere.
+      begin: where the stretch begins, at a unit.
+      end: where it ends.
+
+    Raises:
+      BitstreamError: when a unit's head, or an AUDIO unit, is damaged.
+    """
+    places = [offset for type_, _, offset in _heads(file, begin, end) if type_ == UnitType.AUDIO]
+    for start, stop in itertools.pairwise([*places, end]):
+        file.seek(start)
+        unit = parse_unit(file.read(stop - start), 0, start)
+        if not isinstance(unit, Unit):
+            raise BitstreamError("a unit's checksum does not match", start)
+        yield unit
 
 
 def index_keys(unit: Unit) -> list[tuple[int, int]]:

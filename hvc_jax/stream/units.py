@@ -32,6 +32,7 @@ class UnitType(IntEnum):
     INDEX = 6
     FIELD = 7
     EDIT = 8
+    AUDIO = 9
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hvc_jax.ops.files import OutputError, write_bytes
 from hvc_jax.studio.player import Opened, open_player
 from hvc_jax.studio.transfer import SOURCE_SUFFIXES
 
-CLIP_SUFFIXES = (*VIDEO_SUFFIXES, ".webm")
+CLIP_SUFFIXES = VIDEO_SUFFIXES
 SUFFIXES = (*SOURCE_SUFFIXES, *CLIP_SUFFIXES)
 
 _NAME = re.compile(r"[\w][\w .()+=-]{0,120}")

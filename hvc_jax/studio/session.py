@@ -16,9 +16,11 @@ import numpy as np
 
 from hvc_jax.data.video_output import write_png, write_video
 from hvc_jax.ops.files import write_bytes
+from hvc_jax.stream.conceal import intact_sound
 from hvc_jax.stream.edit import Tracks, edit
 from hvc_jax.stream.levels import Levels, with_static
 from hvc_jax.stream.operations import apply, parse_operation, resolve
+from hvc_jax.stream.sound import SoundQueue
 from hvc_jax.studio.controls import Control, controls, groups, number
 from hvc_jax.studio.history import Edit, History, Span, command
 from hvc_jax.studio.player import Drawn, Opened
@@ -221,7 +223,8 @@ class Session:
         """Writes the edited clip as a video; returns its frames."""
         player = self.opened.player
         frames = (self.frame(index).picture for index in range(player.frame_count))
-        return write_video(path, frames, player.header.fps)
+        sound = SoundQueue(intact_sound(self.opened.units))
+        return write_video(path, frames, player.header.fps, sound=sound)
 
     def save_picture(self, path: Path, index: int) -> None:
         """Writes an edited frame as PNG."""
