@@ -1,6 +1,7 @@
 """NumPy files: read as numpy does, bounded by what they hold."""
 
 import io
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -56,3 +57,31 @@ def test_an_archive_that_becomes_far_larger_is_refused(tmp_path):
         archive.writestr("a.npy", file.getvalue())
     with pytest.raises(UnpickleError, match="far larger"):
         read_npz(tmp_path / "a.npz")
+
+
+def _peak_of(path):
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnpickleError):
+            read_npz(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("place", ["stored", "deflated"])
+def test_sizes_that_an_archive_claims_take_no_memory(tmp_path, place):
+    """An entry that says to have stored a gibibyte, and one that inflates to more than it says."""
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(
+            "a.npy",
+            bytes(64 << 20) if place == "deflated" else bytes(8),
+            zipfile.ZIP_DEFLATED if place == "deflated" else zipfile.ZIP_STORED,
+        )
+    data = bytearray(path.read_bytes())
+    head = data.rindex(b"PK\x01\x02")  # the central directory's, which is believed
+    field, claim = (24, 8) if place == "deflated" else (20, 1 << 30)
+    data[head + field : head + field + 4] = claim.to_bytes(4, "little")
+    path.write_bytes(data)
+    assert _peak_of(path) < 8 << 20

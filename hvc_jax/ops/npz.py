@@ -16,7 +16,7 @@ import numpy as np
 
 from hvc_jax.ops.plain_values import GROWTH, Budget
 from hvc_jax.ops.torch_files import tensor_names
-from hvc_jax.ops.unpickle import INFLATED_ROOM, PlainUnpickler, guarded
+from hvc_jax.ops.unpickle import INFLATED_ROOM, PlainUnpickler, entry_bytes, guarded
 
 
 class _TooLarge(ValueError):
@@ -47,7 +47,7 @@ def read_npz(path: str | os.PathLike) -> dict[str, Any]:
                 raise _TooLarge("its arrays are far larger than the file")
             out = {}
             for entry in entries:
-                value = _array(archive.read(entry))
+                value = _array(entry_bytes(archive, entry))
                 if value is not None:
                     out[entry.filename.removesuffix(".npy")] = value
         return out

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hvc_jax.ops.plain_values import PLAIN_NAMES, Budget, Constructor, Name, UnpickleError
-from hvc_jax.ops.unpickle import PlainUnpickler, guarded
+from hvc_jax.ops.unpickle import PlainUnpickler, entry_bytes, guarded
 
 
 class _Storage(NamedTuple):
@@ -129,7 +129,7 @@ def _load_zip(file: io.BufferedReader, size: int) -> Any:
     def content(name: str) -> bytes:
         entry = archive.getinfo(name)
         budget.take(entry.file_size)
-        return archive.read(entry)
+        return entry_bytes(archive, entry)
 
     def storage(pid: tuple) -> _Storage:
         dtype, key, count = _pid(pid)

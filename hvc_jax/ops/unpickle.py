@@ -14,6 +14,7 @@ import io
 import lzma
 import os
 import pickle
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -261,6 +262,15 @@ def inflate(data: bytes) -> bytes:
     if len(out) >= limit:
         raise UnpickleError("The compressed file becomes far larger than it is; it was not read.")
     return out
+
+
+def entry_bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Returns the content of an entry; takes no more memory than its `file_size`, twice.
+
+    `ZipFile.read` makes room for what an entry claims to have stored, and inflates all that it has.
+    """
+    with archive.open(entry) as file:
+        return file.read(entry.file_size)
 
 
 def guarded(path: str | os.PathLike, read: Callable[[io.BufferedReader], Any]) -> Any:
