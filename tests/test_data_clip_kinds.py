@@ -217,17 +217,27 @@ def test_interlaced_frames_are_deinterlaced(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.6, 0.9])
-@pytest.mark.parametrize("kind", ["mkv", "webm", "fragmented.mp4", "live.mkv", "avi", "gif"])
+@pytest.mark.parametrize(
+    "kind",
+    ["mkv", "webm", "fragmented.mp4", "live.mkv", "avi", "gif", "ts", "m2ts", "wmv", "mxf", "ogv"],
+)
 def test_a_file_cut_off_is_noticed(tmp_path, kind, share):
     whole, cut = tmp_path / f"whole.{kind}", tmp_path / f"cut.{kind}"
-    codec = {"webm": ("-c:v", "libvpx-vp9"), "avi": ("-c:v", "mpeg4"), "gif": ()}.get(kind, X264)
+    codec = {
+        "webm": ("-c:v", "libvpx-vp9"),
+        "avi": ("-c:v", "mpeg4"),
+        "gif": (),
+        "wmv": ("-c:v", "wmv2"),
+        "mxf": ("-c:v", "mpeg2video"),
+        "ogv": ("-c:v", "libtheora"),
+    }.get(kind, X264)
     more = {
         "fragmented.mp4": ("-movflags", "frag_keyframe+empty_moov"),
         "live.mkv": ("-live", 1),
     }.get(kind, ())
     _ffmpeg(*_source(4), *codec, *(("-g", 12) if codec else ()), *more, whole)
     assert len(_read(whole)[1]) == 100
-    cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
+    cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share) | 1])
     with pytest.raises(clips.ClipError, match=r"(breaks off|cut short) after frame \d+") as caught:
         _read(cut)
     coded = int(str(caught.value).rsplit("--frames ")[1].rstrip("."))

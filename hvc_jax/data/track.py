@@ -19,8 +19,8 @@ from hvc_jax.data.errors import ClipError
 from hvc_jax.data.sound import ClipSound
 from hvc_jax.data.truncation import missing_bytes
 
-_DURATION_IS_TOLD = {"mov", "mp4", "matroska", "webm", "flv", "asf", "nut", "ogg"}
-"""Formats whose duration stands in the file; ffmpeg guesses that of others, often wrongly."""
+_DURATION_IS_TOLD = {"mov", "mp4", "matroska", "webm", "flv", "asf", "nut"}
+"""Formats whose duration stands in the file; ffmpeg takes that of others from what there is."""
 
 _LOOKED_AT_IN_PIPES = 128  # packets that are held to find the frame rate
 _LOOKED_AT_IN_FILES = 20_000
@@ -248,7 +248,7 @@ class Decoding:
         if end is None:
             counted = track.stream.frames and track.container.format.name != "gif"
             cut = lacking > 0 and not (counted and self.count >= track.stream.frames)
-            of = f" ({lacking} bytes are missing)"
+            of = f" ({lacking} bytes are missing, at least)"
         else:
             # Writers round durations or leave the last frame's out; a cut file has no excuse.
             slack = min(0.5, 0.05 * end) if end < 10 else 0.05 * end

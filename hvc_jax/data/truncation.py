@@ -1,7 +1,9 @@
 """Files that end before their container says: downloads broken off, recordings cut by a full disk.
 
-MP4, MOV, Matroska, WebM and AVI say of every part how long it is; a part that runs past the end of
-the file was cut; GIF ends with a mark. What other formats lack shows in their duration alone.
+MP4, MOV, Matroska, WebM, AVI and ASF (WMV) say of every part how long it is; a part that runs past
+the end of the file was cut. MXF says where its footer stands, GIF and Ogg end with a mark, and
+MPEG transport streams have packets of one size. What other formats lack shows in their duration
+alone.
 """
 
 import os
@@ -10,10 +12,15 @@ from typing import BinaryIO
 
 _MOST_PARTS = 200_000
 _SEGMENT, _UNKNOWN_SIZE = 0x18538067, -1
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_MXF_PARTITION = bytes.fromhex("060e2b34020501010d0102010102")
+_MXF_RUN_IN = 1 << 16
+_TS_PACKETS = ((188, 0), (192, 4), (204, 0))
+"""Bytes of a packet and where its 0x47 stands: plain, with arrival times (M2TS), with parity."""
 
 
 def missing_bytes(path: str | os.PathLike) -> int:
-    """Returns how many bytes a video file lacks at its end, 0 where none, or where nothing says.
+    """Returns how many bytes a video file lacks at its end, at least; 0 where nothing says so.
 
     Reads the heads of the outermost parts, not their contents. Pipes and devices are not read.
     """
@@ -33,8 +40,12 @@ def missing_bytes(path: str | os.PathLike) -> int:
         elif head[:4] == b"GIF8":
             file.seek(max(0, size - 64))
             end = size if file.read().rstrip(b"\0").endswith(b";") else size + 1
+        elif head == _ASF_HEADER[:12]:
+            end = _asf_end(file, size)
+        elif head[:4] == b"OggS":
+            end = _ogg_end(file, size)
         else:
-            end = 0
+            end = _mxf_end(file) or _transport_end(file, size)
     return max(0, end - size)
 
 
@@ -77,6 +88,59 @@ def _matroska_end(file: BinaryIO, size: int) -> int:
         position = inside + length[0]
         if position >= size:
             return position
+    return 0
+
+
+def _asf_end(file: BinaryIO, size: int) -> int:
+    """Where the last object of an Advanced Systems Format file ends (its specification, 2.2)."""
+    position = 0
+    for _ in range(_MOST_PARTS):
+        file.seek(position)
+        head = file.read(24)
+        length = int.from_bytes(head[16:24], "little")
+        if len(head) < 24 or length < 24:  # a recording that never was finished says nothing
+            return position
+        position += length
+        if position >= size:
+            return position
+    return 0
+
+
+def _ogg_end(file: BinaryIO, size: int) -> int:
+    """Where the last page ends (RFC 3533); a byte later where it is not marked as the last."""
+    start = max(0, size - (1 << 17))
+    file.seek(start)
+    data = file.read()
+    page = data.rfind(b"OggS")
+    if page < 0 or page + 27 > len(data):
+        return size + 1
+    sizes = data[page + 27 : page + 27 + data[page + 26]]
+    if len(sizes) < data[page + 26]:
+        return size + 1
+    end = start + page + 27 + len(sizes) + sum(sizes)
+    return end if data[page + 5] & 4 else max(end, size + 1)
+
+
+def _mxf_end(file: BinaryIO) -> int:
+    """A byte behind where the footer begins, as the first partition says (SMPTE 377-1, 7.1)."""
+    file.seek(0)
+    data = file.read(_MXF_RUN_IN + 128)
+    at = data.find(_MXF_PARTITION)
+    if at < 0:
+        return 0
+    length = data[at + 16]
+    at += 17 + (length & 127 if length & 128 else 0)
+    footer = int.from_bytes(data[at + 24 : at + 32], "big")
+    return footer + 1 if footer else 0
+
+
+def _transport_end(file: BinaryIO, size: int) -> int:
+    """Where the last packet of an MPEG transport stream ends (ISO/IEC 13818-1, 2.4.3.2)."""
+    file.seek(0)
+    data = file.read(1024)
+    for length, mark in _TS_PACKETS:
+        if len(data) > 4 * length and all(data[mark + i * length] == 0x47 for i in range(5)):
+            return -(-size // length) * length
     return 0
 
 
