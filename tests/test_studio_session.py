@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tiny_export import FPS, make_bodies, make_export, make_frames
 
+from hvc_jax.body.params import VECTOR_INDEX
 from hvc_jax.cli.main import main
 from hvc_jax.codec.codec import Codec
 from hvc_jax.codec.options import EncodeOptions
@@ -16,6 +17,7 @@ from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import read_tracks
 from hvc_jax.stream.units import UnitType
 from hvc_jax.studio.history import Span
+from hvc_jax.studio.live_drive import resampled
 from hvc_jax.studio.player import open_player
 from hvc_jax.studio.session import Session
 from hvc_jax.studio.transfer import Motion
@@ -181,3 +183,21 @@ def test_exports_are_whole_or_absent(session: Session, folder: Path, tmp_path: P
     finally:
         session.opened.player.draw = draw
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.hvc", "out.mp4", "out.png"]
+
+
+def test_a_live_body_drives_as_its_recording_does(session: Session, folder: Path) -> None:
+    bodies = make_bodies(COUNT)
+    bodies[:, VECTOR_INDEX["left_elbow_z"]] = np.linspace(0, 0.7, COUNT)
+    np.save(folder / "live.npy", bodies)
+    live = [session.driven(i, bodies[[0, i]]).picture for i in (0, 3)]
+    assert session.retarget(Motion(folder / "live.npy"))
+    for index, picture in zip((0, 3), live, strict=True):
+        np.testing.assert_array_equal(session.frame(index).picture, picture)
+
+
+def test_bodies_of_a_camera_are_brought_to_the_rate_of_the_clip(folder: Path) -> None:
+    times = np.array([0.0, 0.1, 0.15, 0.4])
+    bodies = np.repeat(times[:, None] * 3, 188, 1)
+    even = resampled(bodies, times, 25)
+    assert even.shape == (11, 188)
+    np.testing.assert_allclose(even[:, 7], 3 * np.arange(11) / 25, atol=1e-6)

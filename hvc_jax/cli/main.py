@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models", "the models that are shipped and found, with size, training, scores"),
     "warmup": ("warmup", "compile what encode and decode need, so that they start at once"),
     "studio": ("studio", "a page that changes the person in a stream while one watches"),
+    "call": ("call", "a video call over UDP, both ends on this machine, on a page"),
     "evaluate": ("evaluate", "code a folder of clips and measure what was decoded back"),
     "report": ("report", "tables and plots from the CSV files of an evaluation"),
     "train": ("train", "train a model"),

@@ -75,6 +75,12 @@ class Networks:
                 made.append(np.asarray(self._analyse(*inputs))[: len(p)])
         return np.concatenate(made)
 
+    def analyse_one(self, picture: np.ndarray, body: np.ndarray) -> np.ndarray:
+        """The latent [D] of one picture and body vector [188], at once rather than in a batch."""
+        with _matching(self.export):
+            inputs = self._variables, np.asarray(picture)[None], np.float32(body)[None]
+            return np.asarray(self._analyse(*inputs))[0]
+
     def features(self, picture: np.ndarray) -> Any:
         """What the synthesis takes from a key picture [H, W, 3] uint8."""
         with _matching(self.export):

@@ -35,6 +35,13 @@ class FilePanel:
                 self._absolute = gui.add_checkbox("Poses as they are, not movement", False)
                 pressed(gui.add_button("Drive"), lambda: self._with(motion, self._drive))
                 self._upload("Upload a motion", self._drive)
+                gui.add_markdown(
+                    "Live: the person before a camera of this machine, or in a video of the "
+                    "folder, drives the frame that is shown."
+                )
+                self._live = gui.add_text("Camera or video", "/dev/video0")
+                pressed(gui.add_button("Start"), self._start_live)
+                pressed(gui.add_button("Stop and keep the motion"), self._keep_live)
         with tabs.add_tab("Open"):
             gui.add_markdown("Streams are opened, videos are encoded first.")
             stream = self._choice("File", (".hvc", *CLIP_SUFFIXES))
@@ -73,7 +80,7 @@ class FilePanel:
             raise ValueError(f"{name[:80]}: give one of {', '.join(SUFFIXES)}")
         act(self._page.folder.receive(name, content))
 
-    def _stream_of(self, path: Path) -> Path:
+    def _stream_of(self, path: Path, variant: str = "hybrid") -> Path:
         """The path itself, or the stream that a video was encoded to."""
         if path.suffix.lower() not in CLIP_SUFFIXES:
             return path
@@ -83,10 +90,10 @@ class FilePanel:
 
         def progress(frames: int) -> None:
             if frames % 10 == 0:
-                note.body = f"{frames} frames read"
+                note.body = f"{frames} frames read, coding takes a while"
 
         try:
-            return self._page.folder.encode(path, progress)
+            return self._page.folder.encode(path, progress, variant)
         finally:
             note.remove()
 
@@ -95,9 +102,24 @@ class FilePanel:
 
     def _drive(self, path: Path) -> None:
         page = self._page
-        motion = Motion(self._stream_of(path), self._how.value, self._absolute.value)
+        motion = Motion(self._stream_of(path, "semantic"), self._how.value, self._absolute.value)
         page.session.retarget(motion, page.span)
         page.edited()
+
+    def _start_live(self) -> None:
+        name = self._live.value.strip()
+        self._page.ask("watch", lambda: self._page.watch(name), False)
+
+    def _keep_live(self) -> None:
+        self._page.ask("unwatch", self._drive_live, False)
+
+    def _drive_live(self) -> None:
+        """Ends the camera and makes what it saw a motion of the folder, which drives the clip."""
+        live = self._page.unwatch()
+        if live is not None:
+            path = self._page.folder.free("live.npy")
+            live.save(path, float(self._page.session.opened.player.header.fps))
+            self._drive(path)
 
     def _ask_save(self, suffix: str) -> None:
         self._page.ask(f"save {suffix}", functools.partial(self._save, suffix), False)

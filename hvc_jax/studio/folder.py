@@ -99,39 +99,51 @@ class Folder:
                 "that are taken; put it into the folder"
             )
         plain = re.sub(r"[^\w .()+=-]", "_", os.path.basename(name.replace("\\", "/"))).strip(" .")
-        stem, suffix = os.path.splitext(plain[-100:])
-        if suffix.lower() not in SUFFIXES:
+        if os.path.splitext(plain)[1].lower() not in SUFFIXES:
             raise ValueError(f"{name[:80]}: give one of {', '.join(SUFFIXES)}")
+        path = self.free(plain[-100:])
+        write_bytes(path, content)
+        return path
+
+    def free(self, name: str) -> Path:
+        """The path of a file that is not there yet: this name, or with a number behind it.
+
+        Raises:
+          OutputError: There are a thousand.
+        """
+        stem, suffix = os.path.splitext(name)
         for number in range(1000):
             path = self.file(f"{stem}{f' {number}' if number else ''}{suffix}")
             if not path.exists():
-                write_bytes(path, content)
                 return path
-        raise OutputError(f"{name[:80]}: a thousand files have this name; rename it")
+        raise OutputError(f"{name}: a thousand files have this name; rename it")
 
-    def encode(self, path: Path, progress: Callable[[int], None]) -> Path:
-        """Codes a video of the folder with the semantic model; returns the path of the stream.
+    def encode(self, path: Path, progress: Callable[[int], None], variant: str = "hybrid") -> Path:
+        """Codes a video of the folder; returns the path of the stream.
 
         Args:
           path: The video.
           progress: Is told the number of frames that were read.
+          variant: hybrid, or semantic, which is quicker, where its motion alone is wanted.
         """
         from hvc_jax.codec.load import codec_of_variant
         from hvc_jax.codec.options import EncodeOptions, Source
         from hvc_jax.data.clips import open_clip
 
-        info, frames = open_clip(path)
+        info, frames = open_clip(path, audio_kbps=8.0 if variant == "hybrid" else 0.0)
 
         def counted():
             for number, frame in enumerate(frames, 1):
                 yield frame
                 progress(number)
 
-        codec = codec_of_variant("semantic", self.model)
+        codec = codec_of_variant(variant, self.model)
         source = Source.made_square(info.width, info.height, "crop")
         # The lowest effort: somebody waits for it.
         options = EncodeOptions(effort=0)
-        data = codec.encode(counted(), fps=info.fps, options=options, source=source)
+        data = codec.encode(
+            counted(), fps=info.fps, options=options, source=source, sound=info.sound
+        )
         target = path.with_suffix(".hvc")
         if target.exists():
             return self.receive(target.name, data)

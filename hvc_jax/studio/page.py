@@ -9,10 +9,12 @@ import numpy as np
 import viser
 from PIL import Image
 
+from hvc_jax.call.source import CAMERAS, LiveSource
 from hvc_jax.studio import ik
 from hvc_jax.studio.files_panel import FilePanel
 from hvc_jax.studio.folder import Folder
 from hvc_jax.studio.history import Span
+from hvc_jax.studio.live_drive import LiveDrive
 from hvc_jax.studio.panels import PosePanel, ViewPanel
 from hvc_jax.studio.scene import BodyScene
 from hvc_jax.studio.session import Session
@@ -21,6 +23,7 @@ from hvc_jax.studio.worker import Clock, Worker
 
 _LARGE, _SMALL = 400, 192
 _TIMES = 200
+_LIVE_SIDE = 256
 
 
 class Page:
@@ -50,6 +53,7 @@ class Page:
         self._scene: BodyScene | None = None
         self._view: ViewPanel | None = None
         self._pose: PosePanel | None = None
+        self._live: LiveDrive | None = None
         client.gui.set_panel_label("hvc studio")
         client.gui.configure_theme(show_logo=False, show_share_button=False)
         client.gui.main_panel.dock_right()
@@ -57,7 +61,9 @@ class Page:
         self._worker.ask("open", functools.partial(self.load, path))
 
     def close(self) -> None:
-        """Ends the page's thread; files that are being written are finished or vanish."""
+        """Ends the page's threads; files that are being written are finished or vanish."""
+        if self._live is not None:
+            self._live.stop()
         self._worker.stop()
 
     def ask(self, name: str, job, changes: bool = True) -> None:
@@ -66,8 +72,41 @@ class Page:
             self._asked = time.perf_counter()
         self._worker.ask(name, job)
 
+    def watch(self, name: str) -> None:
+        """Lets the person before a camera, or in a video of the folder, drive the frame shown.
+
+        Raises:
+          ValueError: A stream without parameters, or no such camera or file.
+        """
+        self.session.tracks  # noqa: B018  says why where there are none
+        self.unwatch()
+        source = name if name.startswith(CAMERAS) else self.folder.file(name)
+        live = LiveSource(source, _LIVE_SIDE)
+        self._live = LiveDrive(live, lambda: self.ask("live", self._show_live))
+
+    def unwatch(self) -> LiveDrive | None:
+        """Ends that; returns what drove, with the bodies that were found."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+            self._shown = None
+        return live
+
+    def _show_live(self) -> None:
+        live, view = self._live, self._view
+        if live is None or view is None:
+            return
+        if live.error is not None:
+            self._live = None
+            raise live.error
+        drawn = self.session.driven(self.clock.frame, np.stack([live.bodies[0], live.bodies[-1]]))
+        view.frame.image = enlarged(drawn.picture)
+        if self._scene is not None:
+            self._scene.show(live.bodies[-1])
+
     def load(self, path: Path) -> None:
         """Shows a stream of the folder, without any edits."""
+        self.unwatch()
         session = Session(self.folder.open(path), path, self.folder.model)
         player = session.opened.player
         if self._view is not None:
@@ -122,7 +161,7 @@ class Page:
 
     def _draw(self) -> float | None:
         """Shows the frame that is due; returns the seconds until the next one."""
-        if self._view is None:
+        if self._view is None or self._live is not None:
             return None
         index = self.clock.frame
         edits = self.session.history.edits

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hvc_jax.body.params import POSE
 from hvc_jax.data.video_output import write_png, write_video
 from hvc_jax.ops.files import write_bytes
 from hvc_jax.stream.conceal import intact_sound
 from hvc_jax.stream.edit import Tracks, edit
 from hvc_jax.stream.levels import Levels, with_static
-from hvc_jax.stream.operations import apply, parse_operation, resolve
+from hvc_jax.stream.operations import Operation, apply, parse_operation, resolve
 from hvc_jax.stream.sound import SoundQueue
 from hvc_jax.studio.controls import Control, controls, groups, number
 from hvc_jax.studio.history import Edit, History, Span, command
@@ -166,8 +167,26 @@ class Session:
 
     def latent(self, index: int) -> np.ndarray:
         """[size] float32 latent of a frame after the edits, exactly as the edited stream has it."""
-        tracks, values = self.tracks, self.values()[index]
-        start = 0
+        return self._latent(index, self.values()[index])
+
+    def driven(self, index: int, bodies: np.ndarray) -> Drawn:
+        """A frame moved as bodies [2, 188] moved from the first to the second, without its edits.
+
+        As `retarget` would move it, on top of the pose of the frame's key picture.
+        """
+        tracks = self.tracks
+        slots = tracks.schema.dynamic
+        joints = [s.name.rpartition("_")[0] for s in slots if POSE.start <= s.index < POSE.stop]
+        source = bodies[:, [slot.index for slot in slots]].astype(np.float64)
+        operation = Operation("retarget", tuple(dict.fromkeys(joints)), source=source)
+        rows = slice(index, index + 1)
+        sent, keys = (np.repeat(each[rows], 2, 0) for each in (tracks.values, tracks.keys))
+        values = apply(operation, tracks.schema, sent, keys)[1]
+        return self.opened.player.draw(index, self._latent(index, values))
+
+    def _latent(self, index: int, values: np.ndarray) -> np.ndarray:
+        """[size] float32 latent of a frame that has other values [dynamic slots]."""
+        tracks, start = self.tracks, 0
         for interval in tracks.intervals:
             if index < start + len(interval.levels):
                 break

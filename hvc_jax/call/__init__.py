@@ -1,0 +1,1 @@
+"""A call: a person's picture and voice over UDP, one packet a frame."""

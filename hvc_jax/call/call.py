@@ -1,0 +1,162 @@
+"""A call on this machine: a sender and a receiver that know each other by a UDP socket only."""
+
+import os
+import secrets
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.call.link import Link
+from hvc_jax.call.receiver import Receiver
+from hvc_jax.call.sender import Sender
+from hvc_jax.call.source import LiveSource
+from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.scenes import BodyFinder
+
+
+class Figures(NamedTuple):
+    """What a call measures; rates and times are of the last five seconds.
+
+    Attributes:
+      seconds: Since its start.
+      sent: Frames that were sent.
+      received: Motion packets that came.
+      lost: Motion packets that did not.
+      drawn: Frames that were drawn.
+      frames_per_second: Drawn a second.
+      picture_kbps: Rate of key pictures and motion, heads of IP and UDP included.
+      sound_kbps: Rate of sound, the same way.
+      key_bytes: Of the last key picture.
+      latency_ms: Median from taking a frame to having its picture ("glass to glass", without the
+        camera's and the screen's own times).
+      late_ms: 95th percentile of that.
+      analysis_ms: Median of finding the body and coding.
+      drawing_ms: Median of drawing.
+      sound_packets: Decoded so far.
+      foreign: Packets that were not of this call, or damaged.
+    """
+
+    seconds: float
+    sent: int
+    received: int
+    lost: int
+    drawn: int
+    frames_per_second: float
+    picture_kbps: float
+    sound_kbps: float
+    key_bytes: int
+    latency_ms: float
+    late_ms: float
+    analysis_ms: float
+    drawing_ms: float
+    sound_packets: int
+    foreign: int
+
+
+class Call:
+    """Both ends of a call.
+
+    Attributes:
+      sender: One end.
+      receiver: The other.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        source: str | os.PathLike,
+        side: int = 256,
+        *,
+        qp: int = 32,
+        avatar: np.ndarray | None = None,
+        audio_kbps: float = 8.0,
+        seed: int = 0,
+    ) -> None:
+        """Opens the source and the sockets; `start` starts the call.
+
+        Args:
+          codec: Semantic or keypoint.
+          source: A video file or a camera, see `LiveSource`.
+          side: Of the square pictures, pixels.
+          qp: Of key pictures.
+          avatar: See `Sender`.
+          audio_kbps: Rate of the sound of a file; 0 for none.
+          seed: Of what is lost on the way.
+
+        Raises:
+          ClipError: The source cannot be opened.
+        """
+        self._codec, self._side = codec, side
+        session = secrets.randbits(32)
+        self._out, self._in = Link(seed=seed), Link(seed=seed + 1)
+        self._source = LiveSource(source, side, audio_kbps, lambda g: self.sender.hear(g))
+        self.sender = Sender(
+            codec, self._source, self._out, self._in.address, session, qp=qp, avatar=avatar
+        )
+        self.receiver = Receiver(codec, self._in, session)
+        self._started = time.monotonic()
+
+    def start(self) -> None:
+        """Compiles what is needed, then starts all threads."""
+        _compile(self._codec, self._side)
+        self._started = time.monotonic()
+        for part in (self.receiver, self.sender, self._source):
+            part.start()
+
+    def stop(self) -> None:
+        """Ends all threads and closes the sockets."""
+        for part in (self._source, self.sender, self.receiver):
+            part.stop()
+        self._out.close()
+        self._in.close()
+
+    def network(self, loss: float, jitter: float) -> None:
+        """Sets the share of packets that are lost either way and the most seconds of delay."""
+        for link in (self._out, self._in):
+            link.loss, link.jitter = loss, jitter
+
+    @property
+    def network_now(self) -> tuple[float, float]:
+        """Loss and jitter as set by `network`."""
+        return self._out.loss, self._out.jitter
+
+    def check(self) -> None:
+        """Raises what ended a thread, if one has ended."""
+        for part in (self._source, self.sender, self.receiver):
+            if part.error is not None:
+                raise part.error
+
+    def figures(self) -> Figures:
+        """What was measured so far."""
+        sender, receiver = self.sender, self.receiver
+        received, lost = receiver.counts
+        pictures, sound = sender.kbps
+        return Figures(
+            round(time.monotonic() - self._started, 1),
+            sender.frames,
+            received,
+            lost,
+            receiver.frames,
+            receiver.drawn.rate(),
+            pictures,
+            sound,
+            sender.key_bytes,
+            1e3 * receiver.latency.median(),
+            1e3 * receiver.latency.late(),
+            1e3 * sender.analysis.median(),
+            1e3 * receiver.drawing.median(),
+            receiver.sound_packets,
+            receiver.foreign,
+        )
+
+
+def _compile(codec: Codec, side: int) -> None:
+    """Compiles analysis and drawing, which would hold up the first frames."""
+    grey = np.full((side, side, 3), 128, np.uint8)
+    if codec.variant == "semantic":
+        BodyFinder(0)(grey[None])
+    latent = codec.networks.analyse_one(grey, np.zeros(BODY_VECTOR_SIZE))
+    features = codec.networks.features(grey)
+    codec.networks.draw_one(grey, features, latent, latent + np.float32(1e-3))

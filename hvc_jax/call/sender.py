@@ -1,0 +1,212 @@
+"""The sender of a call: the newest frame to one packet, a key picture when it is wanted.
+
+source ─► body ─► latent ─► levels ─► MOTION packet        one a frame
+└─ first frame, cuts, wishes ─► VVC intra ─► KEY packets, until the receiver has them
+"""
+
+import threading
+import time
+
+import numpy as np
+
+from hvc_jax import keyframes
+from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.call.link import Link
+from hvc_jax.call.packets import Feedback, KeyMessage, Motion, pack, unpack
+from hvc_jax.call.source import LiveSource, Taken
+from hvc_jax.call.statistics import Latest, Window
+from hvc_jax.codec.codec import Codec
+from hvc_jax.codec.scenes import BodyFinder
+from hvc_jax.data.cuts import CutDetector
+from hvc_jax.stream.container import KeyUnit
+from hvc_jax.stream.header import Header
+from hvc_jax.stream.levels import Levels
+from hvc_jax.stream.operations import Operation, apply
+from hvc_jax.stream.sound import AudioGroup
+from hvc_jax.stream.vectors import VectorEncoder
+
+SOUND_PACKETS = 3
+"""Opus packets that travel together: 60 ms."""
+
+_KEY_AGAIN = 0.3  # seconds after which a key picture is sent again that has not arrived
+_KEYS_APART = 1.0  # least seconds between new key pictures
+_RESYNC_EVERY = 50  # frames, where nothing is lost
+_TICKS = 10_000  # a second, of the time in packets
+
+
+class Sender:
+    """Codes and sends in a thread of its own.
+
+    Attributes:
+      shown: The newest frame that was sent.
+      key_bytes: Of the last key picture.
+      frames: Frames that were sent.
+      kbps: Kilobits (1000 bits) a second of pictures and of sound, heads of IP and UDP included.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        source: LiveSource,
+        link: Link,
+        to: tuple[str, int],
+        session: int,
+        *,
+        qp: int = 32,
+        avatar: np.ndarray | None = None,
+    ) -> None:
+        """Prepares a sender.
+
+        Args:
+          codec: Semantic or keypoint.
+          source: Of frames.
+          link: Where packets go out and feedback comes in.
+          to: Address of the receiver.
+          session: Number that marks the packets of this call.
+          qp: Of key pictures.
+          avatar: [H, H, 3] uint8 of the person who is shown instead; the frames themselves are
+            never sent then.
+        """
+        self._codec, self._source, self._link, self._to = codec, source, link, to
+        self._session, self._qp, self._avatar = session, qp, avatar
+        schema, tables = codec.export.tables.schema, codec.export.tables
+        self._schema = schema
+        self._levels, self._vectors = Levels(schema), VectorEncoder(schema, tables)
+        self._find, self._cuts = BodyFinder(0), CutDetector()
+        self._parts: list[bytes] = []
+        self._key, self._key_sent, self._key_made = 0, 0.0, 0.0
+        self._key_latent: np.ndarray | None = None
+        self._origin: np.ndarray | None = None  # latent in which an avatar's person begins
+        self._feedback: Feedback | None = None
+        self._resync = self._new_key = False
+        self._since_resync = 0
+        self.shown: Latest[np.ndarray] = Latest()
+        self.frames = self.key_bytes = 0
+        self.error: Exception | None = None
+        self._pictures, self._sound = Window(), Window()
+        self.analysis = Window()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hvc call sender", daemon=True)
+
+    @property
+    def kbps(self) -> tuple[float, float]:
+        """See the class."""
+        return self._pictures.rate() * 8e-3, self._sound.rate() * 8e-3
+
+    def start(self) -> None:
+        """Starts to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+
+    def refresh(self) -> None:
+        """Makes the next frame a key picture."""
+        self._new_key = True
+
+    def hear(self, group: AudioGroup) -> None:
+        """Sends sound, a few packets at a time."""
+        for at in range(0, len(group.packets), SOUND_PACKETS):
+            part = group.packets[at : at + SOUND_PACKETS]
+            few = AudioGroup(group.first + at, group.channels, group.pre_skip, part)
+            self._sound.add(self._send(pack(few, self._session)))
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                if self._source.error is not None:
+                    raise self._source.error
+                self._listen()
+                taken = self._source.frames.take(0.01)
+                if taken is not None:
+                    self._frame(taken)
+        except Exception as error:  # told by the call, which ends
+            self.error = error
+
+    def _send(self, data: bytes) -> int:
+        before = self._link.bytes
+        self._link.send(data, self._to)
+        return self._link.bytes - before
+
+    def _listen(self) -> None:
+        """Takes the feedback that has come, and sends the key picture again if it is missing."""
+        while (came := self._link.receive(0)) is not None:
+            found = unpack(came[0])
+            if found is None or found[0] != self._session or not isinstance(found[1], Feedback):
+                continue
+            self._feedback = found[1]
+            self._resync |= found[1].motion_wanted
+            self._new_key |= found[1].key_wanted
+        now, has = time.monotonic(), self._feedback
+        arrived = has is not None and has.key == self._key
+        if self._parts and not arrived and now - self._key_sent > _KEY_AGAIN:
+            self._send_key()
+
+    def _send_key(self) -> None:
+        self._key_sent = time.monotonic()
+        for part in self._parts:
+            self._pictures.add(self._send(part))
+
+    def _frame(self, taken: Taken) -> None:
+        """Sends one frame."""
+        started = time.monotonic()
+        picture = taken.picture
+        body = self._body(picture)
+        cut = self._cuts.push(picture)
+        wanted = (self._new_key or cut) and self._avatar is None
+        if self._key_latent is None or (wanted and started - self._key_made > _KEYS_APART):
+            self._make_key(picture, body)
+        latent = self._codec.networks.analyse_one(picture, body)
+        if self._avatar is not None:
+            latent = self._as_avatar(latent)
+        levels = self._levels.of(latent[None])[:, : self._levels.dynamic]
+        loss = self._feedback.loss / 255 if self._feedback else 0.0
+        every = min(_RESYNC_EVERY, max(1, round(0.5 / max(loss, 1e-3))))
+        resync = self._resync or self._since_resync >= every
+        self._since_resync = 1 if resync else self._since_resync + 1
+        self._resync = False
+        group = self._vectors.group(self.frames, levels, resync)
+        ticks = int(taken.time * _TICKS) % 2**32
+        self._pictures.add(self._send(pack(Motion(self._key, ticks, group), self._session)))
+        self.frames += 1
+        self.shown.put(picture)
+        self.analysis.add(time.monotonic() - started)
+
+    def _body(self, picture: np.ndarray) -> np.ndarray:
+        if self._codec.variant != "semantic":
+            return np.zeros(BODY_VECTOR_SIZE, np.float32)
+        return self._find(picture[None])[0][0]
+
+    def _make_key(self, picture: np.ndarray, body: np.ndarray) -> None:
+        """Codes and sends a key picture: this one, or that of the avatar."""
+        codec = self._codec
+        if self._avatar is not None:
+            picture, body = self._avatar, BodyFinder(0)(self._avatar[None])[0][0]
+        height, width = picture.shape[:2]
+        coded = keyframes.encode(picture, self._qp)
+        decoded = keyframes.decode(coded.codec, coded.payload, height, width)
+        latent = codec.networks.analyse_one(decoded, body)
+        static, self._key_latent = self._vectors.key(latent)
+        header = Header(codec.variant, width, height, self._source.fps, None, codec.export.model_id)
+        self._key = self._key % 0xFFFF + 1
+        message = KeyMessage(header, static, KeyUnit(0, coded.codec, self._qp, coded.payload))
+        self._parts = [pack(part, self._session) for part in message.parts(self._key)]
+        self.key_bytes = sum(map(len, self._parts))
+        self._resync, self._new_key, self._key_made = True, False, time.monotonic()
+        self._send_key()
+
+    def _as_avatar(self, latent: np.ndarray) -> np.ndarray:
+        """The avatar's latent, moved as the person has moved since the first frame."""
+        assert self._key_latent is not None
+        if self._origin is None:
+            self._origin = latent
+        columns = [slot.index for slot in self._schema.dynamic]
+        base = np.tile(self._key_latent[columns].astype(np.float64), (2, 1))
+        source = np.stack([self._origin, latent])[:, columns].astype(np.float64)
+        moved = apply(Operation("retarget", source=source), self._schema, base, base)[1]
+        out = self._key_latent.copy()
+        out[columns] = moved
+        return out

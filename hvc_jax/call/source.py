@@ -1,0 +1,118 @@
+"""Frames and sound as they happen: a video file in real time, over and over, or a camera."""
+
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+
+from hvc_jax.call.statistics import Latest
+from hvc_jax.data.clips import fit_picture, open_clip
+from hvc_jax.data.errors import ClipError
+from hvc_jax.stream.sound import AudioGroup
+
+CAMERAS = ("/dev/video", "avfoundation:", "dshow:")
+_FORMATS = {"/dev/video": "v4l2", "avfoundation:": "avfoundation", "dshow:": "dshow"}
+
+
+class Taken(NamedTuple):
+    """A frame [H, W, 3] uint8 and the time.monotonic() at which it was taken."""
+
+    picture: np.ndarray
+    time: float
+
+
+class LiveSource:
+    """A thread that keeps the newest frame of a file or camera.
+
+    Attributes:
+      frames: The newest frame.
+      fps: Frames a second of the file; what a camera gives.
+    """
+
+    def __init__(
+        self,
+        name: str | os.PathLike,
+        side: int,
+        audio_kbps: float = 0.0,
+        heard: Callable[[AudioGroup], None] | None = None,
+    ) -> None:
+        """Opens a source; `start` starts it.
+
+        Args:
+          name: A video file, "/dev/video0", "avfoundation:0" or "dshow:video=NAME".
+          side: Of the square pictures, pixels.
+          audio_kbps: Rate of the sound of a file; 0 for none.
+          heard: Is given groups of Opus packets.
+
+        Raises:
+          ClipError: It cannot be opened.
+        """
+        self._name, self._side = os.fspath(name), side
+        self._kbps, self._heard = audio_kbps, heard
+        self.frames: Latest[Taken] = Latest()
+        self._stop = threading.Event()
+        self.error: Exception | None = None
+        self._camera = self._name.startswith(CAMERAS)
+        if self._camera:
+            self._container, self.fps = _camera(self._name), Fraction(30)
+        else:
+            clip, pictures = open_clip(Path(self._name), side)
+            pictures.close()
+            self.fps = clip.fps
+        self._thread = threading.Thread(target=self._run, name="hvc call source", daemon=True)
+
+    def start(self) -> None:
+        """Starts to take frames."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def _run(self) -> None:
+        try:
+            for picture in self._camera_frames() if self._camera else self._file_frames():
+                if self._stop.is_set():
+                    return
+                self.frames.put(Taken(picture, time.monotonic()))
+        except Exception as error:  # told by the call, which ends
+            self.error = error
+
+    def _file_frames(self) -> Iterator[np.ndarray]:
+        """The frames of the file when they are due, from the start again at its end."""
+        due, sent = time.monotonic(), 0  # packets of sound in earlier rounds
+        while not self._stop.is_set():
+            clip, frames = open_clip(Path(self._name), self._side, audio_kbps=self._kbps)
+            most = 0
+            for picture in frames:
+                if clip.sound is not None and self._heard is not None:
+                    for group in clip.sound.groups():
+                        most = max(most, group.first + len(group.packets))
+                        self._heard(dataclasses.replace(group, first=group.first + sent))
+                self._stop.wait(max(due - time.monotonic(), 0))
+                due = max(due + float(1 / clip.fps), time.monotonic() - 1.0)
+                yield picture
+            sent += most
+
+    def _camera_frames(self) -> Iterator[np.ndarray]:
+        with self._container as container:
+            for frame in container.decode(video=0):
+                yield fit_picture(frame.to_ndarray(format="rgb24"), self._side, self._side)
+
+
+def _camera(name: str) -> Any:
+    kind = next(kind for kind in CAMERAS if name.startswith(kind))
+    device = name if kind == "/dev/video" else name.removeprefix(kind)
+    try:
+        return av.open(device, format=_FORMATS[kind])
+    except (OSError, ValueError, av.FFmpegError) as error:
+        raise ClipError(f"{name}: no camera that can be opened; name a video file") from error
