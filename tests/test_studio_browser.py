@@ -32,7 +32,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
+) or next(map(str, Path.home().glob(".cache/ms-playwright/chromium*/chrome-*/*chrome*shell")), "")
 
 pytestmark = [
     pytest.mark.browser,

@@ -49,8 +49,8 @@ class Link:
     def receive(self, seconds: float) -> tuple[bytes, tuple[str, int]] | None:
         """Returns the next packet and where it is from; None where none comes in time."""
         self._flush()
-        self._socket.settimeout(max(seconds, 0.001))
         try:
+            self._socket.settimeout(max(seconds, 0.001))
             return self._socket.recvfrom(65536)
         except TimeoutError:
             return None

@@ -25,9 +25,6 @@ from hvc_jax.stream.operations import Operation, apply
 from hvc_jax.stream.sound import AudioGroup
 from hvc_jax.stream.vectors import VectorEncoder
 
-SOUND_PACKETS = 3
-"""Opus packets that travel together: 60 ms."""
-
 _KEY_AGAIN = 0.3  # seconds after which a key picture is sent again that has not arrived
 _KEYS_APART = 1.0  # least seconds between new key pictures
 _RESYNC_EVERY = 50  # frames, where nothing is lost
@@ -108,11 +105,9 @@ class Sender:
         self._new_key = True
 
     def hear(self, group: AudioGroup) -> None:
-        """Sends sound, a few packets at a time."""
-        for at in range(0, len(group.packets), SOUND_PACKETS):
-            part = group.packets[at : at + SOUND_PACKETS]
-            few = AudioGroup(group.first + at, group.channels, group.pre_skip, part)
-            self._sound.add(self._send(pack(few, self._session)))
+        """Sends the sound that goes with a frame."""
+        if group.packets:
+            self._sound.add(self._send(pack(group, self._session)))
 
     def _run(self) -> None:
         try:

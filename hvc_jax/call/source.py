@@ -1,6 +1,5 @@
 """Frames and sound as they happen: a video file in real time, over and over, or a camera."""
 
-import dataclasses
 import os
 import threading
 import time
@@ -15,7 +14,7 @@ import numpy as np
 from hvc_jax.call.statistics import Latest
 from hvc_jax.data.clips import fit_picture, open_clip
 from hvc_jax.data.errors import ClipError
-from hvc_jax.stream.sound import AudioGroup
+from hvc_jax.stream.sound import AudioGroup, SoundQueue
 
 CAMERAS = ("/dev/video", "avfoundation:", "dshow:")
 _FORMATS = {"/dev/video": "v4l2", "avfoundation:": "avfoundation", "dshow:": "dshow"}
@@ -41,7 +40,7 @@ class LiveSource:
         name: str | os.PathLike,
         side: int,
         audio_kbps: float = 0.0,
-        heard: Callable[[AudioGroup], None] | None = None,
+        heard: Callable[[AudioGroup], None] = lambda group: None,
     ) -> None:
         """Opens a source; `start` starts it.
 
@@ -89,19 +88,23 @@ class LiveSource:
 
     def _file_frames(self) -> Iterator[np.ndarray]:
         """The frames of the file when they are due, from the start again at its end."""
-        due, sent = time.monotonic(), 0  # packets of sound in earlier rounds
+        due, rounds = time.monotonic(), 0  # rounds: packets of sound in earlier ones
         while not self._stop.is_set():
             clip, frames = open_clip(Path(self._name), self._side, audio_kbps=self._kbps)
-            most = 0
-            for picture in frames:
-                if clip.sound is not None and self._heard is not None:
-                    for group in clip.sound.groups():
-                        most = max(most, group.first + len(group.packets))
-                        self._heard(dataclasses.replace(group, first=group.first + sent))
+            queue, packets = SoundQueue([]), 0
+            if clip.sound is not None:
+                clip.sound.unit_packets = 1
+            for number, picture in enumerate(frames, 1):
+                if clip.sound is not None:
+                    queue.groups += clip.sound.groups()
+                    heard = tuple(data for _, data in queue.until(number / clip.fps))
+                    kind = clip.sound.channels, clip.sound.pre_skip
+                    self._heard(AudioGroup(rounds + packets, *kind, heard))
+                    packets += len(heard)
                 self._stop.wait(max(due - time.monotonic(), 0))
                 due = max(due + float(1 / clip.fps), time.monotonic() - 1.0)
                 yield picture
-            sent += most
+            rounds += packets
 
     def _camera_frames(self) -> Iterator[np.ndarray]:
         with self._container as container:

@@ -16,10 +16,11 @@ Item = TypeVar("Item")
 class Window:
     """Amounts of the last `SECONDS`."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: float | None = None) -> None:
+        """Begins now, or at another time of the clock that is used."""
         self._items: deque[tuple[float, float]] = deque(maxlen=_MOST)
         self._lock = threading.Lock()
-        self._since = time.monotonic()
+        self._since = time.monotonic() if since is None else since
 
     def add(self, amount: float, now: float | None = None) -> None:
         """Notes an amount."""

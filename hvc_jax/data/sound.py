@@ -79,6 +79,7 @@ class ClipSound:
         """
         channels = 2 if kbps >= _STEREO_KBPS and stream.codec_context.channels > 1 else 1
         self.stream, self.skip, self.written = stream, Fraction(0), 0
+        self.unit_packets = UNIT_PACKETS
         self._encoder = OpusEncoder(kbps, channels)
         self._resampler, self._input = None, None
         self._zero: float | None = None
@@ -87,6 +88,16 @@ class ClipSound:
         self._placed = 0  # samples that were handed to the encoder
         self._packets: deque[bytes] = deque()
         self._first, self._announced, self._closed = 0, False, False
+
+    @property
+    def channels(self) -> int:
+        """1 or 2."""
+        return self._encoder.channels
+
+    @property
+    def pre_skip(self) -> int:
+        """See `OpusEncoder`."""
+        return self._encoder.pre_skip
 
     def begin(self, seconds: float) -> None:
         """Sets the time of the file's first picture; sound is placed from it on."""
@@ -118,11 +129,10 @@ class ClipSound:
         if seconds is not None and not self._closed:
             self._finish(seconds)
         made = []
-        while not self._announced or len(self._packets) >= UNIT_PACKETS or self._ends():
-            count = min(len(self._packets), UNIT_PACKETS)
+        while not self._announced or len(self._packets) >= self.unit_packets or self._ends():
+            count = min(len(self._packets), self.unit_packets)
             packets = tuple(self._packets.popleft() for _ in range(count))
-            encoder = self._encoder
-            made.append(AudioGroup(self._first, encoder.channels, encoder.pre_skip, packets))
+            made.append(AudioGroup(self._first, self.channels, self.pre_skip, packets))
             self._first += count
             self._announced = True
         return made
@@ -135,7 +145,7 @@ class ClipSound:
         self._closed = True
         last = min(math.ceil(seconds * SAMPLE_RATE), self._placed)
         self._packets += self._encoder.close()
-        wanted = math.ceil((last + self._encoder.pre_skip) / PACKET_SAMPLES) if last else 0
+        wanted = math.ceil((last + self.pre_skip) / PACKET_SAMPLES) if last else 0
         while self._packets and self._first + len(self._packets) > wanted:
             self._packets.pop()
 
@@ -143,7 +153,7 @@ class ClipSound:
         """Places decoded samples by their time."""
         kind = frame.format.name, frame.layout.name, frame.sample_rate
         if self._resampler is None or kind != self._input:
-            layout = "mono" if self._encoder.channels == 1 else "stereo"
+            layout = "mono" if self.channels == 1 else "stereo"
             self._resampler, self._input = av.AudioResampler("flt", layout, SAMPLE_RATE), kind
         time = frame.time
         if self._next is not None and abs(time - self._next) > LONGEST_PAUSE:
@@ -153,7 +163,7 @@ class ClipSound:
             self._place(made)
 
     def _place(self, frame: Any) -> None:
-        samples = frame.to_ndarray().reshape(-1, self._encoder.channels)
+        samples = frame.to_ndarray().reshape(-1, self.channels)
         place = round((frame.time - self._zero) * SAMPLE_RATE)
         gap = place - self._placed
         if gap > _TOLERANCE or (gap > 0 and not self._placed):
