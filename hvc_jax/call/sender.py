@@ -149,7 +149,7 @@ class Sender:
         """Sends one frame."""
         started = time.monotonic()
         picture = taken.picture
-        body = self._body(picture)
+        body = self._body(picture, self._find)
         cut = self._cuts.push(picture)
         wanted = (self._new_key or cut) and self._avatar is None
         if self._key_latent is None or (wanted and started - self._key_made > _KEYS_APART):
@@ -170,16 +170,16 @@ class Sender:
         self.shown.put(picture)
         self.analysis.add(time.monotonic() - started)
 
-    def _body(self, picture: np.ndarray) -> np.ndarray:
+    def _body(self, picture: np.ndarray, find: BodyFinder) -> np.ndarray:
         if self._codec.variant != "semantic":
             return np.zeros(BODY_VECTOR_SIZE, np.float32)
-        return self._find(picture[None])[0][0]
+        return find(picture[None])[0][0]
 
     def _make_key(self, picture: np.ndarray, body: np.ndarray) -> None:
         """Codes and sends a key picture: this one, or that of the avatar."""
         codec = self._codec
         if self._avatar is not None:
-            picture, body = self._avatar, BodyFinder(0)(self._avatar[None])[0][0]
+            picture, body = self._avatar, self._body(self._avatar, BodyFinder(0))
         height, width = picture.shape[:2]
         coded = keyframes.encode(picture, self._qp)
         decoded = keyframes.decode(coded.codec, coded.payload, height, width)

@@ -88,8 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{arguments.source}: {page.url}   (stop with ^C)", flush=True)
         if arguments.browse:
             webbrowser.open(page.url)
-    end = time.monotonic() + (arguments.seconds or float("inf"))
     call.start()
+    end = time.monotonic() + (arguments.seconds or float("inf"))
     try:
         while time.monotonic() < end:
             time.sleep(0.1)
