@@ -31,6 +31,7 @@ class FieldCase(NamedTuple):
       keys: frames of KEY units, each the first of a FIELD unit.
       density: share of levels that are not zero; -1 for units that say nothing at all.
       scale: how large they are, up to 1023.
+      predicted: whether units say that the frame before predicts them.
     """
 
     size: tuple[int, int] = (64, 64)
@@ -40,6 +41,7 @@ class FieldCase(NamedTuple):
     keys: tuple[int, ...] = (0,)
     density: float = 0.1
     scale: float = 3
+    predicted: bool = False
 
 
 CASES = {
@@ -59,6 +61,19 @@ CASES = {
     "nothing": FieldCase(units=((0, 7, (6,)),), density=-1),
     "pictures alone": FieldCase(units=((0, 2, (1,)), (2, 1, (2,)))),
 }
+
+LIVE = FieldCase(
+    (48, 64),
+    2,
+    5,
+    tuple((t, 1, (t,) if t == 6 else ()) for t in range(12)),
+    density=0.05,
+    predicted=True,
+)
+"""A frame a unit, as without lookahead; all but those at key pictures are short.
+
+tests/golden/field_live.hvc was made of it."""
+CASES["a frame a unit"] = LIVE
 
 GOLDEN = FieldCase(
     (48, 64), 2, 5, ((0, 10, (12, 4, 8)), (10, 5, ()), (15, 4, (18,)), (19, 1, ())), (0, 15), 0.2, 9
@@ -122,17 +137,20 @@ def field_stream(case: FieldCase) -> tuple[bytes, list[tuple[FieldGroup, FieldLe
             value = random_levels(rng, parts, grid, step, case.density, case.scale)
             payload = encode_levels(parts, value, case.step) if parts else b""
             pictures = tuple(Predicted(t, KEY_PAYLOAD[t : 2 * t]) for t in shown)
-            group = FieldGroup(first, count, pictures, case.grid, case.step, payload)
+            form = case.grid, case.step, payload, case.predicted
+            group = FieldGroup(first, count, pictures, *form)
             writer.write_field(group)
             coded.append((group, value))
     return file.getvalue(), coded
 
 
-def hybrid_stream(name: str = "upper31", frames: int = 12, edited: bool = True) -> bytes:
+def hybrid_stream(
+    name: str = "upper31", frames: int = 12, edited: bool = True, group_frames: int = 4
+) -> bytes:
     """A stream with parameters, empty fields and, where edited, EDIT units for some frames."""
     schema = builtin_schema(name)
     vectors, tables = waving(schema, frames), default_tables(schema)
-    encoder = VectorEncoder(schema, tables, group_frames=4)
+    encoder = VectorEncoder(schema, tables, group_frames=group_frames)
     file = io.BytesIO()
     header = Header("hybrid", 64, 48, 25, frames, schema=name)
     with StreamWriter(file, header) as writer:

@@ -10,6 +10,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from spec_decoder import crc8
+
 STREAM = Path(__file__).parents[1] / "hvc_jax" / "stream"
 TABLES = json.loads((STREAM / "field_tables.json").read_text())
 BLOCKS = {
@@ -51,6 +53,7 @@ class Unit(NamedTuple):
     grid: int
     step: int
     field: bytes
+    predicted: bool = False
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
@@ -84,10 +87,11 @@ def read_unit(payload: bytes, first: int) -> Unit:
             raise Refused("shown twice")
         pictures.append((first + offset, payload[at : at + length]))
         at += length
-    if at >= len(payload) or payload[at] >> 4 > 3:
+    if at >= len(payload) or payload[at] % 128 >> 4 > 3:
         raise Refused("no grid")
-    grid, step = divmod(payload[at], 16)
-    return Unit(first, count + 1, pictures, grid, step, payload[at + 1 :])
+    predicted, rest = divmod(payload[at], 128)
+    grid, step = divmod(rest, 16)
+    return Unit(first, count + 1, pictures, grid, step, payload[at + 1 :], bool(predicted))
 
 
 def control_points(grid: int, height: int, width: int) -> tuple[int, int]:
@@ -312,18 +316,64 @@ def split(data: bytes) -> tuple[int, tuple[int, int], list[tuple[int, int, bytes
     at += fields[5] + 1
     for _ in range(2 if data[at - 1] else 0):
         _, at = varint(data, at)
-    units, begin, frame, length = [], 0, 0, 0
-    while True:  # the header has a CRC like that of a unit
-        if zlib.crc32(data[begin:at]) != int.from_bytes(data[at : at + 4], "little"):
-            raise Refused("a checksum")
-        if begin:
-            units.append((data[begin], frame, data[at - length : at]))
-        begin = at = at + 4
-        if at == len(data):
-            return data[5], (fields[1], fields[0]), units
-        frame, at = varint(data, at + 1)
-        length, at = varint(data, at)
+    if zlib.crc32(data[:at]) != int.from_bytes(data[at : at + 4], "little"):
+        raise Refused("a checksum")
+    at, units = at + 4, []
+    motion = field = None  # frame behind the last unit of each kind, and what short ones repeat
+    chain = 0
+    while at < len(data):
+        begin, kind = at, data[at]
+        if kind < 128:
+            frame, at = varint(data, at + 1)
+            length, at = varint(data, at)
+            payload, at = data[at : at + length], at + length + 4
+            chain = int.from_bytes(data[at - 4 : at], "little")
+            if zlib.crc32(data[begin : at - 4]) != chain:
+                raise Refused("a checksum")
+            packet = kind == 7 and payload[:1] == b"\0"
+            if packet and (motion is not None or data[5] == 3):
+                form = _behind_pictures(payload)
+                field = frame + 1, payload[form : form + 1]
+            elif kind == 3:
+                word, _ = varint(payload, 0)
+                motion, field = (frame + (word >> 1) + 1, (word >> 1) + 1), None
+            else:
+                motion = field = None
+        else:
+            at += kind - 126
+            if crc8(data[begin : at - 1], chain & 255) != data[at - 1]:
+                raise Refused("a checksum")
+            chain = zlib.crc32(data[begin:at], chain)
+            payload = data[begin + 1 : at - 1]
+            if motion is not None and (field is None or motion[0] <= field[0]):
+                kind, frame, count = 3, *motion
+                motion, payload = (frame + count, count), _varint_of(2 * (count - 1)) + payload
+            elif field is not None:
+                kind, (frame, form) = 7, field
+                field, payload = (frame + 1, form), b"\0\0" + form + payload
+            else:
+                raise Refused("a short unit")
+        units.append((kind, frame, payload))
+    return data[5], (fields[1], fields[0]), units
+
+
+def _behind_pictures(payload: bytes) -> int:
+    """Where the grid and the step of a FIELD payload stand."""
+    _, at = varint(payload, 0)
+    number, at = varint(payload, at)
+    for _ in range(number):
+        _, at = varint(payload, at)
+        length, at = varint(payload, at)
         at += length
+    return at
+
+
+def _varint_of(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
 
 
 def decode(data: bytes) -> list[tuple[Unit, Field]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from field_cases import CASES, FieldCase, field_stream, hybrid_stream, layout
 
+from hvc_jax.stream.chain import Chain
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import read_tracks
 from hvc_jax.stream.errors import BitstreamError
@@ -15,7 +16,7 @@ from hvc_jax.stream.field import decode_levels
 from hvc_jax.stream.field_unit import field_group, field_payload, grid_size
 from hvc_jax.stream.schema import builtin_schema
 from hvc_jax.stream.tables import default_tables
-from hvc_jax.stream.units import Chain, Unit, UnitType
+from hvc_jax.stream.units import Unit, UnitType
 
 SLOWEST = 1.0
 """CPU seconds that an input may take."""
@@ -86,7 +87,7 @@ def test_edit_units(name: str) -> None:
             changed.insert(where, unit)
         else:
             changed.insert(where, changed.pop(place))
-        chain = Chain()
+        chain = Chain("hybrid")
         stream = data[: reader.header_size] + b"".join(chain.write(*u) for u in changed)
         begin = time.process_time()
         try:

@@ -1,15 +1,18 @@
 """FIELD units read by a decoder that was written from SPEC.md and FIELD.md alone."""
 
+import io
 import random
 
 import numpy as np
 import pytest
 import spec_field_decoder as spec
-from field_cases import CASES, field_stream, random_levels
+from field_cases import CASES, LIVE, field_stream, hybrid_stream, random_levels
 
+from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.field import FieldLevels, decode_levels, encode_levels
 from hvc_jax.stream.field_layout import planes, segments
 from hvc_jax.stream.field_unit import grid_size
+from hvc_jax.stream.units import SHORT, UnitType
 
 # Past and future key of every frame, -1 for none: also those that no stream asks for.
 LAYOUTS = {
@@ -37,7 +40,24 @@ def test_streams(name: str) -> None:
         assert (unit.first, unit.count) == (group.frame, group.count)
         assert unit.pictures == [(picture.frame, picture.payload) for picture in group.pictures]
         assert (unit.grid, unit.step, unit.field) == (group.grid, group.step, group.payload)
+        assert unit.predicted == group.predicted
         same(field, value)
+
+
+def test_units_of_a_frame_are_short_and_take_turns() -> None:
+    data, coded = field_stream(LIVE)
+    sizes = [unit.size for unit in StreamReader(io.BytesIO(data)).units() if unit.type == 7]
+    over = [size - len(group.payload) for size, (group, _) in zip(sizes, coded, strict=True)]
+    assert over.count(2) == 10 and len(over) == 12
+    data = hybrid_stream("token3", edited=False, group_frames=1)
+    units = list(StreamReader(io.BytesIO(data)).units())
+    kinds = [unit.type for unit in units if unit.type != UnitType.INDEX]
+    assert kinds == [1, 2] + [3, 7] * 12 and sum(data[u.offset] >= SHORT for u in units) == 22
+    assert spec.split(data)[2] == [(u.type, u.frame, u.payload) for u in units]
+    edited = hybrid_stream("token3", group_frames=1)
+    units = list(StreamReader(io.BytesIO(edited)).units())
+    assert spec.split(edited)[2] == [(u.type, u.frame, u.payload) for u in units]
+    assert 2 < sum(edited[u.offset] >= SHORT for u in units) < 22
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from field_cases import GOLDEN as FIELD_CASE
-from field_cases import field_stream, hybrid_stream, layout
+from field_cases import LIVE, FieldCase, field_stream, hybrid_stream, layout
 from stream_cases import stream
 
 from hvc_jax.stream.container import StreamReader
@@ -38,11 +38,19 @@ CASES = {
     ),
 }
 
-# sha256 of the file, and of what it says
-FIELD_HASHES = (
-    "ff72ad7359fc264923b181377b3f3d40574401c8067a2844c905fa33014c77a9",
-    "4a97e933c2b8b2fc658df9c27f832477e56bae0c56e81b67c32212bd16c9835f",
-)
+# name: how to make it, sha256 of the file, and of what it says
+FIELDS = {
+    "field.hvc": (
+        FIELD_CASE,
+        "ff72ad7359fc264923b181377b3f3d40574401c8067a2844c905fa33014c77a9",
+        "4a97e933c2b8b2fc658df9c27f832477e56bae0c56e81b67c32212bd16c9835f",
+    ),
+    "field_live.hvc": (
+        LIVE,
+        "6f427665a828757bbd68d86e4bf761a077b6fcd9ab59670480ff4daa6b11f5fa",
+        "f19e3e73fbcb2040a5c71bb914cee0b895121d61b50b3facb08aa03af6a1b6a8",
+    ),
+}
 HYBRID_HASHES = (
     "a00912f63fc884671468e26dd298b4d8f339caf6ba78873a5ccc8f27455b4039",
     "1b12d0c31a3891b1c7453c80371838ec88141dc40ebbc03ce634799a81d45089",
@@ -60,19 +68,26 @@ def test_bytes_and_values_are_what_they_were(name: str) -> None:
     assert hashlib.sha256(tracks.vectors.astype("<f4").tobytes()).hexdigest() == vector_hash
 
 
-def test_fields_are_what_they_were() -> None:
-    data = (GOLDEN / "field.hvc").read_bytes()
-    assert data[4] == 4 and field_stream(FIELD_CASE)[0] == data
+@pytest.mark.parametrize("name", FIELDS)
+def test_fields_are_what_they_were(name: str) -> None:
+    case, file_hash, said_hash = FIELDS[name]
+    data = (GOLDEN / name).read_bytes()
+    assert data[4] == 4 and field_stream(case)[0] == data
+    assert hashlib.sha256(data).hexdigest() == file_hash
+    assert said(case, data) == said_hash
+
+
+def said(case: FieldCase, data: bytes) -> str:
+    """SHA-256 of the levels, modes and steps of a stream of fields."""
     found = hashlib.sha256()
     units = [u for u in StreamReader(io.BytesIO(data)).units() if u.type == UnitType.FIELD]
     for number, group in enumerate(map(field_group, units)):
-        grid = grid_size(group.grid, *FIELD_CASE.size)
-        parts = layout(FIELD_CASE, number)
+        parts = layout(case, number)
         if parts:
+            grid = grid_size(group.grid, *case.size)
             levels, modes, step = decode_levels(group.payload, parts, *grid, group.step)
             found.update(levels.astype("<i4").tobytes() + modes.tobytes() + bytes([step]))
-    assert hashlib.sha256(data).hexdigest() == FIELD_HASHES[0]
-    assert found.hexdigest() == FIELD_HASHES[1]
+    return found.hexdigest()
 
 
 def test_edits_of_a_hybrid_are_what_they_were() -> None:

@@ -12,7 +12,7 @@ from stream_cases import repair, stream
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import edit, read_tracks, stream_tables
 from hvc_jax.stream.errors import BitstreamError
-from hvc_jax.stream.units import Chain
+from hvc_jax.stream.chain import Chain
 from hvc_jax.stream.header import Header, varint
 from hvc_jax.stream.index import key_offsets
 from hvc_jax.stream.operations import Operation
@@ -33,7 +33,7 @@ header_size = StreamReader(io.BytesIO(small)).header_size
 start = small[:header_size]
 
 def forged(*units):
-    chain = Chain()
+    chain = Chain("semantic")
     return b"".join(chain.write(*unit) for unit in units)
 
 def header(**fields):

@@ -96,7 +96,7 @@ def coded_bodies(frames: np.ndarray, effort: int) -> tuple[np.ndarray, int]:
     """Body vectors [T, 188] as the decoder has them, and the bytes that they cost."""
     tables = load_export("semantic").tables
     vectors, confidence = BodyFinder(effort)(frames)
-    vectors = held_where_doubtful(vectors, confidence >= DOUBT)
+    vectors, _ = held_where_doubtful(vectors, confidence >= DOUBT)
     usual = EncodeOptions()
     encoder = VectorEncoder(
         tables.schema, tables, group_frames=usual.group_frames, rate_weight=usual.rate_weight

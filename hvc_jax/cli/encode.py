@@ -135,6 +135,13 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
         help="frames between predicted key pictures of hybrid and field (default: chosen)",
     )
     parser.add_argument(
+        "--lookahead",
+        type=int,
+        choices=(0,),
+        help="0: every frame's bytes leave when it came, for hybrid and field (default: a segment "
+        "of at most 256 frames is coded together)",
+    )
+    parser.add_argument(
         "--key-every", type=int, default=0, metavar="N", help="a key frame every N frames"
     )
     parser.add_argument(
@@ -275,13 +282,13 @@ def run(arguments: argparse.Namespace) -> int:
             f"--body-params {arguments.body_params}: the {arguments.variant} variant sends no "
             "bodies; leave it out, or use --variant hybrid"
         )
-    if (arguments.bytes or arguments.kbps or arguments.lmbda) and arguments.variant not in (
-        "hybrid",
-        "field",
-    ):
+    with_field = arguments.variant in ("hybrid", "field")
+    if (arguments.bytes or arguments.kbps or arguments.lmbda) and not with_field:
         raise ValueError(
             "--bytes, --kbps and --lmbda are for --variant hybrid and field; use --key-qp"
         )
+    if arguments.lookahead is not None and not with_field:
+        raise ValueError("--lookahead is for --variant hybrid and field; use --group-frames 1")
     source = Source.made_square(clip.width, clip.height, arguments.fit, clip.notes)
     total = min(max(clip.frames - arguments.start, 0), arguments.frames or clip.frames)
     started, confidence = time.perf_counter(), []
@@ -365,6 +372,7 @@ def options_of(arguments: argparse.Namespace) -> "EncodeOptions":
         cuts=arguments.cuts,
         hold=arguments.hold,
         effort=arguments.effort,
+        lookahead=arguments.lookahead,
         key_spacing=arguments.key_spacing,
         target_bytes=arguments.bytes,
         target_kbps=arguments.kbps,

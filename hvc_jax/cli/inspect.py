@@ -156,6 +156,7 @@ def _unit_row(unit: Unit) -> dict[str, Any]:
         group = field_group(unit)
         keys = [f"{p.frame} ({len(p.payload)} B)" for p in group.pictures]
         detail = f"{group.count} frames, {GRIDS[group.grid]} points, field {len(group.payload)} B"
+        detail += " from the frame before" if group.predicted and not keys else ""
         detail += f", key pictures {', '.join(keys)}" if keys else ""
     elif unit.type == UnitType.AUDIO:
         sound = audio_group(unit)

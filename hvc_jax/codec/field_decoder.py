@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator
 import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.codec.field_group import FieldFormat, decode_group, references_at
+from hvc_jax.codec.field_group import (
+    FieldFormat,
+    LastField,
+    decode_group,
+    predicted_points,
+    references_at,
+)
 from hvc_jax.keyframes.picture import KeyPictureError
 from hvc_jax.keyframes.sequence import SequenceDecoder
 from hvc_jax.models.motion.pose_change import change_pose
@@ -48,6 +54,7 @@ class FieldDecoder:
         self._pictures = SequenceDecoder(*self.size)
         self._codec = 0
         self._keys: dict[int, np.ndarray] = {}  # key pictures of this segment by frame
+        self._last: LastField | None = None
         self._sent, self._edited = (vectors(), vectors()) if vectors else (None, None)
         self._poses: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # sent and edited, by frame
         self.frame = 0
@@ -60,7 +67,7 @@ class FieldDecoder:
         """
         if unit.type == UnitType.KEY:
             key = key_unit(unit)
-            self._codec, self.frame = key.codec, unit.frame
+            self._codec, self.frame, self._last = key.codec, unit.frame, None
             self._keys = {unit.frame: self._picture(key.payload, unit)}
         elif unit.type == UnitType.STATIC and self._sent is not None:
             self._sent.key(unit.payload), self._edited.key(unit.payload)
@@ -80,7 +87,7 @@ class FieldDecoder:
     def lose(self) -> None:
         """Tells that a unit is lost: nothing decodes until the next intra key picture."""
         self._pictures.lose()
-        self._keys = {}
+        self._keys, self._last = {}, None
 
     def _picture(self, payload: bytes, unit: Unit) -> np.ndarray:
         try:
@@ -97,18 +104,23 @@ class FieldDecoder:
         shown = range(group.frame, group.frame + group.count)
         times = np.array([t for t in shown if t not in self._keys], int)
         frames = {t: self._keys[t] for t in shown if t in self._keys}
+        last, self._last = self._last if group.predicted else None, None
         if len(times):
             key_times = np.array(sorted(self._keys))
             pictures = np.stack([self._keys[t] for t in key_times])
             form = FieldFormat(*grid_size(group.grid, *self.size), group.step)
             try:
                 references = references_at(times, key_times, pictures)
-                made = decode_group(group.payload, references, form)
+                prediction = predicted_points(last, times, key_times[references.past], form)
+                made = decode_group(group.payload, references, form, prediction)
             except ValueError as error:
                 raise BitstreamError(str(error), unit.offset) from error
             frames |= dict(zip(times.tolist(), made.frames, strict=True))
-        last = max(t for t in self._keys if t < group.frame + group.count)
-        self._keys = {t: picture for t, picture in self._keys.items() if t >= last}
+            self._last = LastField(
+                times[-1], key_times[references.past[-1]], made.control_points[-1]
+            )
+        kept = max(t for t in self._keys if t < group.frame + group.count)
+        self._keys = {t: picture for t, picture in self._keys.items() if t >= kept}
         return np.stack([frames[t] for t in shown])
 
     def _posed(self, first: int, frames: np.ndarray) -> Iterator[np.ndarray]:

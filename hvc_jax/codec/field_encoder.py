@@ -1,20 +1,23 @@
 """The encoder of variants with a displacement field: push frames, then close."""
 
+import contextlib
 from collections.abc import Callable, Iterable
 from itertools import islice
 
 import numpy as np
 
 from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.codec.low_delay import LowDelaySegment
 from hvc_jax.codec.options import CodecError, EncodeOptions
 from hvc_jax.codec.rate import RateControl
-from hvc_jax.codec.segment import CodedSegment
+from hvc_jax.codec.segment import shifted
 from hvc_jax.data.cuts import CutDetector
+from hvc_jax.keyframes.picture import KeyPictureError
 from hvc_jax.models.export import Export
 from hvc_jax.pose.confidence import DOUBT
 from hvc_jax.stream.container import StreamWriter
 from hvc_jax.stream.header import Header
-from hvc_jax.stream.vectors import VectorEncoder
+from hvc_jax.stream.vectors import Group, VectorEncoder
 
 LONGEST_SEGMENT = 256
 """Frames from one intra key picture to the next, at most."""
@@ -44,12 +47,17 @@ class FieldEncoder:
         self._find, self._bodies = find_bodies, None if bodies is None else iter(bodies)
         self._rate = RateControl(options, header)
         self._cuts, self._waiting, self._first = CutDetector(), [], 0
+        self._live: LowDelaySegment | None = None
+        self._sure: np.ndarray | None = None  # the last body that was trusted
         self._vectors = None if export is None else self._vector_encoder(export)
         self.confidence: list[float] = []
 
     def push(self, frame: np.ndarray) -> None:
         """Takes the next frame [H, W, 3] uint8."""
         cut = self._cuts.push(frame) and self._options.cuts
+        if self._options.lookahead == 0:
+            self._write_at_once(frame, cut)
+            return
         if self._waiting and (cut or len(self._waiting) == self._longest):
             self._write()
         self._waiting.append(frame)
@@ -59,32 +67,52 @@ class FieldEncoder:
         if self._waiting:
             self._write()
 
+    def _write_at_once(self, frame: np.ndarray, cut: bool) -> None:
+        """Codes and writes a frame of a stream without delay."""
+        groups, vectors = [], self._found(frame[None])
+        if self._live is not None and not cut and self._live.count < self._longest:
+            # Where the sequence of key pictures cannot go on, another one begins.
+            with contextlib.suppress(KeyPictureError):
+                groups = [self._live.push(frame)[0]]
+        if not groups:
+            self._first += self._live.count if self._live else 0
+            options = self._options
+            self._live = LowDelaySegment(
+                frame, self._rate.quality, options.key_codec, options.effort, options.key_spacing
+            )
+            key = self._live.key
+            self._writer.write_key(self._first, key.codec, self._rate.quality.key_qp, key.payload)
+            if self._vectors is not None:
+                self._writer.write_static(*self._static(vectors))
+            groups = [self._live.first()]
+        for group in self._groups(vectors):
+            self._writer.write_motion(group)
+        for group in groups:
+            self._writer.write_field(shifted(group, self._first))
+
     def _write(self) -> None:
         frames = np.stack(self._waiting)
-        motion = None
-        if self._vectors is None:
-            self.confidence += [1.0] * len(frames)
-        else:
-            motion = self._motion(frames)
-        spent = sum(len(part) for part in motion[1:]) if motion else 0
+        vectors = self._found(frames)
+        static, motion = b"", []
+        if vectors is not None:
+            static, motion = self._static(vectors)[1], self._groups(vectors)
+        spent = len(static) + sum(len(group.payload) for group in motion)
         coded = self._rate.code(frames, spent)
-        self._write_segment(coded, motion)
+        self._writer.write_key(self._first, coded.keys.codec, coded.key_qp, coded.keys.payloads[0])
+        if vectors is not None:
+            self._writer.write_static(self._first, static)
+        for group in motion:
+            self._writer.write_motion(group)
+        for group in coded.groups:
+            self._writer.write_field(shifted(group, self._first))
         self._first += len(frames)
         self._waiting = []
 
-    def _write_segment(self, coded: CodedSegment, motion: tuple | None) -> None:
-        first, keys = self._first, coded.keys
-        self._writer.write_key(first, keys.codec, coded.key_qp, keys.payloads[0])
-        if motion is not None:
-            groups, static, *_ = motion
-            self._writer.write_static(first, static)
-            for group in groups:
-                self._writer.write_motion(group)
-        for group in coded.shifted(first):
-            self._writer.write_field(group)
-
-    def _motion(self, frames: np.ndarray) -> tuple:
-        """Groups, STATIC payload and MOTION payloads of the bodies of a segment."""
+    def _found(self, frames: np.ndarray) -> np.ndarray | None:
+        """Body vectors [T, 188] of the next frames, None where none are sent."""
+        if self._vectors is None:
+            self.confidence += [1.0] * len(frames)
+            return None
         if self._bodies is not None:
             vectors = np.array(list(islice(self._bodies, len(frames))), np.float32)
             if vectors.shape != (len(frames), BODY_VECTOR_SIZE):
@@ -96,10 +124,18 @@ class FieldEncoder:
         else:
             vectors, confidence = self._find(frames)
         self.confidence += confidence.tolist()
-        vectors = held_where_doubtful(vectors, confidence >= DOUBT)
-        static, _ = self._vectors.key(vectors[0], self._first)
-        groups = [g for v in vectors for g in self._vectors.push(v)] + self._vectors.flush()
-        return groups, static, *(g.payload for g in groups)
+        vectors, self._sure = held_where_doubtful(vectors, confidence >= DOUBT, self._sure)
+        return vectors
+
+    def _static(self, vectors: np.ndarray) -> tuple[int, bytes]:
+        """The first frame of a segment and the STATIC payload of its body."""
+        return self._first, self._vectors.key(vectors[0], self._first)[0]
+
+    def _groups(self, vectors: np.ndarray | None) -> list[Group]:
+        """Groups of the bodies of the next frames, all that are due."""
+        if vectors is None:
+            return []
+        return [g for v in vectors for g in self._vectors.push(v)] + self._vectors.flush()
 
     def _vector_encoder(self, export: Export) -> VectorEncoder:
         options, tables = self._options, export.tables
@@ -107,24 +143,34 @@ class FieldEncoder:
             tables.schema,
             tables,
             options.quantiser,
-            group_frames=options.group_frames,
+            group_frames=1 if options.lookahead == 0 else options.group_frames,
             resync_groups=options.resync_groups,
             rate_weight=options.rate_weight,
         )
 
 
-def held_where_doubtful(vectors: np.ndarray, sure: np.ndarray) -> np.ndarray:
+def held_where_doubtful(
+    vectors: np.ndarray, sure: np.ndarray, before: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Body vectors [T, 188] with those of doubtful frames replaced by the sure one before them.
 
     Args:
       vectors: [T, 188].
-      sure: [T] bool; the first sure one stands for those before it. Without any all are the first.
+      sure: [T] bool.
+      before: [188], the last sure one before these frames. Without it the first sure one stands
+        for those before it, and without any all are the first.
+
+    Returns:
+      The vectors, and the last sure one up to the end, None where there was none yet.
     """
-    if not sure.any():
-        return np.repeat(vectors[:1], len(vectors), 0)
-    at = np.where(sure, np.arange(len(vectors)), -1)
-    at = np.maximum.accumulate(at)
-    return vectors[np.where(at < 0, int(np.argmax(sure)), at)]
+    if before is None and not sure.any():
+        return np.repeat(vectors[:1], len(vectors), 0), None
+    known = np.concatenate([vectors[:1] if before is None else before[None], vectors])
+    if before is None:
+        known[0] = vectors[np.argmax(sure)]
+    at = np.maximum.accumulate(np.where(sure, np.arange(1, len(known)), 0))
+    held = known[at]
+    return held, held[-1]
 
 
 def segment_frames(height: int, width: int, key_every: int) -> int:

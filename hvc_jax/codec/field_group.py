@@ -139,6 +139,38 @@ def transformed_prediction(
     return found
 
 
+class LastField(NamedTuple):
+    """The field of the last frame of a unit, which may predict those of the next unit.
+
+    Attributes:
+        frame: number of the frame.
+        key: number of the frame that its past picture shows.
+        points: [R, C, 5] float32, its control points.
+    """
+
+    frame: int
+    key: int
+    points: np.ndarray
+
+
+def predicted_points(
+    last: LastField | None, times: np.ndarray, keys: np.ndarray, form: FieldFormat
+) -> np.ndarray | None:
+    """The prediction [T, R, C, 2] of a group's displacements into past pictures, if there is one.
+
+    Args:
+        last: the field of the last frame before, None where it may not predict.
+        times: [T] int, numbers of the group's frames.
+        keys: [T] int, numbers of the frames that their past pictures show.
+        form: the group's grid.
+    """
+    if last is None or (times[0], keys[0]) != (last.frame + 1, last.key):
+        return None
+    if last.points.shape[:2] != (form.rows, form.columns):
+        return None
+    return np.where((keys == last.key)[:, None, None, None], last.points[None, ..., :2], 0)
+
+
 @functools.partial(jax.jit, static_argnames=("height", "width", "two"))
 def _render(prepared, past, future, share, points, height: int, width: int, two: bool):
     made = field.warp_blend(

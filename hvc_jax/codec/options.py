@@ -36,6 +36,8 @@ class EncodeOptions:
       effort: 0 to 3, how long bodies are fitted to keypoints and pixels and how far the encoder
         looks ahead; from 2 on vectors and tokens are polished by gradient through the decoder, and
         errors of a semantic stream count by the pixels that the mesh moves.
+      lookahead: None, or 0 for variants with a displacement field: then a frame's bytes leave when
+        the frame came, and nothing before a frame depends on it.
       key_spacing: frames between inter-coded key pictures of a variant with a displacement field;
         0 chooses by rate-distortion.
       target_bytes: size of the whole stream of such a variant; 0 for what `key_qp` gives.
@@ -54,6 +56,7 @@ class EncodeOptions:
     rate_weight: float = 0.2
     hold: bool = True
     effort: int = 1
+    lookahead: int | None = None
     key_spacing: int = 0
     target_bytes: int = 0
     target_kbps: float = 0.0
@@ -68,6 +71,12 @@ class EncodeOptions:
             raise CodecError(f"key_spacing is {self.key_spacing}; give frames, or 0 to choose")
         if min(self.target_bytes, self.target_kbps, self.lmbda) < 0:
             raise CodecError("target_bytes, target_kbps and lmbda are 0 (none) or more")
+        if self.lookahead not in (None, 0):
+            raise CodecError(f"lookahead is {self.lookahead}; give 0 for no delay, or leave it out")
+        if self.lookahead == 0 and (self.target_bytes or self.target_kbps):
+            raise CodecError(
+                "a stream without lookahead meets no target; give key_qp or lmbda instead"
+            )
         given = self.target_bytes, self.target_kbps, self.lmbda, self.key_qp is not None
         if sum(map(bool, given)) > 1:
             raise CodecError("give one of key_qp, lmbda, target_bytes and target_kbps")

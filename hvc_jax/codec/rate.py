@@ -57,6 +57,11 @@ class RateControl:
         if options.lmbda:
             self._q = round(3 * min(max(quality_of(options.lmbda), 10.0), 63.0)) / 3
 
+    @property
+    def quality(self) -> Quality:
+        """The operating point of segments without a target."""
+        return _quality(Point(self._q))
+
     def code(self, frames: np.ndarray, spent: int = 0) -> CodedSegment:
         """The next segment.
 
@@ -102,9 +107,8 @@ class RateControl:
     def _with_fields(
         self, frames: np.ndarray, keys: CodedKeys, point: Point, effort: int | None = None
     ) -> CodedSegment:
-        quality = Quality(round(point.q), point.lmbda, _FIELD_STEP, _GRID)
         effort = self._options.effort if effort is None else effort
-        return code_segment(frames, keys, quality, effort)
+        return code_segment(frames, keys, _quality(point), effort)
 
     def _spacing(self, frames: np.ndarray, q: float) -> int:
         """The key spacing of the lowest squared error + lmbda * bits, by trial codings."""
@@ -147,6 +151,10 @@ class RateControl:
                 point = Point(min(max(point.q + step, 10.0), 63.0))
         self._q = point.q
         return best
+
+
+def _quality(point: Point) -> Quality:
+    return Quality(round(point.q), point.lmbda, _FIELD_STEP, _GRID)
 
 
 def quality_of(lmbda: float) -> float:

@@ -77,21 +77,19 @@ class CodedSegment(NamedTuple):
         """Bytes of the intra key picture and of the payloads of all units."""
         return len(self.keys.payloads[0]) + sum(len(field_payload(g)) for g in self.groups)
 
-    def shifted(self, first: int) -> list[FieldGroup]:
-        """The groups of a segment that begins at frame `first` of the clip."""
-        return [
-            dataclasses.replace(
-                group,
-                frame=group.frame + first,
-                pictures=tuple(Predicted(p.frame + first, p.payload) for p in group.pictures),
-            )
-            for group in self.groups
-        ]
-
     def error(self, frames: np.ndarray) -> float:
         """Mean squared error of every frame, 8-bit steps, summed over frames."""
         pairs = zip(frames, self.frames, strict=True)
         return float(sum(np.square(a.astype(np.float32) - b).mean() for a, b in pairs))
+
+
+def shifted(group: FieldGroup, first: int) -> FieldGroup:
+    """A group of a segment that begins at frame `first` of the clip."""
+    return dataclasses.replace(
+        group,
+        frame=group.frame + first,
+        pictures=tuple(Predicted(p.frame + first, p.payload) for p in group.pictures),
+    )
 
 
 def code_keys(

@@ -11,12 +11,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from hvc_jax.stream.chain import Chain, short_size
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.field_unit import field_group
 from hvc_jax.stream.header import Header, read_header
 from hvc_jax.stream.index import index_keys
 from hvc_jax.stream.sound import AudioGroup, audio_group
-from hvc_jax.stream.units import SHORT, Chain, Unit, UnitType, motion_group, parse_unit, short_size
+from hvc_jax.stream.units import SHORT, Unit, UnitType, motion_group, parse_unit
 from hvc_jax.stream.vectors import MAX_GROUP_FRAMES, Group, VectorDecoder
 
 _KNOWN = re.compile(b"[" + bytes(UnitType) + b"]")
@@ -41,18 +42,21 @@ def salvage(file: BinaryIO) -> tuple[Header, Iterator[Unit]]:
     data = file.read(_MAX_STREAM + 1)
     if len(data) > _MAX_STREAM:
         raise BitstreamError("too long to be concealed; decode it without", size + len(data))
-    return header, _intact(data, size)
+    return header, _intact(data, size, header.variant)
 
 
-def _intact(data: bytes, base: int) -> Iterator[Unit]:
-    position, budget = 0, _SEARCH_BYTES
+def _intact(data: bytes, base: int, variant: str) -> Iterator[Unit]:
+    position, budget, chain = 0, _SEARCH_BYTES, Chain(variant)
     while match := _KNOWN.search(data, position):
         start = match.start()
         unit = parse_unit(data, start, base)
         if isinstance(unit, Unit):
             yield unit
+            if start > position:  # something is lost
+                chain = Chain(variant)
             position = start + unit.size
-            for short in _short_units(data, position, base, unit):
+            chain.whole(unit, int.from_bytes(data[position - 4 : position], "little"))
+            for short in _short_units(data, position, base, chain):
                 yield short
                 position += short.size
         else:
@@ -62,10 +66,8 @@ def _intact(data: bytes, base: int) -> Iterator[Unit]:
                 raise BitstreamError("too damaged to be searched", base + start)
 
 
-def _short_units(data: bytes, position: int, base: int, before: Unit) -> Iterator[Unit]:
-    """Yields the intact short units at `position`, directly behind the whole unit `before`."""
-    chain = Chain()
-    chain.whole(before, int.from_bytes(data[position - 4 : position], "little"))
+def _short_units(data: bytes, position: int, base: int, chain: Chain) -> Iterator[Unit]:
+    """Yields the intact short units at `position`, directly behind those that `chain` went past."""
     while position < len(data) and data[position] >= SHORT:
         end = position + short_size(data[position])
         try:

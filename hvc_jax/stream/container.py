@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, BinaryIO
 
+from hvc_jax.stream.chain import Chain, short_size
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.field_unit import FieldGroup, field_group, field_payload
 from hvc_jax.stream.header import (
@@ -27,12 +28,10 @@ from hvc_jax.stream.sound import AudioGroup, SoundSource, audio_group, audio_pay
 from hvc_jax.stream.units import (
     MAX_PAYLOAD,
     SHORT,
-    Chain,
     Unit,
     UnitType,
     motion_group,
     motion_payload,
-    short_size,
 )
 from hvc_jax.stream.vectors import Group
 
@@ -67,7 +66,7 @@ class StreamWriter:
         self._header, self._sound = header, sound
         self._frames = 0
         self._keys: list[tuple[int, int]] = []
-        self._chain = Chain()
+        self._chain = Chain(header.variant)
         data = header.to_bytes()
         self._offset = len(data)
         file.write(data)
@@ -156,7 +155,7 @@ class StreamReader:
         self._keep_sound = keep_sound
         self._sound_kind: tuple[int, int] | None = None
         self.header, self._offset = read_header(file.read)
-        self._chain = Chain()
+        self._chain = Chain(self.header.variant)
         self.header_size = self._offset
         self.next_frame = 0
 
@@ -174,7 +173,7 @@ class StreamReader:
         if not before:
             raise BitstreamError(f"there is no key frame for frame {frame}")
         self.next_frame, self._offset = max(before)
-        self._chain = Chain()
+        self._chain = Chain(self.header.variant)
         self.file.seek(self._offset)
 
     def find_sound(self) -> None:

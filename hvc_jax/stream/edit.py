@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hvc_jax.stream.chain import Chain
 from hvc_jax.stream.container import StreamReader, index_payload, meta_payload, meta_record
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import NO_MODEL, Header
@@ -24,7 +25,6 @@ from hvc_jax.stream.schema import Schema, builtin_schema
 from hvc_jax.stream.tables import CodingTables, default_tables
 from hvc_jax.stream.units import (
     SHORT,
-    Chain,
     Unit,
     UnitType,
     motion_group,
@@ -348,17 +348,16 @@ def _rewrite(
     out = [data[: units[0].offset]]
     position = len(out[0])
     keys: list[tuple[int, int]] = []
-    chain, behind = Chain(), tracks.header.variant == "hybrid"
+    variant = tracks.header.variant
+    chain, behind = Chain(variant), variant == "hybrid"
     for i, unit in enumerate(units):
         if unit.type in (UnitType.META, UnitType.INDEX):
             continue
         if unit.type == UnitType.EDIT and i - 1 in payloads:
             continue  # replaced
         # Who wrote whole units had reasons; short ones carry a checksum of what was before them.
-        if data[unit.offset] < SHORT:
-            chain = Chain()
         payload = unit.payload if behind else payloads.get(i, unit.payload)
-        piece = chain.write(unit.type, unit.frame, payload)
+        piece = chain.write(unit.type, unit.frame, payload, whole=data[unit.offset] < SHORT)
         if behind and payloads.get(i):
             piece += chain.write(UnitType.EDIT, unit.frame, payloads[i])
         if unit.type == UnitType.KEY:

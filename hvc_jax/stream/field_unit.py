@@ -3,7 +3,7 @@
     payload   varint frames - 1, varint number of pictures,
               for every picture in coded order: varint (frame it shows - first frame),
               varint length, coded picture;
-              u8 grid * 16 + step, the field
+              u8 predicted * 128 + grid * 16 + step, the field
 
 The frames from the unit's own on are those that it describes. Imports no jax.
 """
@@ -47,6 +47,7 @@ class FieldGroup:
       grid: index into `GRIDS`.
       step: index of the quantiser's step, 0 to 15.
       payload: the displacement field of the frames that no key picture shows.
+      predicted: whether the field of the frame before predicts those of the unit's first frames.
     """
 
     frame: int
@@ -55,6 +56,7 @@ class FieldGroup:
     grid: int
     step: int
     payload: bytes
+    predicted: bool = False
 
 
 def field_payload(group: FieldGroup) -> bytes:
@@ -63,7 +65,8 @@ def field_payload(group: FieldGroup) -> bytes:
     for picture in group.pictures:
         out += varint(picture.frame - group.frame) + varint(len(picture.payload))
         out += picture.payload
-    return out + bytes([group.grid << 4 | group.step]) + group.payload
+    form = group.predicted << 7 | group.grid << 4 | group.step
+    return out + bytes([form]) + group.payload
 
 
 def field_group(unit: Unit) -> FieldGroup:
@@ -97,12 +100,14 @@ def field_group(unit: Unit) -> FieldGroup:
                 raise BitstreamError("a key picture is cut short")
             pictures.append(Predicted(unit.frame + offset, data[position : position + length]))
             position += length
-        grid, step = divmod(next_byte(), 16)
+        form = next_byte()
+        predicted, grid, step = bool(form >> 7), form >> 4 & 7, form & 15
         if grid >= len(GRIDS):
             raise BitstreamError(f"grid {grid} of a field is unknown")
     except BitstreamError as error:
         raise BitstreamError(error.reason, unit.offset) from error
-    return FieldGroup(unit.frame, count, tuple(pictures), grid, step, data[position:])
+    payload = data[position:]
+    return FieldGroup(unit.frame, count, tuple(pictures), grid, step, payload, predicted)
 
 
 def grid_size(grid: int, height: int, width: int) -> tuple[int, int]:

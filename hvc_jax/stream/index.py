@@ -8,9 +8,10 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from hvc_jax.stream.chain import short_size
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import MAX_FRAMES, read_varint
-from hvc_jax.stream.units import MAX_PAYLOAD, SHORT, Unit, UnitType, parse_unit, short_size
+from hvc_jax.stream.units import MAX_PAYLOAD, SHORT, Unit, UnitType, parse_unit
 
 _TAIL = 1 << 16
 """Bytes at the end in which the INDEX unit is looked for; enough for 10,000 key frames."""

@@ -1,11 +1,6 @@
-"""Units and their framing: whole units, and short ones that lean on what stands before them.
+"""Whole units: type, frame, length, payload, CRC-32; 8 to 12 bytes around the payload.
 
-    whole unit   type, frame, length, payload, CRC-32           8 to 12 bytes around the payload
-    short unit   0x80 + length, payload, CRC-8                  2 bytes
-
-A short unit continues the motion of the unit directly before it with as many frames, so that its
-frame need not be told; its checksum goes on from all bytes since the last whole unit. Without them
-it could not be decoded anyway, for the coder's state would be missing. Imports no jax.
+`chain` has the short ones. Imports no jax.
 """
 
 import dataclasses
@@ -19,7 +14,6 @@ from hvc_jax.stream.vectors import MAX_GROUP_FRAMES, Group
 MAX_PAYLOAD = 1 << 26
 SHORT = 0x80
 """First byte of a short unit with an empty payload."""
-_MOST_SHORT = 0x7F
 
 
 class UnitType(IntEnum):
@@ -122,82 +116,3 @@ def motion_group(unit: Unit) -> Group:
     except BitstreamError as error:
         raise BitstreamError(error.reason, unit.offset) from error
     return Group(unit.frame, (word >> 1) + 1, bool(word & 1), unit.payload[position:])
-
-
-class Chain:
-    """What a short unit leans on; writers and readers keep one beside the stream.
-
-    Attributes:
-      frame: the frame with which a short unit would begin.
-      count: its frames; 0 where none may stand.
-    """
-
-    def __init__(self) -> None:
-        self.frame = self.count = self._checksum = 0
-
-    def whole(self, unit: Unit, checksum: int) -> None:
-        """Goes past a whole unit with this CRC-32."""
-        self.frame = self.count = 0
-        self._checksum = checksum
-        if unit.type == UnitType.MOTION:
-            try:
-                group = motion_group(unit)
-            except BitstreamError:
-                return  # nobody can use it, and so nothing can follow it
-            self.frame, self.count = group.frame + group.count, group.count
-
-    def short(self, payload: bytes) -> bytes:
-        """Returns the short unit with these coded frames, up to its checksum; goes past it."""
-        data = bytes([SHORT + len(payload)]) + payload
-        check = bytes([_crc8(data, self._checksum & 0xFF)])
-        self._checksum = zlib.crc32(data + check, self._checksum)
-        self.frame += self.count
-        return data + check
-
-    def parse(self, data: bytes, offset: int) -> Unit:
-        """Returns the short unit `data`, checksum included, and goes past it.
-
-        Raises:
-          BitstreamError: when nothing stands before it to lean on, or the checksum is wrong.
-        """
-        if not self.count:
-            raise BitstreamError("a short unit follows no motion", offset)
-        frame, payload = self.frame, data[1:-1]
-        if self.short(payload) != data:
-            self.count = 0
-            raise BitstreamError("a unit's checksum does not match", offset)
-        word = varint((self.count - 1) << 1)
-        return Unit(UnitType.MOTION, frame, word + payload, offset, len(data))
-
-    def write(self, type_: int, frame: int, payload: bytes) -> bytes:
-        """Returns a unit as it stands in a stream, short where that is possible; goes past it."""
-        unit = Unit(type_, frame, payload, 0, 0)
-        if type_ == UnitType.MOTION and self.count:
-            group = motion_group(unit)
-            alike = (group.frame, group.count, group.resync) == (self.frame, self.count, False)
-            if alike and len(group.payload) <= _MOST_SHORT:
-                return self.short(group.payload)
-        data = unit_bytes(type_, frame, payload)
-        self.whole(unit, int.from_bytes(data[-4:], "little"))
-        return data
-
-
-def short_size(first: int) -> int:
-    """Returns the bytes of the short unit with this first byte."""
-    return (first & _MOST_SHORT) + 2
-
-
-def _crc8_row(value: int) -> int:
-    for _ in range(8):
-        value = (value << 1) ^ (0x107 if value & 0x80 else 0)
-    return value
-
-
-_CRC8 = bytes(_crc8_row(value) for value in range(256))
-
-
-def _crc8(data: bytes, value: int) -> int:
-    """Returns the CRC-8 (x^8 + x^2 + x + 1, highest bit first) of `data`, starting at `value`."""
-    for byte in data:
-        value = _CRC8[value ^ byte]
-    return value
