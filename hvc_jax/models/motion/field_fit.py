@@ -24,8 +24,9 @@ class Problem(NamedTuple):
     """A group of frames to be fitted, at one resolution.
 
     Attributes:
-        prepared: key pictures in units of 8-bit steps, laid out by `bicubic.prepare`.
-        target: [T, h, w, 3] in the same units.
+        prepared: key pictures in units of 8-bit steps, laid out by `bicubic.prepare`; coarse ones
+          may have their mean over colours alone.
+        target: [T, h, w, C] in the same units.
         weight: [T, h, w], what a pixel's squared error counts, the mean of a frame about 1; 0 for
           frames that are padding.
         references: [T] pictures and shares.
@@ -85,24 +86,29 @@ def fields_of(problem: Problem, levels: jax.Array) -> jax.Array:
 
 
 def _warp(problem: Problem, fields: jax.Array):
-    """Residual [T, h, w, 3] and its derivatives by each field [T, O, h, w, 3]."""
+    """Residual [T, h, w, C] and its derivatives by each field [T, O, h, w, C]."""
     height, width = fields.shape[-2:]
     references = problem.references
     x, y = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)[:, None]
-    past, px, py = bicubic.sample_with_slopes(
-        problem.prepared, references.past, x + fields[:, 0], y + fields[:, 1]
+    scale, count = problem.scale, len(fields)
+    index, at_x, at_y = references.past, x + fields[:, 0], y + fields[:, 1]
+    if fields.shape[1] > 2:
+        index = jnp.concatenate([index, references.future])
+        at_x = jnp.concatenate([at_x, x + fields[:, 2]])
+        at_y = jnp.concatenate([at_y, y + fields[:, 3]])
+    # Nothing of this is to be computed again for each of the products that it enters.
+    made, by_x, by_y = jax.lax.optimization_barrier(
+        bicubic.sample_with_slopes(problem.prepared, index, at_x, at_y)
     )
-    scale = problem.scale
+    by_x, by_y = by_x * scale, by_y * scale
     if fields.shape[1] == 2:
-        return past - problem.target, jnp.stack([px * scale, py * scale], 1)
-    future, fx, fy = bicubic.sample_with_slopes(
-        problem.prepared, references.future, x + fields[:, 2], y + fields[:, 3]
-    )
+        return made - problem.target, jnp.stack([by_x, by_y], 1)
+    past, future = made[:count], made[count:]
     share = jax.nn.sigmoid(references.share[:, None, None] + fields[:, 4])[..., None]
-    gap = past - future
-    into = [px * share, py * share, fx * (1 - share), fy * (1 - share)]
-    slopes = jnp.stack([*(s * scale for s in into), gap * share * (1 - share)], 1)
-    return future + share * gap - problem.target, slopes
+    gap, rest = past - future, 1 - share
+    into = [by_x[:count] * share, by_y[:count] * share, by_x[count:] * rest, by_y[count:] * rest]
+    slopes = jnp.stack([*into, gap * share * rest], 1)
+    return jax.lax.optimization_barrier((future + share * gap - problem.target, slopes))
 
 
 def errors(problem: Problem, levels: jax.Array) -> jax.Array:
@@ -125,8 +131,8 @@ def errors(problem: Problem, levels: jax.Array) -> jax.Array:
 def linearise(problem: Problem, levels: jax.Array) -> Quadratic:
     """The quadratic model of the error around `levels` [N, R, C]."""
     residual, slopes = _warp(problem, fields_of(problem, levels))
-    frames, height, width, _ = residual.shape
-    weight = problem.weight / (3 * height * width)
+    frames, height, width, channels = residual.shape
+    weight = problem.weight / (channels * height * width)
     error = jnp.sum(jnp.square(residual).sum(-1) * weight, (1, 2))
     pulled = jnp.einsum("toyxc,tyxc->toyx", slopes, residual * weight[..., None])
     slope = _gather(problem.synthesis, pulled, *levels.shape[1:])
