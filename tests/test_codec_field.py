@@ -10,7 +10,7 @@ from hvc_jax.body.params import identity_vector
 from hvc_jax.codec.field_codec import FieldCodec
 from hvc_jax.codec.field_conceal import FieldRepairingDecoder
 from hvc_jax.codec.options import CodecError, EncodeOptions
-from hvc_jax.codec.rate import descend, key_places
+from hvc_jax.codec.rate import descend, key_places, missed
 from hvc_jax.codec.segment import unit_ranges
 from hvc_jax.models.export import load_export
 from hvc_jax.stream.container import StreamReader
@@ -144,3 +144,9 @@ def test_units_end_behind_key_pictures_and_cover_all_frames() -> None:
 def test_descending_finds_the_lowest_of_a_valley() -> None:
     for lowest in range(5):
         assert descend(range(5), lambda x, at=lowest: (x - at) ** 2, start=1) == lowest
+
+
+def test_a_missed_target_says_why() -> None:
+    assert missed(1029, 1000) is None and missed(971, 1000) is None and missed(5, 0) is None
+    assert "coarsest" in missed(1040, 1000) and "+4 %" in missed(1040, 1000)
+    assert "finest" in missed(900, 1000)

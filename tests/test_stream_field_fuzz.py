@@ -68,6 +68,20 @@ def test_field_units(name: str) -> None:
     assert slowest < SLOWEST and min(ended.values()) > 2, (slowest, ended)
 
 
+def test_an_edit_is_of_the_frames_of_the_motion_before_it() -> None:
+    data, tables = hybrid_stream("token3"), default_tables(builtin_schema("token3"))
+    reader = StreamReader(io.BytesIO(data))
+    units = [(u.type, u.frame, u.payload) for u in reader.units()]
+    place = next(i for i, unit in enumerate(units) if unit[0] == UnitType.EDIT)
+    kind, frame, payload = units[place]
+    for other in (frame + 1, frame - 1, frame + 4):
+        chain = Chain("hybrid")
+        changed = [*units[:place], (kind, other, payload), *units[place + 1 :]]
+        stream = data[: reader.header_size] + b"".join(chain.write(*unit) for unit in changed)
+        with pytest.raises(BitstreamError, match="does not fit"):
+            read_tracks(stream, tables)
+
+
 @pytest.mark.parametrize("name", ["token3", "upper31"])
 def test_edit_units(name: str) -> None:
     data, tables = hybrid_stream(name), default_tables(builtin_schema(name))

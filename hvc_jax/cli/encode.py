@@ -177,12 +177,15 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
         help="send motion also where the key picture alone is closer to the frame",
     )
     parser.add_argument(
+        "--quality",
         "--effort",
-        type=int,
-        choices=range(4),
+        dest="effort",
+        type=_effort,
         default=1,
-        help="of the body fit and of the search for cheap levels; 2 and 3 also polish what is sent "
-        "through the decoder, which takes a second or more a frame (default: 1)",
+        metavar="{fast,good,best}",
+        help="how long to search, or its number from 0 to 3: fast is 0, good 1, best 2, of fields, of "
+        "the body fit and of cheap levels; with one key picture 2 and 3 also polish what is sent "
+        "through the decoder, which takes a second or more a frame (default: good)",
     )
     parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
     add_memory_option(parser)
@@ -220,6 +223,13 @@ def _audio_rate(text: str) -> float:
             f"{text!r}: give {MIN_KBPS} to {MAX_KBPS} kbps, or 0 for no sound"
         )
     return rate
+
+
+def _effort(text: str) -> int:
+    names = {"fast": 0, "good": 1, "best": 2, "0": 0, "1": 1, "2": 2, "3": 3}
+    if text not in names:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of fast, good, best, or 0 to 3")
+    return names[text]
 
 
 def _rate(text: str) -> Fraction:
@@ -270,6 +280,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Only now, so that a wrong path is reported before seconds of loading.
     from hvc_jax.codec.load import codec_of_variant
     from hvc_jax.codec.options import Source, check_side
+    from hvc_jax.codec.rate import missed
     from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.pose.confidence import DOUBT
 
@@ -317,6 +328,9 @@ def run(arguments: argparse.Namespace) -> int:
         f"{heard}; {source.describe()}; {count / seconds:.1f} frames/s",
         file=sys.stderr if to_pipe else sys.stdout,
     )
+    target = arguments.bytes or arguments.kbps * 1000 / 8 * count / float(clip.fps)
+    if note := missed(size, target):
+        print(f"note: {arguments.output}: {note}", file=sys.stderr)
     for note in clip.notes:
         print(f"note: {arguments.input}: {note}", file=sys.stderr)
     if doubtful := sum(trust < DOUBT for trust in confidence):

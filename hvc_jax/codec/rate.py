@@ -162,6 +162,23 @@ def quality_of(lmbda: float) -> float:
     return 40 + 3 * math.log2(lmbda / LMBDA_AT_40)
 
 
+def missed(size: int, target: float) -> str | None:
+    """Why a stream has not about the size that was asked for; None where it has.
+
+    Args:
+      size: Bytes of the stream.
+      target: Bytes that were asked for; 0 for none.
+    """
+    share = size / target - 1 if target else 0.0
+    if abs(share) <= TOLERANCE:
+        return None
+    if share > 0:
+        why = "headers, parameters and the coarsest key pictures take more"
+    else:
+        why = "finer key pictures come in steps, and the finest may take less"
+    return f"{size} bytes where {target:.0f} were asked for ({100 * share:+.0f} %): {why}"
+
+
 def key_places(count: int, spacing: int) -> list[int]:
     """Frames that key pictures show: 0, then evenly about every `spacing`, the last frame too.
 

@@ -176,11 +176,11 @@ def read_tracks(data: bytes, tables: CodingTables, keep_units: bool = True) -> T
                 parts.append(levels.astype(np.int32))
                 sent.append(parts[-1])
             elif unit.type == UnitType.EDIT:
-                parts = intervals[-1][4] if intervals else []
-                edited = edited_levels(unit, editor)
-                if not parts or edited.shape != parts[-1].shape:
+                group = motion_group(unit)
+                moved = intervals[-1][1][-1:] if intervals else []
+                if [(g.frame, g.count) for g in moved] != [(group.frame, group.count)]:
                     raise BitstreamError("an edit does not fit the motion before it")
-                parts[-1] = edited.astype(np.int32)
+                intervals[-1][4][-1] = edited_levels(unit, editor).astype(np.int32)
         except BitstreamError as error:
             raise BitstreamError(error.reason, unit.offset) from error
     empty = np.zeros((0, count), np.int32)
