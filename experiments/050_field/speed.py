@@ -2,10 +2,10 @@
 
     python experiments/050_field/speed.py CLIPS --names 283 072
 
-A row for each clip and way of encoding, of the first 64 frames at 256x256: the second of two runs, so
-that nothing is compiled in it. Seconds of the processor are those of all cores together, libvvenc's
-process included; they say more than the clock's where the machine has other work, whose load is
-written down too.
+A row for each clip and way of encoding, of the first 64 frames at 256x256: the second of two runs,
+so that nothing is compiled in it. Seconds of the processor are those of all cores together,
+libvvenc's process included; they say more than the clock's where the machine has other work, whose
+load is written down too.
 """
 
 import argparse
@@ -31,7 +31,7 @@ COLUMNS = ("clip", "coding", "bytes", "psnr", "encode_cpu_ms", "encode_ms", "enc
 
 
 def timed(what: Callable) -> tuple[object, float, float]:
-    """What `what` gives the second time, and milliseconds a frame: of the processor, of the clock."""
+    """What `what` gives the second time; milliseconds a frame of the processor, of the clock."""
     what()
     before, started = os.times(), time.perf_counter()
     result = what()
@@ -51,7 +51,8 @@ def row(path: Path, coding: str, options: EncodeOptions) -> dict:
     return {
         "clip": path.stem, "coding": coding, "bytes": len(data),
         "psnr": f"{psnr(frames, shown).mean():.2f}",
-        "encode_cpu_ms": f"{cpu:.0f}", "encode_ms": f"{wall:.0f}", "encode_fps": f"{1000 / wall:.1f}",
+        "encode_cpu_ms": f"{cpu:.0f}", "encode_ms": f"{wall:.0f}",
+        "encode_fps": f"{1000 / wall:.1f}",
         "decode_cpu_ms": f"{decode_cpu:.1f}", "decode_ms": f"{decode_wall:.1f}",
         "decode_fps": f"{1000 / decode_wall:.0f}", "load": f"{os.getloadavg()[0]:.1f}",
     }  # fmt: skip

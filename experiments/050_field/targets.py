@@ -2,8 +2,8 @@
 
     python experiments/050_field/targets.py CLIPS
 
-A row for each clip and target: bytes asked for and bytes of the whole stream of the first 64 frames at
-256x256, and PSNR.
+A row for each clip and target: bytes asked for and bytes of the whole stream of the first 64 frames
+at 256x256, and PSNR.
 """
 
 import argparse

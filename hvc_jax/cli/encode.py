@@ -183,9 +183,9 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
         type=_effort,
         default=1,
         metavar="{fast,good,best}",
-        help="how long to search, or its number from 0 to 3: fast is 0, good 1, best 2, of fields, of "
-        "the body fit and of cheap levels; with one key picture 2 and 3 also polish what is sent "
-        "through the decoder, which takes a second or more a frame (default: good)",
+        help="how long to search, or its number from 0 to 3: fast is 0, good 1, best 2; of fields, "
+        "of the body fit and of cheap levels; with one key picture 2 and 3 also polish what is "
+        "sent through the decoder, a second or more a frame (default: good)",
     )
     parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
     add_memory_option(parser)
