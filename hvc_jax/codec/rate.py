@@ -173,7 +173,7 @@ def missed(size: int, target: float) -> str | None:
     if abs(share) <= TOLERANCE:
         return None
     if share > 0:
-        why = "headers, parameters and the coarsest key pictures take more"
+        why = "headers, parameters, sound and the coarsest key pictures take more"
     else:
         why = "finer key pictures come in steps, and the finest may take less"
     return f"{size} bytes where {target:.0f} were asked for ({100 * share:+.0f} %): {why}"
