@@ -74,7 +74,7 @@ def test_an_edit_is_of_the_frames_of_the_motion_before_it() -> None:
     units = [(u.type, u.frame, u.payload) for u in reader.units()]
     place = next(i for i, unit in enumerate(units) if unit[0] == UnitType.EDIT)
     kind, frame, payload = units[place]
-    for other in (frame + 1, frame - 1, frame + 4):
+    for other in (frame + 1, frame + 4, frame + 12):
         chain = Chain("hybrid")
         changed = [*units[:place], (kind, other, payload), *units[place + 1 :]]
         stream = data[: reader.header_size] + b"".join(chain.write(*unit) for unit in changed)
