@@ -17,13 +17,14 @@ import atheris
 with atheris.instrument_imports(include=["hvc_jax"]):
     import numpy as np
 
+    from hvc_jax.stream.chain import Chain
     from hvc_jax.stream.conceal import salvage
     from hvc_jax.stream.container import StreamReader, key_unit, meta_record
     from hvc_jax.stream.edit import edit, read_tracks, stream_tables
     from hvc_jax.stream.errors import BitstreamError
     from hvc_jax.stream.index import key_offsets
     from hvc_jax.stream.operations import Operation
-    from hvc_jax.stream.units import Chain, motion_group
+    from hvc_jax.stream.units import motion_group
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 from stream_cases import repair, stream  # noqa: E402
@@ -61,14 +62,14 @@ def stream_of(kind: int, data: bytes) -> bytes:
                 units[place % len(units)] = units[frame % len(units)]
             data = data[4 + length :]
     elif kind < 2 * len(STREAMS):  # bytes behind a real header, key and static
-        head = b"".join(Chain().write(*unit) for unit in units[:2])
+        head = b"".join(Chain("semantic").write(*unit) for unit in units[:2])
         return HEADERS[base] + head + data
     else:  # units altogether
         units = []
         while len(data) >= 3:
             units.append((data[0] % 8, data[1], data[3 : 3 + data[2]]))
             data = data[3 + data[2] :]
-    chain = Chain()
+    chain = Chain("semantic")
     return HEADERS[base] + b"".join(chain.write(*unit) for unit in units)
 
 
@@ -118,7 +119,9 @@ def main() -> None:
             motion = units[2][2]
             changed = bytes([2, 0, len(motion) - 3, 0]) + motion[3:] if len(motion) > 3 else b""
             forged = b"".join(bytes([t, f, len(p)]) + p for t, f, p in units[:6] if len(p) < 256)
-            behind = whole[len(HEADERS[base]) + sum(len(Chain().write(*u)) for u in units[:2]) :]
+            behind = whole[
+                len(HEADERS[base]) + sum(len(Chain("semantic").write(*u)) for u in units[:2]) :
+            ]
             for kind, part in enumerate((changed, behind, forged, whole)):
                 name = f"{READERS[reader].__name__}-{base}-{kind}"
                 (corpus / name).write_bytes(bytes([reader, base + 3 * kind]) + part)
