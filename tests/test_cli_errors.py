@@ -99,6 +99,7 @@ CASES = [
     ("fit IN/good.mp4 OUT/b.npz --keypoints IN/numbers.npy", "BlazePose-33"),
     ("fit IN/good.mp4 OUT/b.npz --keypoints IN/none", "none"),
     ("fit IN/good.mp4 OUT/b.txt", ".npz"),
+    ("fit IN/good.mp4", "give a file"),
     ("encode IN/good.mp4 OUT/out.hvc --model IN/none.safetensors", "no such model"),
     ("encode IN/good.mp4 OUT/out.hvc --model IN/keypoint.safetensors", "--variant keypoint"),
     ("encode IN/good.mp4 OUT/out.hvc --model IN/no_model.safetensors", "no model"),

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hvc_jax.body.parameter_cameras import View
+
 if TYPE_CHECKING:
     import numpy as np
 
-    from hvc_jax.data.clips import ClipInfo
+    from hvc_jax.data.clips import Clip, ClipInfo
     from hvc_jax.pose.estimator import Estimate
 
 _EXAMPLE = """\
@@ -20,8 +22,14 @@ examples:
   hvc fit clip.mp4 bodies.npz --keypoints openpose_json/
   hvc fit clip.mp4 bodies.npz --body-params smplx.npz --overlay overlay.mp4
 
-bodies.npy holds the body vectors [frames, 188]. With the ending .npz the file also holds the
-confidence of every frame [frames] and joint [frames, 22].
+  hvc fit clip.mp4 --out bodies.npz motion.bvh landmarks.json
+
+By its ending a file holds
+  .npy   body vectors [frames, 188]
+  .npz   those, the confidence of every frame [frames] and joint [frames, 22], and the pose with the
+         names and axes of SMPL-X: global_orient, body_pose, jaw_pose, left_hand_pose, ..., pred_cam
+  .bvh   motion capture of 55 joints, centimetres
+  .json  landmarks of the largest person as MediaPipe lists them: 33 in the picture, 33 in metres
 
 --keypoints takes what OpenPose (a folder with one .json a frame), COCO, AlphaPose, MMPose, Sapiens,
 ViTPose, Ultralytics and MediaPipe write: .json with 17, 18, 25, 26, 33, 133, 136 or 308 points a
@@ -35,6 +43,7 @@ so that the overlay shows whether their camera was understood. hvc body info FIL
 is taken for.
 """
 
+_ENDINGS = (".npy", ".npz", ".bvh", ".json")
 _ONE_PERSON = 0.8
 """Share of what looks like a person that one body explains, at least."""
 
@@ -49,7 +58,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("input", type=Path, help="any video file")
-    parser.add_argument("output", type=Path, help="bodies, .npy or .npz")
+    parser.add_argument(
+        "output", type=Path, nargs="?", help="bodies: .npy, .npz, .bvh or .json, see below"
+    )
+    parser.add_argument(
+        "--out", type=Path, nargs="+", default=[], metavar="FILE", help="more files to write"
+    )
     parser.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
     parser.add_argument(
         "--fit", choices=("crop", "pad"), default="crop", help="how to make it square; as in encode"
@@ -85,25 +99,29 @@ def run(arguments: argparse.Namespace) -> int:
 
     from hvc_jax.data.clips import probe, read_clip, write_png, write_video
     from hvc_jax.ops.compile import keep_compiled_programs
-    from hvc_jax.ops.files import atomic_path, check_output
+    from hvc_jax.ops.files import check_output
     from hvc_jax.pose.confidence import DOUBT
     from hvc_jax.pose.overlay import overlay
 
-    if arguments.output.suffix not in (".npy", ".npz"):
-        raise ValueError(f"{arguments.output}: bodies are written as .npy or .npz; rename it")
-    for path in (arguments.output, arguments.overlay, arguments.sheet):
+    outputs = [*([arguments.output] if arguments.output else []), *arguments.out]
+    if not outputs:
+        raise ValueError(f"{arguments.input}: where to? give a file, as bodies.npz")
+    for path in outputs:
+        if path.suffix not in _ENDINGS:
+            raise ValueError(f"{path}: {', '.join(_ENDINGS)} can be written; rename it")
+    for path in (*outputs, arguments.overlay, arguments.sheet):
         if path is not None:
             check_output(path, inputs=(arguments.input,))
     keep_compiled_programs()
     clip = read_clip(arguments.input, arguments.size, arguments.fit, frames=arguments.frames)
-    found = _bodies(arguments, clip.frames, probe(arguments.input))
+    info = probe(arguments.input)
+    found = _bodies(arguments, clip.frames, info)
     bodies, confidence = found.bodies, found.confidence
-
-    with atomic_path(arguments.output) as temporary, open(temporary, "wb") as file:
-        if arguments.output.suffix == ".npz":
-            np.savez(file, **found._asdict())
+    for path in outputs:
+        if path.suffix == ".json":
+            _write_landmarks(path, clip, View(info.width, info.height, arguments.fit))
         else:
-            np.save(file, bodies)
+            _write_bodies(path, found, float(clip.fps))
     if arguments.overlay is not None:
         write_video(arguments.overlay, overlay(clip.frames, bodies), clip.fps)
     if arguments.sheet is not None:
@@ -119,15 +137,46 @@ def run(arguments: argparse.Namespace) -> int:
     more = int((found.explained < _ONE_PERSON).sum())
     if more:
         note += f"; {more} frames show more of people than one body: is it a clip of one person?"
-    print(f"{arguments.output}: {len(bodies)} frames, confidence {confidence.mean():.2f}{note}")
+    named = ", ".join(map(str, outputs))
+    print(f"{named}: {len(bodies)} frames, confidence {confidence.mean():.2f}{note}")
     return 0
+
+
+def _write_bodies(path: Path, found: "Estimate", fps: float) -> None:
+    """Writes bodies in the format of the file's ending."""
+    import numpy as np
+
+    from hvc_jax.body.assets import load_body
+    from hvc_jax.body.bvh_write import write_bvh
+    from hvc_jax.body.parameter_write import smplx_fields
+    from hvc_jax.ops.files import atomic_path
+
+    if path.suffix == ".bvh":
+        write_bvh(path, found.bodies, np.asarray(load_body().J_template), fps)
+        return
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        if path.suffix == ".npy":
+            np.save(file, found.bodies)
+        else:
+            np.savez(file, **found._asdict(), **smplx_fields(found.bodies, fps))
+
+
+def _write_landmarks(path: Path, clip: "Clip", view: View) -> None:
+    """Writes the landmarks of the largest person, scene by scene."""
+    from hvc_jax.data.cuts import CutDetector, scene_starts
+    from hvc_jax.ops.files import write_text
+    from hvc_jax.pose.landmark_json import landmarks_json
+    from hvc_jax.pose.sight import see
+
+    bounds = [0, *scene_starts(clip.frames, CutDetector()), len(clip.frames)]
+    seen = [(a, see(clip.frames[a:b])) for a, b in itertools.pairwise(bounds)]
+    write_text(path, landmarks_json(seen, view, float(clip.fps)))
 
 
 def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo") -> "Estimate":
     """The bodies of the frames: from a file, or estimated with or without given keypoints."""
     import numpy as np
 
-    from hvc_jax.body.parameter_cameras import View
     from hvc_jax.data.cuts import CutDetector, scene_starts
     from hvc_jax.pose.estimator import Estimate, estimate
 
