@@ -1,5 +1,6 @@
 """Streams without lookahead: a frame's bytes leave when it came, and depend on nothing later."""
 
+import dataclasses
 import io
 import os
 import threading
@@ -9,9 +10,11 @@ import pytest
 from test_codec_field import FPS, SIDE, clip, psnr  # noqa: F401
 
 from hvc_jax.body.params import identity_vector
+from hvc_jax.codec import low_delay
 from hvc_jax.codec.field_codec import FieldCodec
 from hvc_jax.codec.field_conceal import FieldRepairingDecoder
 from hvc_jax.codec.options import CodecError, EncodeOptions
+from hvc_jax.keyframes.sequence import encode_sequence
 from hvc_jax.models.export import load_export
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import edit
@@ -121,6 +124,24 @@ def test_what_is_lost_is_held(clip: np.ndarray) -> None:  # noqa: F811
         frames = list(repair.frames())
         assert repair.held == [3, 4, 5]
         np.testing.assert_array_equal(frames[:3] + frames[6:], whole[:3] + whole[6:])
+
+
+def test_where_a_sequence_cannot_go_on_another_begins(
+    clip: np.ndarray,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def anew(pictures: list, *args: object, **more: object) -> list:
+        coded = encode_sequence(pictures, *args, **more)
+        changed = coded[0]._replace(payload=coded[0].payload + b"x") if len(coded) > 2 else coded[0]
+        return [changed, *coded[1:]]
+
+    monkeypatch.setattr(low_delay, "encode_sequence", anew)
+    options = dataclasses.replace(LIVE, key_spacing=2)
+    data = encoded(clip[:7], options)
+    units = list(StreamReader(io.BytesIO(data)).units())
+    assert [u.frame for u in units if u.type == UnitType.KEY] == [0, 4]
+    decoded = np.stack(list(FieldCodec().decode(data)))
+    assert len(decoded) == 7 and psnr(decoded, clip[:7]) > 28
 
 
 def test_targets_need_lookahead() -> None:

@@ -22,7 +22,7 @@ class LowDelaySegment:
 
     Attributes:
         key: the intra key picture as coded.
-        count: frames so far.
+        count: frames so far whose units were given.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class LowDelaySegment:
         self._key_frame, self._last = 0, None
         self._next_key = PREDICTED_SHARE * len(self.key.payload)  # bytes, as far as known
         self._spent = self._error(frame, self._picture)  # cost since the last key picture
-        self.count = 1
+        self.count = 0
 
     def first(self) -> FieldGroup:
         """The unit of the first frame, which the intra key picture shows."""
@@ -67,7 +67,6 @@ class LowDelaySegment:
             KeyPictureError: the picture codec cannot go on with its sequence here.
         """
         t = self.count
-        self.count += 1
         since = t - self._key_frame
         if since == self._spacing:
             return self._predicted_key(t, frame)
@@ -101,6 +100,7 @@ class LowDelaySegment:
         return encode_sequence(pictures, self._quality.key_qp, low_delay=True, codec=self._codec)
 
     def _group(self, t: int, pictures: tuple[Predicted, ...], payload: bytes) -> FieldGroup:
+        self.count = t + 1  # last of all, so that a frame that failed is not counted
         return FieldGroup(t, 1, pictures, self._quality.grid, self._quality.step, payload, True)
 
     def _bits(self, size: float) -> float:
