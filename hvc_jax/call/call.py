@@ -134,21 +134,21 @@ class Call:
         received, lost = receiver.counts
         pictures, sound = sender.kbps
         return Figures(
-            round(time.monotonic() - self._started, 1),
-            sender.frames,
-            received,
-            lost,
-            receiver.frames,
-            receiver.drawn.rate(),
-            pictures,
-            sound,
-            sender.key_bytes,
-            1e3 * receiver.latency.median(),
-            1e3 * receiver.latency.late(),
-            1e3 * sender.analysis.median(),
-            1e3 * receiver.drawing.median(),
-            receiver.sound_packets,
-            receiver.foreign,
+            seconds=round(time.monotonic() - self._started, 1),
+            sent=sender.frames,
+            received=received,
+            lost=lost,
+            drawn=receiver.frames,
+            frames_per_second=receiver.drawn.rate(),
+            picture_kbps=pictures,
+            sound_kbps=sound,
+            key_bytes=sender.key_bytes,
+            latency_ms=1e3 * receiver.latency.median(),
+            late_ms=1e3 * receiver.latency.late(),
+            analysis_ms=1e3 * sender.analysis.median(),
+            drawing_ms=1e3 * receiver.drawing.median(),
+            sound_packets=receiver.sound_packets,
+            foreign=receiver.foreign,
         )
 
 

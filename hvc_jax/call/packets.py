@@ -24,6 +24,9 @@ from hvc_jax.stream.vectors import Group
 PART_BYTES = 1200
 """Of a key picture in one packet: with all heads below what every network lets through."""
 
+TICKS = 10_000
+"""A second, of the time in packets."""
+
 MOST_PARTS = 255
 _KEY, _MOTION, _SOUND, _FEEDBACK = range(1, 5)
 _UNFINISHED_KEYS = 4

@@ -14,6 +14,7 @@ import numpy as np
 from hvc_jax.call.arrivals import Arrivals
 from hvc_jax.call.link import Link
 from hvc_jax.call.packets import (
+    TICKS,
     Feedback,
     KeyCollector,
     KeyMessage,
@@ -27,7 +28,6 @@ from hvc_jax.codec.codec import Codec, key_picture
 from hvc_jax.stream.sound import SAMPLE_RATE, AudioGroup
 
 _TELL_EVERY = 0.1  # seconds between feedback packets
-_TICKS = 10_000  # a second, of the time in packets
 
 
 class _Key(NamedTuple):
@@ -57,6 +57,8 @@ class Receiver:
       sound_packets: Packets of sound that were decoded.
       latency: Seconds from taking to showing each frame, both on this machine's clock.
       drawing: Seconds that frames took to be drawn.
+      drawn: 1 for every frame that was drawn.
+      error: What ended one of its threads, if anything did.
     """
 
     def __init__(self, codec: Codec, link: Link, session: int) -> None:
@@ -213,5 +215,5 @@ class Receiver:
             self.frames += 1
             self.drawing.add(now - started)
             self.drawn.add(1)
-            ticks = (int(now * _TICKS) - item.time) % 2**32
-            self.latency.add(ticks / _TICKS)
+            ticks = (int(now * TICKS) - item.time) % 2**32
+            self.latency.add(ticks / TICKS)

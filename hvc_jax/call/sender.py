@@ -12,7 +12,7 @@ import numpy as np
 from hvc_jax import keyframes
 from hvc_jax.body.params import BODY_VECTOR_SIZE
 from hvc_jax.call.link import Link
-from hvc_jax.call.packets import Feedback, KeyMessage, Motion, pack, unpack
+from hvc_jax.call.packets import TICKS, Feedback, KeyMessage, Motion, pack, unpack
 from hvc_jax.call.source import LiveSource, Taken
 from hvc_jax.call.statistics import Latest, Window
 from hvc_jax.codec.codec import Codec
@@ -28,7 +28,6 @@ from hvc_jax.stream.vectors import VectorEncoder
 _KEY_AGAIN = 0.3  # seconds after which a key picture is sent again that has not arrived
 _KEYS_APART = 1.0  # least seconds between new key pictures
 _RESYNC_EVERY = 50  # frames, where nothing is lost
-_TICKS = 10_000  # a second, of the time in packets
 
 
 class Sender:
@@ -38,6 +37,8 @@ class Sender:
       shown: The newest frame that was sent.
       key_bytes: Of the last key picture.
       frames: Frames that were sent.
+      analysis: Seconds that frames took to be analysed, coded and sent.
+      error: What ended its thread, if anything did.
       kbps: Kilobits (1000 bits) a second of pictures and of sound, heads of IP and UDP included.
     """
 
@@ -164,7 +165,7 @@ class Sender:
         self._since_resync = 1 if resync else self._since_resync + 1
         self._resync = False
         group = self._vectors.group(self.frames, levels, resync)
-        ticks = int(taken.time * _TICKS) % 2**32
+        ticks = int(taken.time * TICKS) % 2**32
         self._pictures.add(self._send(pack(Motion(self._key, ticks, group), self._session)))
         self.frames += 1
         self.shown.put(picture)

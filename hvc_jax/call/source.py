@@ -32,7 +32,8 @@ class LiveSource:
 
     Attributes:
       frames: The newest frame.
-      fps: Frames a second of the file; what a camera gives.
+      fps: Frames a second of the file; 30 for a camera.
+      error: What ended the thread, if anything did.
     """
 
     def __init__(

@@ -47,7 +47,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address of the page (127.0.0.1)")
     parser.add_argument("--browse", action="store_true", help="open it in the default browser")
     parser.add_argument("--no-page", action="store_true", help="only measure")
-    parser.add_argument("--seconds", type=float, help="end after so long (default: never)")
+    parser.add_argument(
+        "--seconds", type=float, help="end so long after the first picture (default: never)"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON at the end")
     parser.set_defaults(run=run)
 
@@ -89,11 +91,12 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.browse:
             webbrowser.open(page.url)
     call.start()
-    end = time.monotonic() + (arguments.seconds or float("inf"))
+    left = arguments.seconds or float("inf")
     try:
-        while time.monotonic() < end:
+        while left > 0:
             time.sleep(0.1)
             call.check()
+            left -= 0.1 if call.receiver.frames else 0.0
     finally:
         figures = call.figures()
         call.stop()
