@@ -75,7 +75,7 @@ def read_unit(payload: bytes, first: int) -> Unit:
     """SPEC.md, section 6."""
     count, at = varint(payload, 0)
     number, at = varint(payload, at)
-    if count + 1 > 1024 or number > 256:
+    if count + 1 > 256 or number > 256:
         raise Refused("too many")
     pictures: list[tuple[int, bytes]] = []
     for _ in range(number):
@@ -123,7 +123,7 @@ class Bits:
     """Section 1."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.at, self.range = data, 6, 2**48
+        self.data, self.at, self.range, self.count = data, 6, 2**48, 0
         self.value = int.from_bytes(data[:6].ljust(6, b"\0"), "big")
         assert len(TABLES["zero"]) == sum(math.prod(shape) for shape in BLOCKS.values())
         self.contexts = [list(pair) for pair in zip(TABLES["zero"], TABLES["count"], strict=True)]
@@ -131,6 +131,9 @@ class Bits:
         self.begins = dict(zip(BLOCKS, ends, strict=False))
 
     def _read(self, p: int) -> int:
+        self.count += 1
+        if self.count > 2**19:
+            raise Refused("too many bits")
         bound = self.range // 65536 * p
         bit = int(self.value >= bound)
         if bit:

@@ -9,10 +9,12 @@ import pytest
 from hvc_jax.body.params import identity_vector
 from hvc_jax.codec.field_codec import FieldCodec
 from hvc_jax.codec.field_conceal import FieldRepairingDecoder
+from hvc_jax.codec.field_group import references_at, render, rendered
 from hvc_jax.codec.options import CodecError, EncodeOptions
 from hvc_jax.codec.rate import descend, key_places, missed
 from hvc_jax.codec.segment import unit_ranges
 from hvc_jax.models.export import load_export
+from hvc_jax.stream import binary_coder
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import edit, read_tracks
 from hvc_jax.stream.errors import BitstreamError
@@ -80,6 +82,45 @@ def test_intra_keys_divide_and_damage_ends_at_them(clip: np.ndarray) -> None:
     assert repair.held == [5, 6, 7, 8, 9] and repair.lost_keys == [5]
     np.testing.assert_array_equal(frames[:5] + frames[10:], whole[:5] + whole[10:])
     np.testing.assert_array_equal(frames[7], whole[4])
+
+
+def test_little_memory_draws_fewer_frames_at_once_or_says_what_is_missing(coded: bytes) -> None:
+    whole = list(FieldCodec().decode(coded))
+    needed = []
+    for max_memory in (1, 1 << 17):
+        with pytest.raises(CodecError, match=r"add --max-memory \d+G") as caught:
+            list(FieldCodec(max_memory=max_memory).decode(coded))
+        needed.append(str(caught.value).split()[0])
+    assert needed == ["4", "warping"]  # the key pictures, then what is drawn at once
+    few = list(FieldCodec(max_memory=1 << 20).decode(coded))
+    assert np.abs(np.stack(few).astype(int) - np.stack(whole)).max() <= 1
+
+
+def test_frames_between_adjacent_key_pictures_are_those_that_are_drawn_alone() -> None:
+    """So few frames look into more pictures than a batch takes."""
+    rng = np.random.default_rng(1)
+    keys = np.array([0, 3, 4, 5, 7, 8, 10])
+    times = np.array([1, 6, 9])
+    pictures = list(rng.integers(0, 256, (len(keys), 32, 32, 3)).astype(np.uint8))
+    points = rng.normal(0, 2, (len(times), 4, 4, 5)).astype(np.float32)
+    references = references_at(times, keys, pictures)
+    assert len(np.unique([references.past, references.future])) > len(times) + 1
+    together = render(references, points)
+    for i, t in enumerate(times):
+        alone = render(references_at(np.array([t]), keys, pictures), points[i : i + 1])
+        assert np.abs(together[i].astype(int) - alone[0]).max() <= 1
+    few = list(rendered(references, points, None, 1 << 18))
+    assert np.abs(np.stack(few).astype(int) - together).max() <= 1
+
+
+def test_units_are_divided_where_a_field_has_too_many_bits(
+    clip: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = EncodeOptions(effort=0, key_spacing=64, lmbda=1e-3)
+    monkeypatch.setattr(binary_coder, "MAX_BITS", 6000)
+    data = FieldCodec().encode(clip, fps=FPS, options=options, frame_count=COUNT)
+    units = [u for u in StreamReader(io.BytesIO(data)).units() if u.type == UnitType.FIELD]
+    assert len(units) > 1 and len(list(FieldCodec().decode(data))) == COUNT
 
 
 def test_hostile_bytes_are_errors_or_frames(coded: bytes) -> None:

@@ -267,3 +267,45 @@ def test_units_out_of_range_are_not_written() -> None:
     for arguments in ((128, 0, b""), (1, -1, b""), (1, 2**31, b"")):
         with pytest.raises(ValueError):
             unit_bytes(*arguments)
+
+
+class Counted(io.BytesIO):
+    """Counts the calls and the bytes that are read."""
+
+    calls = taken = 0
+
+    def read(self, count: int | None = -1) -> bytes:
+        data = super().read(count)
+        self.calls, self.taken = self.calls + 1, self.taken + len(data)
+        return data
+
+
+@pytest.mark.parametrize("type_", [UnitType.META, 77])
+def test_empty_units_are_read_one_by_one(type_: int) -> None:
+    """Work grows with their number and memory does not, however many there are."""
+    size = StreamReader(io.BytesIO(SMALL)).header_size
+    calls, peaks = [], []
+    for count in (0, 2000, 4000):
+        data = SMALL[:size] + unit_bytes(type_, 0, b"") * count + SMALL[size:]
+        file = Counted(data)
+        tracemalloc.start()
+        units = sum(1 for _ in StreamReader(file).units())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        calls.append(file.calls)
+        assert file.taken == len(data) and units > count
+    assert calls[2] - calls[1] == calls[1] - calls[0] <= 8 * 2000
+    assert peaks[2] < peaks[1] + 10_000
+
+
+def test_no_frame_has_two_keys_and_no_key_two_statics() -> None:
+    """Each would be decoded for nothing: some bytes could ask for hours of work."""
+    size = StreamReader(io.BytesIO(SMALL)).header_size
+    key, static = (u for u in StreamReader(io.BytesIO(SMALL)).units() if u.type in (1, 2))
+    for doubled in (key, static):
+        unit = unit_bytes(doubled.type, doubled.frame, doubled.payload)
+        at = doubled.offset
+        assert SMALL[at : at + doubled.size] == unit
+        with pytest.raises(BitstreamError, match="two"):
+            read_all(SMALL[:at] + unit + SMALL[at:])
+    assert size == key.offset

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hvc_jax.stream import field_contexts, field_layout
-from hvc_jax.stream.binary_coder import BinaryDecoder, BinaryEncoder, Contexts
+from hvc_jax.stream import binary_coder, field_contexts, field_layout
+from hvc_jax.stream.binary_coder import BinaryDecoder, BinaryEncoder, Contexts, TooManyBits
 from hvc_jax.stream.field import (
     STEPS,
     FieldLevels,
@@ -159,6 +159,20 @@ def test_binary_coder_carries() -> None:
         decoder = BinaryDecoder(Contexts([65472, 64], [62, 62]), encoder.finish())
         assert [decoder.bit(i % 2) for i in range(len(bits))] == bits
         decoder.finish()
+
+
+def test_a_payload_has_so_many_bits_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likely bits cost next to no byte, so that only a count limits the time of a payload."""
+    parts, value = _levels("between keys", 0)
+    value.levels[:, -1, -1] = 1  # every level before is coded, nearly all of them zeros
+    data = encode_levels(parts, value)
+    assert 8 * len(data) < value.levels.size / 2
+    decode_levels(data, parts, 8, 8)
+    monkeypatch.setattr(binary_coder, "MAX_BITS", value.levels.size)
+    with pytest.raises(TooManyBits):
+        decode_levels(data, parts, 8, 8)
+    with pytest.raises(TooManyBits):
+        encode_levels(parts, value)
 
 
 def test_steps_double_every_fourth() -> None:

@@ -11,6 +11,7 @@ from hvc_jax.codec.begin import begin
 from hvc_jax.codec.codec import open_reader
 from hvc_jax.codec.field_decoder import FieldDecoder
 from hvc_jax.codec.field_encoder import FieldEncoder
+from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
 from hvc_jax.codec.options import CodecError, EncodeOptions, Source, check_side
 from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.models.export import Export
@@ -29,17 +30,22 @@ class FieldCodec:
     """
 
     def __init__(
-        self, export: Export | None = None, body_finder: Callable[[int], Callable] = BodyFinder
+        self,
+        export: Export | None = None,
+        body_finder: Callable[[int], Callable] = BodyFinder,
+        max_memory: int = DEFAULT_MAX_MEMORY,
     ) -> None:
         """Prepares a codec.
 
         Args:
           export: A semantic model, whose schema and tables the parameters are coded with.
           body_finder: effort -> what finds the bodies of one clip's chunks.
+          max_memory: Bytes that key pictures may take, and drawing at once; fewer frames are drawn
+            at once then, and segments are shorter.
         """
         if export is not None and export.variant != "semantic":
             raise CodecError(f"a hybrid needs a semantic model, not a {export.variant} one")
-        self.export, self._body_finder = export, body_finder
+        self.export, self._body_finder, self._max_memory = export, body_finder, max_memory
         self.variant = "field" if export is None else "hybrid"
 
     def encode(
@@ -119,9 +125,13 @@ class FieldCodec:
         check_side("the stream's width", header.width)
         export = self.export
         if export is None:
-            return FieldDecoder(header)
+            return FieldDecoder(header, None, self._max_memory)
         tables = export.tables
-        return FieldDecoder(header, lambda: VectorDecoder(tables.schema, tables, header.quantiser))
+        return FieldDecoder(
+            header,
+            lambda: VectorDecoder(tables.schema, tables, header.quantiser),
+            self._max_memory,
+        )
 
     @property
     def _model_id(self) -> bytes:

@@ -5,22 +5,27 @@ FIELD ─► displacements ─────────────────�
 MOTION, EDIT ─► sent and edited body vectors (hybrid) ─────────────────┴─► frames
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.codec.field_group import (
     FieldFormat,
     LastField,
-    decode_group,
+    decode_fields,
     predicted_points,
     references_at,
+    rendered,
 )
+from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, Fitting
+from hvc_jax.codec.options import CodecError
 from hvc_jax.keyframes.picture import KeyPictureError
 from hvc_jax.keyframes.sequence import SequenceDecoder
 from hvc_jax.models.motion.pose_change import change_pose
-from hvc_jax.ops.batching import batches, padded
+from hvc_jax.ops.batching import padded
 from hvc_jax.ops.compile import fast_jit
 from hvc_jax.stream.container import key_unit
 from hvc_jax.stream.edit import edited_levels
@@ -31,8 +36,14 @@ from hvc_jax.stream.units import Unit, UnitType, motion_group
 from hvc_jax.stream.vectors import VectorDecoder
 
 _EDITED_TOGETHER = 4  # frames whose pose is changed by one call
+_WAITING = 16  # frames that wait for as many edited ones, at most
 
-_change_pose = fast_jit(change_pose)
+
+@fast_jit
+def _change_pose(frames: jax.Array, sent: jax.Array, wanted: jax.Array) -> jax.Array:
+    """Frames [N, H, W, 3] uint8 with bodies moved from the sent to the wanted vectors [N, 188]."""
+    made = change_pose(frames.astype(jnp.float32) / 255, sent, wanted)
+    return jnp.round(jnp.clip(made, 0, 1) * 255).astype(jnp.uint8)
 
 
 class FieldDecoder:
@@ -43,13 +54,20 @@ class FieldDecoder:
       size: (height, width) of the pictures.
     """
 
-    def __init__(self, header: Header, vectors: Callable[[], VectorDecoder] | None = None) -> None:
+    def __init__(
+        self,
+        header: Header,
+        vectors: Callable[[], VectorDecoder] | None = None,
+        max_memory: int = DEFAULT_MAX_MEMORY,
+    ) -> None:
         """Prepares a decoder at a key picture.
 
         Args:
           header: Of the stream.
           vectors: Makes decoders of the parameters, for hybrid streams.
+          max_memory: Bytes that key pictures may take, and drawing at once.
         """
+        self._max_memory, self._change_pose = max_memory, _pose_changer(max_memory)
         self.size = header.height, header.width
         self._pictures = SequenceDecoder(*self.size)
         self._codec = 0
@@ -64,6 +82,7 @@ class FieldDecoder:
 
         Raises:
           BitstreamError: The unit is damaged, or what it needs was not there.
+          CodecError: It takes more memory than is allowed.
         """
         if unit.type == UnitType.KEY:
             key = key_unit(unit)
@@ -95,47 +114,88 @@ class FieldDecoder:
         except KeyPictureError as error:
             raise BitstreamError(str(error), unit.offset) from error
 
-    def _frames(self, group: FieldGroup, unit: Unit) -> np.ndarray:
-        """The frames [T, H, W, 3] uint8 of a group, as they were coded."""
+    def _frames(self, group: FieldGroup, unit: Unit) -> Iterator[np.ndarray]:
+        """Yields the frames [H, W, 3] uint8 of a group, as they were coded."""
         if not self._keys:
             raise BitstreamError("a field without a key picture before it", unit.offset)
+        self._check_memory(len(self._keys) + len(group.pictures))
         for picture in group.pictures:
             self._keys[picture.frame] = self._picture(picture.payload, unit)
         shown = range(group.frame, group.frame + group.count)
         times = np.array([t for t in shown if t not in self._keys], int)
-        frames = {t: self._keys[t] for t in shown if t in self._keys}
         last, self._last = self._last if group.predicted else None, None
+        made: Iterator[np.ndarray] = iter(())
         if len(times):
             key_times = np.array(sorted(self._keys))
-            pictures = np.stack([self._keys[t] for t in key_times])
             form = FieldFormat(*grid_size(group.grid, *self.size), group.step)
+            pictures = [self._keys[t] for t in key_times.tolist()]
+            references = references_at(times, key_times, pictures)
             try:
-                references = references_at(times, key_times, pictures)
                 prediction = predicted_points(last, times, key_times[references.past], form)
-                made = decode_group(group.payload, references, form, prediction)
+                points, value = decode_fields(group.payload, references, form, prediction)
             except ValueError as error:
                 raise BitstreamError(str(error), unit.offset) from error
-            frames |= dict(zip(times.tolist(), made.frames, strict=True))
-            self._last = LastField(
-                times[-1], key_times[references.past[-1]], made.control_points[-1]
-            )
+            self._last = LastField(times[-1], key_times[references.past[-1]], points[-1])
+            made = rendered(references, points, value.modes, self._max_memory)
+        for t in shown:
+            yield self._keys[t] if t in self._keys else next(made)
         kept = max(t for t in self._keys if t < group.frame + group.count)
         self._keys = {t: picture for t, picture in self._keys.items() if t >= kept}
-        return np.stack([frames[t] for t in shown])
 
-    def _posed(self, first: int, frames: np.ndarray) -> Iterator[np.ndarray]:
+    def _check_memory(self, pictures: int) -> None:
+        """Raises where so many key pictures, which are held at once, take too much memory."""
+        needed = pictures * self.size[0] * self.size[1] * 3
+        if needed > self._max_memory:
+            raise CodecError(
+                f"{pictures} key pictures of {self.size[1]}x{self.size[0]} pixels at once take "
+                f"{needed / (1 << 30):.1f} GiB, more than the {self._max_memory / (1 << 30):.1f} "
+                f"GiB that are allowed; if there is as much, add --max-memory "
+                f"{-(-needed // (1 << 30))}G"
+            )
+
+    def _posed(self, first: int, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """Yields the frames with their edits, if there are any."""
-        poses = [self._poses.pop(first + i, None) for i in range(len(frames))]
-        edited = [i for i, p in enumerate(poses) if p is not None and (p[0] != p[1]).any()]
-        shown = list(frames)
-        for part in batches(np.array(edited, int), _EDITED_TOGETHER):
-            at = padded(part, _EDITED_TOGETHER)
-            sent, wanted = (np.stack([poses[i][n] for i in at]) for n in (0, 1))
-            made = _change_pose(jnp.asarray(frames[at], jnp.float32) / 255, sent, wanted)
-            made = np.asarray(jnp.round(jnp.clip(made, 0, 1) * 255), np.uint8)
-            for i, frame in zip(part, made, strict=False):
-                shown[i] = frame
-        yield from shown
+        waiting: list[tuple[np.ndarray, tuple | None]] = []  # frames, and poses of edited ones
+        edited = 0
+        for number, frame in enumerate(frames, first):
+            poses = self._poses.pop(number, None)
+            if poses is not None and (poses[0] == poses[1]).all():
+                poses = None
+            waiting.append((frame, poses))
+            edited += poses is not None
+            if not edited or edited == _EDITED_TOGETHER or len(waiting) == _WAITING:
+                yield from self._changed(waiting)
+                waiting, edited = [], 0
+        yield from self._changed(waiting)
+
+    def _changed(self, frames: list[tuple[np.ndarray, tuple | None]]) -> Iterator[np.ndarray]:
+        """Yields frames with the poses changed of those that are edited, all by one call."""
+        edited = [(frame, *poses) for frame, poses in frames if poses is not None]
+        made: Iterator[np.ndarray] = iter(())
+        if edited:
+            pictures, sent, wanted = (np.stack(part) for part in zip(*edited, strict=True))
+            made = self._change_pose(pictures, sent, wanted)
+        for frame, poses in frames:
+            yield frame if poses is None else next(made)
+
+
+@functools.cache
+def _pose_changer(max_memory: int) -> Callable[..., Iterator[np.ndarray]]:
+    """What yields frames [N, H, W, 3] uint8 in other poses: (frames, sent, wanted) -> iterator."""
+    fitting = Fitting(_change_pose, _EDITED_TOGETHER, max_memory)
+
+    def changed(frames: np.ndarray, sent: np.ndarray, wanted: np.ndarray) -> Iterator[np.ndarray]:
+        height, width = frames.shape[1:3]
+        inputs = frames, sent, wanted
+        program, size = fitting.compiled(
+            lambda count: tuple(padded(part[:count], count) for part in inputs),
+            f"changing the pose in a frame of {width}x{height} pixels",
+        )
+        for start in range(0, len(frames), size):
+            made = program(*(padded(part[start : start + size], size) for part in inputs))
+            yield from np.asarray(made)[: len(frames) - start]
+
+    return changed
 
 
 def posed(frame: np.ndarray, sent: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -143,5 +203,4 @@ def posed(frame: np.ndarray, sent: np.ndarray, wanted: np.ndarray) -> np.ndarray
 
     What the decoder shows for an EDIT unit, of one frame at once.
     """
-    made = _change_pose(jnp.asarray(frame[None], jnp.float32) / 255, sent[None], wanted[None])
-    return np.asarray(jnp.round(jnp.clip(made[0], 0, 1) * 255), np.uint8)
+    return np.asarray(_change_pose(frame[None], sent[None], wanted[None]))[0]

@@ -9,19 +9,22 @@ fields of the frame before (`made.control_points[-1]`).
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, Fitting
 from hvc_jax.models.motion import field
 from hvc_jax.ops import bicubic
+from hvc_jax.ops.batching import padded
 from hvc_jax.stream.field import DEFAULT_STEP, STEPS, FieldLevels, decode_levels
 from hvc_jax.stream.field_layout import FUTURE, OUTPUTS, PAST, segments
 
 RENDERED_TOGETHER = 8
-"""Frames warped by one call."""
+"""Frames warped by one call, at most; the pictures that they look into are one more."""
 CERTAIN = 30.0
 """Logit of a share that is all one picture's."""
 
@@ -44,14 +47,14 @@ class GroupReferences(NamedTuple):
     """The key pictures around a group and what each of its frames looks into.
 
     Attributes:
-        pictures: [K, H, W, 3] uint8, as coded.
+        pictures: K of [H, W, 3] uint8, as coded.
         past: [T] int, number of the nearest past picture, -1 for none.
         future: [T] int, number of the nearest future picture, -1 for none.
         past_distance: [T] int, frames since the past picture; any where there is none.
         future_distance: [T] int, frames until the future picture; any where there is none.
     """
 
-    pictures: np.ndarray
+    pictures: Sequence[np.ndarray]
     past: np.ndarray
     future: np.ndarray
     past_distance: np.ndarray
@@ -74,14 +77,17 @@ class DecodedGroup(NamedTuple):
 
 
 def references_at(
-    times: np.ndarray, key_times: np.ndarray, pictures: np.ndarray, low_delay: bool = False
+    times: np.ndarray,
+    key_times: np.ndarray,
+    pictures: Sequence[np.ndarray],
+    low_delay: bool = False,
 ) -> GroupReferences:
     """The nearest key pictures before and after each frame.
 
     Args:
         times: [T] int, when the frames of the group are shown; none at a key picture.
         key_times: [K] int, ascending, when the key pictures are shown.
-        pictures: [K, H, W, 3] uint8.
+        pictures: K of [H, W, 3] uint8.
         low_delay: whether key pictures of the future are out of reach.
     """
     times, key_times = np.asarray(times), np.asarray(key_times)
@@ -171,10 +177,9 @@ def predicted_points(
     return np.where((keys == last.key)[:, None, None, None], last.points[None, ..., :2], 0)
 
 
-@functools.partial(jax.jit, static_argnames=("height", "width", "two"))
-def _render(prepared, past, future, share, points, height: int, width: int, two: bool):
+def _render(pictures, past, future, share, points, height: int, width: int, two: bool):
     made = field.warp_blend(
-        prepared,
+        bicubic.prepare(pictures.astype(jnp.float32)),
         field.References(past, future, share),
         field.dense(points, height, width),
         two,
@@ -182,35 +187,68 @@ def _render(prepared, past, future, share, points, height: int, width: int, two:
     return jnp.clip(jnp.round(made), 0, 255).astype(jnp.uint8)
 
 
-_prepare = jax.jit(bicubic.prepare)
+@functools.cache
+def _renderer(height: int, width: int, two: bool, most: int, max_memory: int) -> Fitting:
+    program = functools.partial(_render, height=height, width=width, two=two)
+    return Fitting(jax.jit(program), most, max_memory)
+
+
+def rendered(
+    references: GroupReferences,
+    points: np.ndarray,
+    modes: np.ndarray | None = None,
+    max_memory: int = DEFAULT_MAX_MEMORY,
+) -> Iterator[np.ndarray]:
+    """Yields the frames [H, W, 3] uint8 that control points make of the key pictures.
+
+    Args:
+        references: the key pictures.
+        points: [T, R, C, 5].
+        modes: [T]; None for both pictures wherever there are two.
+        max_memory: bytes that the program may take; fewer frames are warped at once then.
+
+    Raises:
+        CodecError: a single frame takes more.
+    """
+    height, width = references.pictures[0].shape[:2]
+    two = bool((np.asarray(references.future) >= 0).any())
+    past, future = np.asarray(references.past), np.asarray(references.future)
+    # Where there is no picture on a side, any will do.
+    past, future = np.where(past < 0, future, past), np.where(future < 0, past, future)
+    share, points = shares(references, modes), np.moveaxis(points, -1, 1)
+    most = RENDERED_TOGETHER if len(points) > 1 else 1
+    fitting = _renderer(height, width, two, most, max_memory)
+
+    def frames_at(start: int, count: int) -> slice:
+        """At most `count` frames from `start` on that look into at most one picture more."""
+        for last in range(min(start + count, len(points)), start, -1):
+            if len(np.unique([past[start:last], future[start:last]])) <= count + 1:
+                break
+        return slice(start, last)
+
+    def inputs(span: slice, count: int) -> tuple[Any, ...]:
+        """Arguments for some frames, of shapes that depend on `count` alone."""
+        used = np.unique([past[span], future[span]])
+        pictures = padded(np.stack([references.pictures[k] for k in used]), count + 1)
+        places = (np.searchsorted(used, side[span]).astype(np.int32) for side in (past, future))
+        return pictures, *(padded(x, count) for x in (*places, share[span], points[span]))
+
+    what = f"warping a frame of {width}x{height} pixels on {'x'.join(map(str, points.shape[2:]))}"
+    render_batch, size = fitting.compiled(
+        lambda count: inputs(frames_at(0, count), count), f"{what} control points"
+    )
+    start = 0
+    while start < len(points):
+        span = frames_at(start, size)
+        yield from np.asarray(render_batch(*inputs(span, size)))[: span.stop - start]
+        start = span.stop
 
 
 def render(
     references: GroupReferences, points: np.ndarray, modes: np.ndarray | None = None
 ) -> np.ndarray:
-    """The frames that control points [T, R, C, 5] make of the key pictures: [T, H, W, 3] uint8."""
-    pictures = np.asarray(references.pictures)
-    height, width = pictures.shape[1:3]
-    two = bool((np.asarray(references.future) >= 0).any())
-    prepared = _prepare(jnp.asarray(pictures, jnp.float32))
-    share = shares(references, modes)
-    past = np.maximum(references.past, 0).astype(np.int32)
-    future = np.maximum(references.future, 0).astype(np.int32)
-    points = np.moveaxis(points, -1, 1)
-    made = []
-    for start in range(0, len(points), RENDERED_TOGETHER):
-        span = slice(start, start + RENDERED_TOGETHER)
-        rest = min(RENDERED_TOGETHER, len(points) - start)
-        batch = RENDERED_TOGETHER if len(points) > 1 else 1
-
-        def fill(x: np.ndarray, span: slice = span, short: int = batch - rest) -> np.ndarray:
-            return np.concatenate([x[span], np.repeat(x[-1:], short, 0)])
-
-        out = _render(
-            prepared, fill(past), fill(future), fill(share), fill(points), height, width, two
-        )
-        made.append(np.asarray(out)[:rest])
-    return np.concatenate(made)
+    """The frames of `rendered`, all at once: [T, H, W, 3] uint8."""
+    return np.stack(list(rendered(references, points, modes)))
 
 
 def fields_of(
@@ -223,16 +261,17 @@ def fields_of(
     transformed = np.einsum("ton,nrc->torc", synthesis, value.levels.astype(np.float32))
     transformed += transformed_prediction(prediction, frames, rows, columns)
     down, across = field.control_matrix(rows), field.control_matrix(columns)
-    return np.einsum("yr,torc,xc->tyxo", down, transformed, across).astype(np.float32)
+    points = np.einsum("yr,torc,xc->tyxo", down, transformed, across, optimize=True)
+    return points.astype(np.float32)
 
 
-def decode_group(
+def decode_fields(
     payload: bytes,
     references: GroupReferences,
     form: FieldFormat,
     prediction: np.ndarray | None = None,
-) -> DecodedGroup:
-    """Fields and frames of a group of frames.
+) -> tuple[np.ndarray, FieldLevels]:
+    """Control points [T, R, C, 5] float32 of a group of frames, and what the payload says.
 
     Args:
         payload: bytes of `search.encode_group`; none at all stand for fields that equal the
@@ -246,5 +285,15 @@ def decode_group(
     """
     parts = segments(references.past, references.future)
     value = decode_levels(payload, parts, form.rows, form.columns, form.step)
-    points = fields_of(value, references, prediction)
+    return fields_of(value, references, prediction), value
+
+
+def decode_group(
+    payload: bytes,
+    references: GroupReferences,
+    form: FieldFormat,
+    prediction: np.ndarray | None = None,
+) -> DecodedGroup:
+    """Fields and frames of a group of frames; arguments and errors as of `decode_fields`."""
+    points, value = decode_fields(payload, references, form, prediction)
     return DecodedGroup(points, render(references, points, value.modes), value)

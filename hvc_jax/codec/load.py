@@ -40,15 +40,15 @@ def codec_of_variant(
       variant: One of the stream's variants.
       path: The model file; None for the one that is shipped. `field` has none, that of `hybrid`
         is a semantic one.
-      max_memory: Bytes that drawing may take at once.
+      max_memory: Bytes that drawing may take at once, and key pictures.
 
     Raises:
       ModelError: There is no such model, or it is of another variant.
     """
     if variant == "field":
-        return FieldCodec()
+        return FieldCodec(max_memory=max_memory)
     if variant == "hybrid":
-        return FieldCodec(export_of_variant("semantic", path))
+        return FieldCodec(export_of_variant("semantic", path), max_memory=max_memory)
     return Codec(export_of_variant(variant, path), max_memory=max_memory)
 
 
@@ -61,16 +61,16 @@ def codec_of_stream(
       header: Of the stream.
       stream: Its name, for messages.
       path: The model file; None looks among those that are shipped and in HVC_MODELS.
-      max_memory: Bytes that drawing may take at once.
+      max_memory: Bytes that drawing may take at once, and key pictures.
 
     Raises:
       ModelError: There is no model with the stream's id.
     """
     if header.variant == "field":
-        return FieldCodec()
+        return FieldCodec(max_memory=max_memory)
     export = export_of_stream(header, stream, path)
     if header.variant == "hybrid":
-        return FieldCodec(export)
+        return FieldCodec(export, max_memory=max_memory)
     return Codec(export, max_memory=max_memory)
 
 

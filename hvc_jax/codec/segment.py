@@ -14,6 +14,7 @@ from hvc_jax.codec.field_group import references_at
 from hvc_jax.codec.search import FieldOptions, encode_group
 from hvc_jax.keyframes.gop import Structure
 from hvc_jax.keyframes.sequence import SequenceDecoder, encode_sequence
+from hvc_jax.stream.binary_coder import TooManyBits
 from hvc_jax.stream.field_unit import FieldGroup, Predicted, field_payload, grid_size
 
 GROUP_FRAMES = 64
@@ -145,20 +146,26 @@ def code_segment(
     for t, picture in keys.pictures.items():
         shown[t] = picture
     places, groups, sent = sorted(keys.places), [], 1
-    for first, last in unit_ranges(places, len(frames)):
+    ranges = unit_ranges(places, len(frames))[::-1]
+    while ranges:
+        first, last = ranges.pop()
         needed = [i for i, t in enumerate(keys.places) if t < last]
         pictures = tuple(
             Predicted(keys.places[i], keys.payloads[i]) for i in range(sent, max(needed) + 1)
         )
-        sent = max(sent, max(needed) + 1)
-        known = np.array(sorted(keys.places[:sent]))
+        known = np.array(sorted(keys.places[: max(sent, max(needed) + 1)]))
         times = np.array([t for t in range(first, last) if t not in keys.pictures], int)
         payload = b""
         if len(times):
             references = references_at(times, known, np.stack([keys.pictures[t] for t in known]))
-            made = encode_group(frames[times], references, options)
+            try:
+                made = encode_group(frames[times], references, options)
+            except TooManyBits:  # a very fine step, and hardly a key picture
+                middle = (first + last) // 2
+                ranges += [(middle, last), (first, middle)]
+                continue
             payload, shown[times] = made.payload, made.decoded.frames
-        count = last - first
+        sent, count = max(sent, max(needed) + 1), last - first
         groups.append(FieldGroup(first, count, pictures, quality.grid, quality.step, payload))
     return CodedSegment(keys, groups, shown, quality.key_qp)
 

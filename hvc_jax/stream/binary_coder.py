@@ -13,6 +13,9 @@ import numpy as np
 ONE = 65536
 MIN_PROBABILITY = 64
 MAX_COUNT = 62
+MAX_BITS = 1 << 19
+"""Bits that one byte string holds at most, so that no payload takes long: likely ones cost next to
+no byte, and a short payload could else hold any number of them."""
 _TOP, _BOTTOM, _MASK = 48, 1 << 40, (1 << 48) - 1
 _STRIDE = [ONE // (n + 2) for n in range(MAX_COUNT + 1)]
 
@@ -43,14 +46,25 @@ class Contexts:
             self.count[index] = n + 1
 
 
+class TooManyBits(ValueError):
+    """A byte string would hold, or holds, more than `MAX_BITS`."""
+
+    def __init__(self) -> None:
+        super().__init__(f"a field payload of more than {MAX_BITS} bits")
+
+
 class BinaryEncoder:
-    """Codes bits into one byte string."""
+    """Codes at most `MAX_BITS` bits into one byte string; another raises TooManyBits."""
 
     def __init__(self, contexts: Contexts) -> None:
         self.contexts = contexts
         self._low, self._range, self._out = 0, 1 << _TOP, bytearray()
+        self._left = MAX_BITS
 
     def _narrow(self, bit: int, zero: int) -> None:
+        if not self._left:
+            raise TooManyBits
+        self._left -= 1
         bound = (self._range >> 16) * zero
         if bit:
             self._low += bound
@@ -98,16 +112,20 @@ class BinaryEncoder:
 class BinaryDecoder:
     """Reads bits back; the calls are those of `BinaryEncoder`, their values ignored.
 
+    More than `MAX_BITS` raise TooManyBits.
     Bytes that no encoder wrote decode to arbitrary bits; `finish` notices bytes left over.
     """
 
     def __init__(self, contexts: Contexts, data: bytes) -> None:
         self.contexts = contexts
         self._data, self._place = data, 6
-        self._range = 1 << _TOP
+        self._range, self._left = 1 << _TOP, MAX_BITS
         self._value = int.from_bytes(data[:6].ljust(6, b"\0"), "big")
 
     def _split(self, zero: int) -> int:
+        if not self._left:
+            raise TooManyBits
+        self._left -= 1
         bound = (self._range >> 16) * zero
         if self._value < bound:
             bit, self._range = 0, bound

@@ -193,6 +193,7 @@ class StreamReader:
           BitstreamError: at the first damaged byte, or when the end is missing.
         """
         frames, ended = self.next_frame, False
+        last_key, seen = -1, set[int]()  # types since the last KEY or MOTION
         moved = frames  # frames that MOTION has described; FIELD follows it where there are both
         with_field = self.header.variant in WITH_FIELD
         while (unit := self._read_unit()) is not None:
@@ -203,6 +204,10 @@ class StreamReader:
                     raise BitstreamError(
                         f"a key frame says {unit.frame} where frame {frames} is due", unit.offset
                     )
+                if unit.type == UnitType.KEY and unit.frame == last_key:
+                    raise BitstreamError(f"frame {unit.frame} has two key pictures", unit.offset)
+                if unit.type == UnitType.KEY:
+                    last_key = unit.frame
             elif unit.type == UnitType.MOTION:
                 moved = self._advance(moved, unit, motion_group(unit).count)
                 if not with_field:
@@ -221,6 +226,12 @@ class StreamReader:
                 group = self._audio(unit)
                 if self._keep_sound:
                     self.sound.append(group)
+            if unit.type in seen and unit.type in (UnitType.STATIC, UnitType.EDIT):
+                name = UnitType(unit.type).name
+                raise BitstreamError(f"two {name} units where one belongs", unit.offset)
+            if unit.type in (UnitType.KEY, UnitType.MOTION):
+                seen.clear()
+            seen.add(unit.type)
             if unit.type == UnitType.INDEX:
                 ended = True
                 if unit.frame != frames:

@@ -123,17 +123,19 @@ def time_matrix(parts: list[Segment]) -> np.ndarray:
     """What every plane adds to every field of every frame: [T, OUTPUTS, planes] float64."""
     rows = planes(parts)
     matrix = np.zeros((sum(p.length for p in parts), OUTPUTS, len(rows)))
+    lengths = {part.length for part in parts}
+    path, linked, blend = ({m: made(m) for m in lengths} for made in (sines, bridge, cosines))
     for n, (s, kind, k, c) in enumerate(rows):
         start, m, past, _ = parts[s]
         frames = slice(start, start + m)
         if kind == PATH:
-            matrix[frames, c if past else 2 + c, n] = sines(m)[k][:: 1 if past else -1]
+            matrix[frames, c if past else 2 + c, n] = path[m][k][:: 1 if past else -1]
         elif kind == BRIDGE:
-            into_past, into_future = bridge(m)
+            into_past, into_future = linked[m]
             matrix[frames, c, n] = into_past[k]
             matrix[frames, 2 + c, n] = into_future[k]
         elif kind == CORRECTION:
-            matrix[frames, 2 + c, n] = sines(m)[k][::-1]
+            matrix[frames, 2 + c, n] = path[m][k][::-1]
         else:
-            matrix[frames, 4, n] = cosines(m)[k]
+            matrix[frames, 4, n] = blend[m][k]
     return matrix

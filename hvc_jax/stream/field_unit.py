@@ -14,7 +14,7 @@ from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import MAX_FRAMES, read_varint, varint
 from hvc_jax.stream.units import Unit
 
-MAX_FIELD_FRAMES = 1024
+MAX_FIELD_FRAMES = 256
 MAX_PICTURES = 256
 MAX_AHEAD = 4096
 """Frames from the first of a unit to one that a picture in it shows, at most."""
@@ -41,7 +41,7 @@ class FieldGroup:
 
     Attributes:
       frame: number of the first frame.
-      count: number of frames, 1 to 1024.
+      count: number of frames, 1 to 256.
       pictures: key pictures in coded order; those of frames behind the group are there early
         where others are predicted from them.
       grid: index into `GRIDS`.
