@@ -1,16 +1,27 @@
 """Builders that read videos: splits, damaged files, metadata lists."""
 
+import contextlib
+import functools
 import json
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from hvc_jax.data import sources
+from hvc_jax.cli.main import main
+from hvc_jax.data import coded_keys, shards, sources
 from hvc_jax.data.builders import HumanClips, clip_names, split_folder, split_of, videos_in
 from hvc_jax.data.clips import ClipError, iter_frames, write_video
 from hvc_jax.data.frames import FrameDataset
-from hvc_jax.data.metadata_builders import Chunk, TaichiHd, UbcFashion, read_metadata
+from hvc_jax.data.metadata_builders import (
+    Chunk,
+    TaichiHd,
+    UbcFashion,
+    make_builder,
+    read_metadata,
+)
+from hvc_jax.ops.slurm import ShardError
 
 
 def _video(path, frames=6, size=64, fps=Fraction(25), level=30):
@@ -41,6 +52,9 @@ def test_folder_becomes_a_data_set(folder, tmp_path, capsys):
     assert capsys.readouterr().out.count("skipped") == 1
     train = FrameDataset(tmp_path / "human_clips")
     assert [(c.name, c.frames, c.fps) for c in train.clips] == [("one", 6, "25")]
+    assert main(["data", "info", str(tmp_path), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["splits"]["train"]
+    assert (row["clip"], row["frames"], row["fps"]) == ("one", 6, "25")
     held = FrameDataset(tmp_path / "human_clips", "validation")
     assert held.clips[0].frames == 4 and Fraction(held.clips[0].fps) == Fraction(30000, 1001)
     greens = [train.frame(0, t)[..., 1].mean() for t in range(6)]
@@ -60,6 +74,70 @@ def test_split_by_manifest_folder_or_hash(tmp_path):
     share = np.mean([split_of(name) == "validation" for name in names])
     assert 0.07 < share < 0.13
     assert [split_of(n, 0.0) for n in names[:5]] == ["train"] * 5
+
+
+def test_groups_and_the_development_split_come_from_the_manifest(tmp_path):
+    rows = [("a", "train", "p1"), ("b", "development", "p2"), ("c", "", "p3"), ("d", "", "p3")]
+    for name, *_ in rows:
+        (tmp_path / f"{name}.mp4").touch()
+    (tmp_path / "development").mkdir()
+    (tmp_path / "development" / "e.mp4").touch()
+    assert [c.name for c in split_folder(tmp_path)["development"]] == ["e"]
+    manifest = tmp_path / "m.csv"
+    lines = [f"{name}.mp4,{split},{group}\n" for name, split, group in rows]
+    manifest.write_text("name,split,group\n" + "".join(lines))
+    splits = split_folder(tmp_path, manifest)
+    assert [(c.name, c.group) for c in splits["development"]] == [("b", "p2")]
+    of_c_and_d = [split for split, clips in splits.items() for c in clips if c.name in "cd"]
+    assert of_c_and_d == [split_of("p3")] * 2  # a person is in one split only
+
+
+class Executor:
+    """Runs jobs here and now, as submitit's would elsewhere; one number fails when it is done."""
+
+    def __init__(self, fails=None):
+        self.fails = fails
+
+    def batch(self):
+        return contextlib.nullcontext()
+
+    def submit(self, function, make, work, number, *rest):
+        made = function(make, work, number, *rest)
+        error = OSError("gone") if number == self.fails else None
+        return SimpleNamespace(done=lambda: True, exception=lambda: error, result=lambda: made)
+
+
+@pytest.mark.parametrize("how", ["here", "submitit"])
+def test_parts_of_jobs_make_the_data_set_of_one(folder, tmp_path, how):
+    if how == "submitit":
+        pytest.importorskip("submitit")
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(
+        "name,split,group\none.mp4,train,p\ntwo.mp4,development,q\nbroken.mp4,train,\n"
+    )
+    common = {"kind": "human_clips", "source": folder, "size": 32, "fit": "crop"}
+    make = functools.partial(make_builder, manifest=manifest, **common)
+    whole = make(tmp_path / "whole")
+    whole.download_and_prepare()
+    said, count = [], 5 if how == "here" else 2
+    run = functools.partial(
+        shards.prepare_on_slurm, make, tmp_path / "out", count, {}, (2, 1), cluster="local"
+    )
+    if how == "here":  # each video in a part of its own, and parts without any
+        with pytest.raises(ShardError, match="1 of 5 jobs failed"):
+            run(executor=Executor(fails=1), report=said.append)
+        said.clear()
+    built = run(executor=Executor() if how == "here" else None, report=said.append)
+    assert len(said) == count and all(line.endswith("done") for line in said)
+    assert not (tmp_path / "out" / "slurm").exists() and len(built.skipped) == 1
+    for split in ("train", "development"):
+        one, other = (FrameDataset(b.data_dir, split) for b in (whole, built))
+        assert one.clips == other.clips and one.clips[0].group == ("p" if split == "train" else "q")
+        for t in range(one.clips[0].frames):
+            assert one.stored(0, t) == other.stored(0, t)
+        keys = coded_keys.CodedKeys(other)
+        first, second = keys.by_clip[0]
+        assert first.t < second.t and keys.picture(second).size == (32, 32)
 
 
 def test_bad_sources_are_named(tmp_path):

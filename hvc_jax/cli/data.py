@@ -1,13 +1,17 @@
 """`hvc data`: builds data sets from videos and from synthetic people, describes and times them."""
 
 import argparse
+import json
 import os
+import textwrap
 from pathlib import Path
+from typing import Any
 
 _EXAMPLE = """\
 examples:
   hvc data prepare my_videos/ datasets/ --size 256
   hvc data prepare my_videos/ datasets/ --kind taichi_hd --metadata taichi-metadata.csv
+  hvc data prepare my_videos/ datasets/ --shards 16 --slurm timeout_min=120 cpus_per_task=4
   hvc data synthesise datasets/ --clips 60 --frames 50
   hvc data keys datasets/human_clips
   hvc data bodies datasets/human_clips
@@ -43,7 +47,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--kind", choices=_KINDS, default="human_clips", help="what the videos are"
     )
     prepare.add_argument(
-        "--manifest", type=Path, help="csv with columns name and split (human_clips, ubc_fashion)"
+        "--manifest",
+        type=Path,
+        help="csv with columns name, split, group (person or take) (human_clips, ubc_fashion)",
     )
     prepare.add_argument(
         "--metadata", type=Path, help="metadata csv of the set (ted_talks, taichi_hd)"
@@ -54,6 +60,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         choices=("crop", "pad"),
         default="crop",
         help="cut the centre out, or pad with black",
+    )
+    prepare.add_argument(
+        "--slurm", nargs="*", metavar="NAME=VALUE",
+        help="queue jobs on SLURM through submitit, with these parameters, and put their parts "
+        "together"
+    )  # fmt: skip
+    prepare.add_argument(
+        "--shards", type=int, default=8, metavar="N", help="jobs on SLURM (default: 8)"
     )
     _key_options(prepare)
 
@@ -90,6 +104,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
     info = actions.add_parser("info", help="list the clips of a data set")
     info.add_argument("path", type=Path, help="data set")
+    info.add_argument("--json", action="store_true", help="print one JSON object")
 
     speed = actions.add_parser("benchmark", help="training pairs a second")
     speed.add_argument("path", type=Path, help="data set")
@@ -135,28 +150,24 @@ def _finish(directory: Path, arguments: argparse.Namespace) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from hvc_jax.data import builders, metadata_builders
+    import functools
 
-    common = dict(data_dir=arguments.folder, size=arguments.size, fit=arguments.fit)
-    if arguments.kind in ("ted_talks", "taichi_hd"):
-        if arguments.metadata is None:
-            raise ValueError(f"{arguments.kind} needs --metadata, the csv that lists its chunks")
-        kinds = {
-            "ted_talks": metadata_builders.TedTalks,
-            "taichi_hd": metadata_builders.TaichiHd,
-        }
-        builder = kinds[arguments.kind](
-            source=arguments.source, metadata=arguments.metadata, **common
-        )
+    from hvc_jax.data.metadata_builders import make_builder
+    from hvc_jax.data.shards import prepare_on_slurm
+    from hvc_jax.ops.slurm import slurm_option
+
+    if arguments.shards < 1:
+        raise ValueError("--shards is at least 1")
+    names = ("kind", "source", "size", "fit", "manifest", "metadata")
+    make = functools.partial(make_builder, **{name: getattr(arguments, name) for name in names})
+    builder = make(arguments.folder)
+    if arguments.slurm is None:
+        builder.download_and_prepare()
     else:
-        kinds = {
-            "human_clips": builders.HumanClips,
-            "ubc_fashion": metadata_builders.UbcFashion,
-        }
-        builder = kinds[arguments.kind](
-            source=arguments.source, manifest=arguments.manifest, **common
-        )
-    builder.download_and_prepare()
+        options = dict(slurm_option(text) for text in arguments.slurm)
+        keys = arguments.keys_per_clip, arguments.qps_per_key
+        builder = prepare_on_slurm(make, arguments.folder, arguments.shards, options, keys)
+        arguments.keys_per_clip = 0  # they are coded
     for path in builder.skipped:
         print(f"left out: {path}")
     return _finish(Path(builder.data_dir), arguments)
@@ -206,19 +217,32 @@ def _bodies(arguments: argparse.Namespace) -> int:
 def _info(arguments: argparse.Namespace) -> int:
     from hvc_jax.data import coded_keys
     from hvc_jax.data.frames import FrameDataset, find_directory, split_names
+    from hvc_jax.evaluation.table import text_table
 
     directory = find_directory(arguments.path)
+    splits: dict[str, list[dict[str, Any]]] = {}
     for split in split_names(directory):
         dataset = FrameDataset(directory, split)
         coded = coded_keys.records_path(dataset).exists()
         keys = coded_keys.CodedKeys(dataset).by_clip if coded else {}
-        print(f"{split}: {len(dataset.clips)} clips, {len(dataset)} frames of {dataset.size} px")
-        for number, clip in enumerate(dataset.clips):
-            body = "body vectors" if dataset.body(number) is not None else ""
+        splits[split] = [
+            {
+                "clip": clip.name,
+                "group": clip.group or None,
+                "frames": clip.frames,
+                "fps": clip.fps,
+                "key pictures": len(keys.get(number, [])),
+                "body vectors": "yes" if dataset.body(number) is not None else "no",
+            }
+            for number, clip in enumerate(dataset.clips)
+        ]
+        if not arguments.json:
             print(
-                f"  {clip.name:<40} {clip.frames:>5} frames  {clip.fps:>10} fps"
-                f"  {len(keys.get(number, [])):>3} key pictures  {body}".rstrip()
+                f"{split}: {len(dataset.clips)} clips, {len(dataset)} frames of {dataset.size} px"
             )
+            print(textwrap.indent(text_table(splits[split]), "  "))
+    if arguments.json:
+        print(json.dumps({"folder": str(directory), "splits": splits}))
     return 0
 
 

@@ -19,20 +19,24 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from hvc_jax.data.clips import ClipError, read_clip
+from hvc_jax.data.frames import CLIP_INDEX, ClipEntry, FrameDataset, split_names
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".y4m", ".gif")
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "development", "validation", "test")
 JPEG_QUALITY = 95
-CLIP_INDEX = "clips.json"
 
 
 class SourceClip(NamedTuple):
-    """A video to take into a data set: its name there, its file, the frames to read."""
+    """A video to take into a data set: its name there, its file, the frames to read, its group.
+
+    `group` names the person or the take, where that is known.
+    """
 
     name: str
     path: Path
     start: int = 0
     frames: int | None = None
+    group: str = ""
 
 
 def jpeg(frame: np.ndarray) -> bytes:
@@ -87,7 +91,7 @@ def clip_names(folder: Path, paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def read_manifest(path: Path) -> list[dict[str, str]]:
-    """Returns the rows of a manifest csv; a row needs `name` (the file) and may say `split`."""
+    """Returns the rows of a manifest csv: `name` (the file) and, where told, `split`, `group`."""
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or "name" not in rows[0]:
@@ -100,13 +104,14 @@ def split_folder(
 ) -> dict[str, list[SourceClip]]:
     """Returns the videos of a folder by split.
 
-    The split is the manifest's column `split` where one is given, else the sub-folder `train` or
-    `validation` the file lies in, else a hash of the file name.
+    The split is the manifest's column `split` where one is given, else the sub-folder of that name
+    (one of `SPLITS`) that the file lies in, else a hash of the file name.
 
     Args:
       folder: Folder searched with its sub-folders.
       manifest: A csv with the columns `name` (of the file, or its path below `folder`) and
-        `split`; files it does not name are left out.
+        `split`, and `group` (same person or take) where known; files it does not name are left
+        out.
       validation_share: Share of clips that the hash sends to validation.
     """
     folder = Path(folder)
@@ -115,16 +120,18 @@ def split_folder(
     videos = videos_in(folder)
     names = clip_names(folder, videos)
     for path in videos:
+        group = ""
         if rows is not None:
             row = rows.get(path.relative_to(folder).as_posix()) or rows.get(path.name)
             if row is None:
                 continue
-            split = row.get("split") or split_of(path.stem, validation_share)
+            split, group = row.get("split"), row.get("group") or ""
+            split = split or split_of(group or path.stem, validation_share)
         else:
             parents = path.relative_to(folder.parent).parts[:-1]
             named = [part for part in parents if part in SPLITS]
             split = named[-1] if named else split_of(path.stem, validation_share)
-        splits.setdefault(split, []).append(SourceClip(names[path], path))
+        splits.setdefault(split, []).append(SourceClip(names[path], path, group=group))
     if not splits:
         raise ValueError(f"{manifest} names none of the videos in {folder}")
     return splits
@@ -134,6 +141,12 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """What all builders share: the record layout and the clip index.
 
     Sub-classes say which clips there are (`clip_splits`) and how one is read (`read`).
+
+    Attributes:
+      size: Side of the frames, pixels.
+      part: (i, n): only the clips of every n-th source file, from the i-th on, are taken.
+      parts: Folders of data sets of every part, from which all is copied instead of read.
+      skipped: Source files that could not be read.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -141,6 +154,8 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def __init__(self, *, data_dir: str | Path, size: int = 256, **kwargs: Any):
         self.size = size
+        self.part = 0, 1
+        self.parts: Sequence[Path] = ()
         self.skipped: list[str] = []
         super().__init__(data_dir=str(data_dir), file_format="array_record", **kwargs)
 
@@ -170,11 +185,16 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         self._index: dict[str, list[dict[str, Any]]] = {}
-        return {
-            split: self._frames(split, clips)
-            for split, clips in sorted(self.clip_splits().items())
-            if clips
-        }
+        frames = self._copied if self.parts else self._frames
+        return {split: frames(split, clips) for split, clips in sorted(self.own_clips().items())}
+
+    def own_clips(self) -> dict[str, list[SourceClip]]:
+        """Returns the clips of this part, by the splits that have any."""
+        splits = self.clip_splits()
+        paths = sorted({clip.path for clips in splits.values() for clip in clips})
+        mine = set(paths[self.part[0] :: self.part[1]])
+        own = {split: [clip for clip in splits[split] if clip.path in mine] for split in splits}
+        return {split: clips for split, clips in own.items() if clips}
 
     def _generate_examples(self, **kwargs: Any) -> Any:
         raise NotImplementedError("the split generators are made in _split_generators")
@@ -200,8 +220,37 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 write_body(Path(self.data_dir), clip.name, body)
             for t, frame in enumerate(frames):
                 yield record + t, {"image": jpeg(frame), "clip": len(entries), "t": t}
-            entries.append({"name": clip.name, "first": record, "frames": len(frames), "fps": fps})
+            entry = ClipEntry(clip.name, record, len(frames), fps, clip.group)
+            entries.append(entry._asdict())
             record += len(frames)
+        self._write_index()
+
+    def _copied(
+        self, split: str, clips: Sequence[SourceClip]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields the examples of `_frames` from the data sets of the parts."""
+        entries = self._index.setdefault(split, [])
+        made = [FrameDataset(path, split) for path in self.parts if split in split_names(path)]
+        places = {
+            clip.name: (dataset, number)
+            for dataset in made
+            for number, clip in enumerate(dataset.clips)
+        }
+        record = 0
+        for name in [clip.name for clip in clips if clip.name in places]:
+            dataset, number = places[name]
+            entry = dataset.clips[number]._replace(first=record)
+            body = dataset.body(number)
+            if body is not None:
+                write_body(Path(self.data_dir), name, body)
+            for t in range(entry.frames):
+                image = dataset.stored(number, t)
+                yield record + t, {"image": image, "clip": len(entries), "t": t}
+            entries.append(entry._asdict())
+            record += entry.frames
+        self._write_index()
+
+    def _write_index(self) -> None:
         # TFDS points data_dir at the temporary folder here, so the index appears with the records
         # or not at all.
         index = {"size": self.size, "splits": self._index, "skipped": self.skipped}

@@ -108,6 +108,34 @@ def build(
     return path
 
 
+def merge(dataset: FrameDataset, parts: Sequence[FrameDataset]) -> Path | None:
+    """Puts the coded key pictures of parts of a data set together; returns their file.
+
+    Args:
+      dataset: One split, with the clips of all parts.
+      parts: The same split of each; those without coded key pictures are left out.
+
+    Returns:
+      None where no part has any.
+    """
+    coded = [(part, CodedKeys(part)) for part in parts if records_path(part).exists()]
+    if not coded:
+        return None
+    numbers = {clip.name: number for number, clip in enumerate(dataset.clips)}
+    path = records_path(dataset)
+    temporary = path.with_suffix(".tmp")
+    writer = ArrayRecordWriter(str(temporary), "group_size:1")
+    index: list[CodedKey] = []
+    for part, keys in coded:
+        for key in sorted(key for of_clip in keys.by_clip.values() for key in of_clip):
+            writer.write(keys.stored(key))
+            index.append(key._replace(record=len(index), clip=numbers[part.clips[key.clip].name]))
+    writer.close()
+    write_text(index_path(dataset), json.dumps([list(key) for key in index]))
+    os.replace(temporary, path)
+    return path
+
+
 def records_path(dataset: FrameDataset) -> Path:
     """Returns the file of the coded key pictures of a data set's split."""
     return dataset.directory / f"coded_keys-{dataset.split}.array_record"
@@ -155,8 +183,12 @@ class CodedKeys:
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_reader": None}
 
-    def picture(self, key: CodedKey) -> Image.Image:
-        """Returns a coded key picture as a PIL image."""
+    def stored(self, key: CodedKey) -> bytes:
+        """Returns a coded key picture as the PNG that is stored."""
         if self._reader is None:
             self._reader = ArrayRecordReader(str(self._path))
-        return Image.open(io.BytesIO(self._reader.read([key.record])[0]))
+        return self._reader.read([key.record])[0]
+
+    def picture(self, key: CodedKey) -> Image.Image:
+        """Returns a coded key picture as a PIL image."""
+        return Image.open(io.BytesIO(self.stored(key)))

@@ -82,14 +82,18 @@ class FrameDataset:
         """Number of frames."""
         return sum(clip.frames for clip in self.clips)
 
-    def picture(self, clip: int, t: int) -> Image.Image:
-        """Returns frame `t` of clip number `clip` as an undecoded PIL image."""
+    def stored(self, clip: int, t: int) -> bytes:
+        """Returns frame `t` of clip number `clip` as the JPEG that is stored."""
         if self._source is None:
             builder = tfds.builder_from_directory(str(self.directory))
             self._source = builder.as_data_source(
                 split=self.split, decoders={"image": tfds.decode.SkipDecoding()}
             )
-        return Image.open(io.BytesIO(self._source[self.clips[clip].first + t]["image"]))
+        return self._source[self.clips[clip].first + t]["image"]
+
+    def picture(self, clip: int, t: int) -> Image.Image:
+        """Returns frame `t` of clip number `clip` as an undecoded PIL image."""
+        return Image.open(io.BytesIO(self.stored(clip, t)))
 
     def frame(self, clip: int, t: int) -> np.ndarray:
         """Returns frame `t` of clip number `clip`, uint8 `[size, size, 3]`."""
@@ -121,3 +125,8 @@ def split_names(directory: str | Path) -> list[str]:
     """Returns the names of the splits of a built data set that have clips."""
     index = json.loads((find_directory(directory) / CLIP_INDEX).read_text())
     return [name for name, clips in index["splits"].items() if clips]
+
+
+def skipped_files(directory: str | Path) -> list[str]:
+    """Returns the source files that could not be read when a data set was built."""
+    return json.loads((find_directory(directory) / CLIP_INDEX).read_text())["skipped"]

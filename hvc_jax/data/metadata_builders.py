@@ -244,3 +244,31 @@ class UbcFashion(HumanClips):
     """UBC Fashion (DwNet): models on a white ground; one file a clip, split by folder name."""
 
     name = "ubc_fashion"
+
+
+KINDS: dict[str, type[FrameBuilder]] = {
+    builder.name: builder for builder in (HumanClips, TedTalks, TaichiHd, UbcFashion)
+}
+"""Builders of `hvc data prepare` by the names of their data sets."""
+
+
+def make_builder(
+    data_dir: Path,
+    kind: str,
+    source: Path,
+    size: int,
+    fit: str,
+    manifest: Path | None = None,
+    metadata: Path | None = None,
+) -> FrameBuilder:
+    """Returns the builder of a kind; lists that it does not read are left out.
+
+    Raises:
+      ValueError: A kind of `MetadataBuilder` without `metadata`.
+    """
+    common: dict[str, Any] = {"source": source, "data_dir": data_dir, "size": size, "fit": fit}
+    if not issubclass(KINDS[kind], MetadataBuilder):
+        return KINDS[kind](manifest=manifest, **common)
+    if metadata is None:
+        raise ValueError(f"{kind} needs --metadata, the csv that lists its chunks")
+    return KINDS[kind](metadata=metadata, **common)

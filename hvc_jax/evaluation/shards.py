@@ -4,18 +4,13 @@ All jobs write into the same folder, which all machines see. A job has a file of
 `results.part-N.csv`; streams, strips and anchors have names of their own anyway.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hvc_jax.evaluation.run import Results, evaluate, part_path
 from hvc_jax.evaluation.settings import Settings
-from hvc_jax.ops.slurm import slurm_executor
-
-
-class ShardError(RuntimeError):
-    """Some jobs of an evaluation failed; the message says where their output is."""
+from hvc_jax.ops.slurm import ShardError, ended, slurm_executor
 
 
 def evaluate_on_slurm(
@@ -52,18 +47,16 @@ def evaluate_on_slurm(
     merge_parts(settings.out)
     parts = [list(clips[i::shards]) for i in range(min(shards, len(clips)))]
     with executor.batch():
-        waiting = {
+        submitted = {
             number: executor.submit(evaluate, part, settings, jobs, True, number)
             for number, part in enumerate(parts)
         }
     failed = []
-    while waiting:
-        for number in [number for number, job in waiting.items() if job.done()]:
-            error = waiting.pop(number).exception()
-            failed += [number] if error else []
-            report(f"job {number + 1} of {len(parts)}: {'failed' if error else 'done'}")
-            merge_parts(settings.out, [number])
-        time.sleep(10 if cluster == "slurm" and waiting else 0.01)
+    for number, job in ended(submitted, cluster):
+        error = job.exception()
+        failed += [number] if error else []
+        report(f"job {number + 1} of {len(parts)}: {'failed' if error else 'done'}")
+        merge_parts(settings.out, [number])
     if failed:
         raise ShardError(
             f"{len(failed)} of {len(parts)} jobs failed; see {folder}, then run it again: rows "

@@ -1,7 +1,22 @@
 """Jobs on SLURM, by submitit, an optional package."""
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+
+class ShardError(RuntimeError):
+    """Some of several jobs failed; the message says where their output is."""
+
+
+def ended(jobs: dict[int, Any], cluster: str = "slurm") -> Iterator[tuple[int, Any]]:
+    """Yields submitit's jobs by their numbers as they end, looking every ten seconds."""
+    waiting = dict(jobs)
+    while waiting:
+        for number in [number for number, job in waiting.items() if job.done()]:
+            yield number, waiting.pop(number)
+        time.sleep(10 if cluster == "slurm" and waiting else 0.01)
 
 
 def slurm_executor(folder: Path, options: dict[str, Any], cluster: str = "slurm") -> Any:

@@ -1,0 +1,94 @@
+"""A data set prepared by jobs on SLURM: each makes a part of it, and the parts are put together."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hvc_jax.data import coded_keys
+from hvc_jax.data.builders import FrameBuilder
+from hvc_jax.data.frames import FrameDataset, skipped_files, split_names
+from hvc_jax.ops.slurm import ShardError, ended, slurm_executor
+
+MakeBuilder = Callable[[Path], FrameBuilder]
+"""Folder of the data set -> its builder; it is sent to the jobs, which import it by its name."""
+
+
+def prepare_on_slurm(
+    make: MakeBuilder,
+    folder: Path,
+    shards: int,
+    options: dict[str, Any],
+    keys: tuple[int, int],
+    *,
+    cluster: str = "slurm",
+    executor: Any = None,
+    report: Callable[[str], None] = print,
+) -> FrameBuilder:
+    """Builds a data set by several jobs and puts it together; returns its builder.
+
+    Clips and frames are those of one job; which of them are key pictures differs. Called again
+    after a failure, it keeps the parts that were made.
+
+    Args:
+        make: Of the builder.
+        folder: Where the data set goes; all machines see it under this name.
+        shards: Jobs; each takes every n-th video.
+        options: Parameters of submitit.
+        keys: Key pictures of a clip, and qualities of each, see `coded_keys.build`.
+        cluster: See `slurm_executor`.
+        executor: Instead of submitit's.
+        report: Takes a line for each job that ends.
+
+    Raises:
+        ShardError: A job failed.
+        ValueError: There is no SLURM here.
+    """
+    work = folder / "slurm"
+    executor = executor or slurm_executor(work, options, cluster)
+    with executor.batch():
+        jobs = {
+            number: executor.submit(_part, make, work, number, shards, keys)
+            for number in range(shards)
+        }
+    failed, parts = [], {}
+    for number, job in ended(jobs, cluster):
+        if job.exception():
+            failed.append(number)
+        elif job.result():
+            parts[number] = Path(job.result())
+        report(f"job {number + 1} of {shards}: {'failed' if number in failed else 'done'}")
+    if failed:
+        raise ShardError(
+            f"{len(failed)} of {shards} jobs failed; see {work}, then run it again: parts that "
+            "were made are kept"
+        )
+    builder = make(folder)
+    merge(builder, [parts[number] for number in sorted(parts)])
+    shutil.rmtree(work)
+    return builder
+
+
+def _part(make: MakeBuilder, work: Path, number: int, shards: int, keys: tuple[int, int]) -> str:
+    """Makes a part; returns its folder, or nothing where it has no clip."""
+    builder = make(work / f"part-{number}-of-{shards}")
+    builder.part = number, shards
+    if not builder.own_clips():
+        return ""
+    builder.download_and_prepare()
+    directory = Path(builder.data_dir)
+    for split in split_names(directory) if keys[0] else ():
+        dataset = FrameDataset(directory, split)
+        if not coded_keys.records_path(dataset).exists():
+            coded_keys.build(dataset, *keys)
+    return str(directory)
+
+
+def merge(builder: FrameBuilder, parts: Sequence[Path]) -> None:
+    """Builds a data set, coded key pictures included, from those of its parts."""
+    builder.parts = parts
+    builder.skipped = [path for part in parts for path in skipped_files(part)]
+    builder.download_and_prepare()
+    for split in split_names(builder.data_dir):
+        of_split = [FrameDataset(path, split) for path in parts if split in split_names(path)]
+        coded_keys.merge(FrameDataset(builder.data_dir, split), of_split)
