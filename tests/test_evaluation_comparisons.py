@@ -8,7 +8,7 @@ import pytest
 from hvc_jax.evaluation.bootstrap import mean_interval
 from hvc_jax.evaluation.comparisons import bd_rates, gain, hull, means
 from hvc_jax.evaluation.plots import source_of_plot
-from hvc_jax.evaluation.report import write_report
+from hvc_jax.evaluation.report import means_table, write_report
 from hvc_jax.evaluation.table import csv_text, read_rows
 
 QPS = (22, 32, 42, 52)
@@ -106,7 +106,7 @@ def test_swept_models_are_one_family_with_their_hull():
 
 def test_a_report_follows_from_the_file_alone(tmp_path):
     (tmp_path / "results.csv").write_text(csv_text(_rows()))
-    said = write_report(tmp_path)
+    said = means_table(write_report(tmp_path))
     assert "uncompressed key" in said and "psnr_gain" in said
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {
         f"rd_{name}.{ending}" for name in ("psnr", "lpips_vgg") for ending in ("svg", "png")
@@ -121,3 +121,21 @@ def test_a_report_follows_from_the_file_alone(tmp_path):
     assert len(read_rows(tmp_path / "bd_rate_clips.csv")) == 2 * len(
         read_rows(tmp_path / "bd_rate.csv")
     )
+
+
+def test_content_and_the_worst_clips_have_tables(tmp_path):
+    rows = [row | {"content": {"a": "talk"}.get(row["clip"], "dance")} for row in _rows()]
+    (tmp_path / "results.csv").write_text(csv_text(rows))
+    write_report(tmp_path)
+    by_content = read_rows(tmp_path / "contents.csv")
+    assert [r["content"] for r in by_content] == sorted(r["content"] for r in by_content)
+    one = next(r for r in by_content if (r["content"], r["codec"]) == ("talk", "m"))
+    (alone,) = [r for r in rows if (r["clip"], r["codec"], r["qp"]) == ("a", "m", one["qp"])]
+    assert one["clips"] == 1 and one["psnr"] == pytest.approx(alone["psnr"], abs=1e-3)
+    worst = read_rows(tmp_path / "worst.csv")
+    assert {row["codec"] for row in worst} == {"m"}
+    assert [row["psnr"] for row in worst] == sorted(row["psnr"] for row in worst)
+    lowest = min(r["psnr"] for r in rows if (r["codec"], r["qp"]) == ("m", worst[0]["qp"]))
+    assert worst[0]["psnr"] == pytest.approx(lowest, abs=1e-3)
+    page = (tmp_path / "report.md").read_text()
+    assert "## By content: dance, talk" in page and "## Worst clips" in page

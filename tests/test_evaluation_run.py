@@ -8,16 +8,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from hvc_jax.cli.evaluate import anchor_points, items
+from hvc_jax.cli.evaluate import anchor_points, axes_of, items
 from hvc_jax.evaluation import roundtrip
 from hvc_jax.evaluation import run as evaluation_run
 from hvc_jax.evaluation.report import ReportError, write_report
 from hvc_jax.evaluation.roundtrip import Decoded, RoundtripError
 from hvc_jax.evaluation.run import Point, points_of
 from hvc_jax.evaluation.settings import Settings, name_models
-from hvc_jax.evaluation.shards import ShardError, evaluate_on_slurm, merge_parts
+from hvc_jax.evaluation.shards import evaluate_on_slurm, merge_parts
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.ops.program import Program, program
+from hvc_jax.ops.slurm import ShardError
 
 
 def test_models_are_named_by_variant_file_or_run():
@@ -36,6 +37,28 @@ def test_every_point_is_a_row_with_hold_and_the_ceiling_beside():
     assert [(p.codec, p.qp) for p in points if p.kind == "model"] == [("a", 22), ("a", 52)]
     assert sum(p.kind == "anchor" for p in points) == 6
     assert Point("ceiling", "uncompressed key", None) in points and len(set(points)) == len(points)
+
+
+def test_further_axes_are_curves_of_their_own():
+    axes = axes_of(["bytes=1500,3000", "no-hold", "quantiser=32", "lmbda=.1"])
+    models = (("field", "field"), ("b", "hybrid"), ("semantic", "semantic"))
+    settings = Settings(Path("r"), models, (22, 32, 52), axes=axes)
+    points = [p for p in points_of(settings) if p.axis]
+    assert len(set(points_of(settings))) == len(points_of(settings))
+    assert [(p.codec, p.qp) for p in points] == [
+        ("field-bytes", 1500), ("b-bytes", 1500), ("field-bytes", 3000), ("b-bytes", 3000),
+        *(("semantic-no_hold", qp) for qp in (22, 32, 52)),
+        ("b-quantiser", 32), ("semantic-quantiser", 32), ("field-lmbda", 0.1), ("b-lmbda", 0.1),
+    ]  # fmt: skip
+    options = {p.codec: p.options(settings) for p in points}
+    assert options["b-bytes"].target_bytes == 3000 and options["b-bytes"].key_qp is None
+    assert options["field-lmbda"].lmbda == 0.1 and options["b-quantiser"].quantiser == 32
+    assert options["b-quantiser"].key_qp == 32  # the middle one
+    last = options["semantic-no_hold"]
+    assert not last.hold and last.key_qp == 52
+    for bad in ("speed=1", "bytes", "bytes=", "bytes=x", "bytes=0", "no_hold=1", "quantiser=.5"):
+        with pytest.raises(ValueError, match="--axes"):
+            axes_of([bad])
 
 
 @pytest.mark.parametrize("broken", [{"b"}, {"a", "d"}, set(), set("abcd")])

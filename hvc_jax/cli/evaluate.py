@@ -1,6 +1,9 @@
 """`hvc evaluate`: codes a folder of clips, measures what a fresh process decodes."""
 
 import argparse
+import functools
+import json
+import sys
 from pathlib import Path
 
 _EXAMPLE = """\
@@ -10,6 +13,8 @@ examples:
       --key-qp 22,32,42,52 --anchors vvc,vvc-ld,vvc-half,hevc,av1 --jobs 2
   hvc evaluate --clips clips/ --out results/ --scores psnr,lpips_vgg,dists,akd,mkr \\
       --mask-net selfie.tflite --pose-net movenet.tflite --dists-weights weights.pt
+  hvc evaluate --model field hybrid --clips clips/ --out results/ --axes bytes=1500,3000,5000 \\
+      lmbda=.05,.2,.8 quantiser=32,64,128 --manifest manifest.csv
   hvc evaluate --clips clips/ --out results/ --shards 16 --slurm timeout_min=120 cpus_per_task=4
 
 Every rate is the size of a file that was decoded back. Always beside the models: "hold" shows the
@@ -39,6 +44,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--key-qp", nargs="+", default=["32"], metavar="QP",
         help="of the key picture; each is a rate point (default: 32; the protocol has 22,32,42,52)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--axes", nargs="+", default=[], metavar="NAME=V,V",
+        help="further curves, named MODEL-NAME: bytes=1500,3000 and lmbda=.05,.2 (models field and "
+        "hybrid), quantiser=32,128 at the middle key QP (models with parameters), no_hold at every "
+        "key QP (semantic, keypoint)"
     )  # fmt: skip
     parser.add_argument(
         "--anchors", nargs="+", default=[], metavar="NAME",
@@ -71,7 +82,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--shards", type=int, default=8, metavar="N", help="jobs on SLURM at most (default: 8)"
     )
+    parser.add_argument(
+        "--manifest", type=Path, metavar="CSV",
+        help="with the columns name (of the file) and kind (talk, sign, exercise, dance, walk); "
+        "the report then has a table by kind"
+    )  # fmt: skip
     add_score_options(parser)
+    parser.add_argument("--json", action="store_true", help="print the means as a JSON list")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
@@ -110,11 +127,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.frames < 2 or min(arguments.every, arguments.jobs, arguments.shards) < 1:
         raise ValueError("--frames is at least 2, --every, --jobs and --shards at least 1")
 
+    contents = contents_of(arguments.manifest, clips) if arguments.manifest else ()
+
     from tqdm import tqdm
 
     from hvc_jax.codec.options import check_side
     from hvc_jax.evaluation.flow_oracle import ORACLES, require_opencv
-    from hvc_jax.evaluation.report import write_report
+    from hvc_jax.evaluation.report import means_table, write_report
     from hvc_jax.evaluation.run import evaluate
     from hvc_jax.evaluation.scores import ScoreOptions, unavailable
     from hvc_jax.evaluation.settings import Settings, name_models, write_record
@@ -142,6 +161,8 @@ def run(arguments: argparse.Namespace) -> int:
         anchors=anchor_points(
             [name for name in anchors if name not in ORACLES], arguments.anchor_qp
         ),
+        axes=axes_of(arguments.axes),
+        contents=contents,
         limits=limits,
         frames=arguments.frames,
         size=arguments.size,
@@ -150,19 +171,26 @@ def run(arguments: argparse.Namespace) -> int:
         anchor_effort=arguments.anchor_effort,
         scores=ScoreOptions(every=arguments.every, **options),
     )
+    for axis, _ in settings.axes:
+        if not any(settings.has_axis(name, axis) for name, _ in settings.models):
+            raise ValueError(f"--axes {axis}: no --model has it; add one, or leave it out")
     empty = unavailable(settings.scores, settings.size)
     for model, _ in settings.models:
         settings.export(model)  # one that is not there is said before anything is written
     arguments.out.mkdir(exist_ok=True)
     write_record(settings, clips, empty)
     for name, reason in empty.items():
-        tqdm.write(f"{name}: left empty. {reason}")
+        tqdm.write(f"{name}: left empty. {reason}", file=sys.stderr)
     if arguments.slurm is None:
         evaluate(clips, settings, arguments.jobs, arguments.quiet)
     else:
         options = dict(slurm_option(text) for text in arguments.slurm)
-        evaluate_on_slurm(clips, settings, arguments.shards, options, jobs=arguments.jobs)
-    print(write_report(arguments.out))
+        tell = functools.partial(print, file=sys.stderr)
+        evaluate_on_slurm(
+            clips, settings, arguments.shards, options, jobs=arguments.jobs, report=tell
+        )
+    averages = write_report(arguments.out)
+    print(json.dumps(averages) if arguments.json else means_table(averages))
     return 0
 
 
@@ -180,6 +208,30 @@ def whole(text: str, option: str) -> int:
     if not text.isdigit():
         raise ValueError(f"{option}: {text!r} is no whole number; write 22,32,42,52")
     return int(text)
+
+
+def axes_of(words: list[str]) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """Further axes with their values, of "NAME=V,V" or "no_hold".
+
+    Raises:
+        ValueError: An axis is unknown, or a value no positive number (a whole one but for lmbda).
+    """
+    from hvc_jax.evaluation.settings import AXES
+
+    axes: dict[str, tuple[float, ...]] = {}
+    for word in words:
+        name, _, values = word.partition("=")
+        name = name.replace("-", "_")
+        if name not in AXES or bool(items([values])) == (name == "no_hold"):
+            raise ValueError(f"--axes {word}: write bytes=, lmbda=, quantiser=V,V, or no_hold")
+        try:
+            number = float if name == "lmbda" else int
+            axes[name] = tuple(number(value) for value in items([values]))
+        except ValueError:
+            raise ValueError(f"--axes {word}: the values of {name} are numbers") from None
+        if min(axes[name], default=1) <= 0:
+            raise ValueError(f"--axes {word}: the values of {name} are above 0")
+    return tuple(axes.items())
 
 
 def anchor_points(names: list[str], others: list[str]) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -205,6 +257,25 @@ def anchor_points(names: list[str], others: list[str]) -> tuple[tuple[str, tuple
             raise ValueError(f"--anchor-qp {word}: write NAME=QP,QP with one of --anchors")
         points[name] = tuple(whole(item, "--anchor-qp") for item in items([qps]))
     return tuple(points.items())
+
+
+def contents_of(manifest: Path, clips: list[Path]) -> tuple[tuple[str, str], ...]:
+    """What clips show, (clip, kind), as a manifest's columns name and kind say.
+
+    Raises:
+        ValueError: It has no such columns, or names none of the clips.
+    """
+    import csv
+
+    with manifest.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not {"name", "kind"} <= set(rows[0]):
+        raise ValueError(f"{manifest} has no columns name and kind; name them in its first row")
+    kinds = {Path(row["name"]).stem: row["kind"] for row in rows if row["name"] and row["kind"]}
+    found = tuple((clip.stem, kinds[clip.stem]) for clip in clips if clip.stem in kinds)
+    if not found:
+        raise ValueError(f"{manifest} names none of the clips; its column name is that of the file")
+    return found
 
 
 def find_clips(folder: Path, count: int | None = None) -> list[Path]:

@@ -87,13 +87,13 @@ class Coder:
         self._once = Once()
         self._compiled: set[str] = set()  # variants
 
-    def code(self, path: Path, name: str, qp: int, stream: Path) -> float:
+    def code(self, path: Path, name: str, options: EncodeOptions, stream: Path) -> float:
         """Writes the stream of a clip; returns the seconds that all of it takes, compiled.
 
         Args:
             path: The video file.
             name: Of the model.
-            qp: Of the key picture.
+            options: Of the encoder.
             stream: The file that is written.
         """
         if self._clip is None or self._clip[0] != path:
@@ -101,7 +101,6 @@ class Coder:
             self._once.clear()
         clip, info = self._clip[1], probe(path)
         source = Source.made_square(info.width, info.height, self._settings.fit)
-        options = EncodeOptions(key_qp=qp, effort=self._settings.effort)
 
         def write(file: Any) -> None:
             self._codecs[name].encode(

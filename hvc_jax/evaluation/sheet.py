@@ -83,7 +83,7 @@ def read_strips(folder: Path) -> list[Strip]:
     """The strips of one clip's folder, without that of the source."""
     found = []
     for path in sorted(folder.glob("*.qp*.*.jpg")):
-        if match := re.fullmatch(r"(.+)\.qp([^.]*)\.(\d+)\.jpg", path.name):
+        if match := re.fullmatch(r"(.+)\.qp(.*)\.(\d+)\.jpg", path.name):
             found.append(Strip(match[1], match[2], int(match[3]), path))
     return found
 

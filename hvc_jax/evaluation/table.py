@@ -11,7 +11,7 @@ Row = Mapping[str, Any]
 PROVENANCE = ("version", "commit", "model_id")
 """Columns that say what a row was made with: the program, and the model in hexadecimal."""
 
-TEXT = ("clip", "kind", "codec", "anchor", "metric", "reason", "split", *PROVENANCE)
+TEXT = ("clip", "content", "kind", "codec", "anchor", "metric", "reason", "split", *PROVENANCE)
 """Columns that stay text whatever they look like."""
 
 
