@@ -1,6 +1,7 @@
 """`hvc demo`: the whole program on one clip, in a few minutes and with nothing prepared."""
 
 import argparse
+import json
 from pathlib import Path
 
 _EXAMPLE = """\
@@ -43,7 +44,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--seed", type=int, default=3, help="of the rendered person")
     parser.add_argument("--models", type=Path, help="folder with VARIANT.safetensors")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument(
+        "--dists-weights", type=Path, help="alpha and beta of DISTS (weights.pt), to measure it"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.set_defaults(run=run)
 
 
@@ -59,13 +64,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{output}: is a file; name a folder with --output")
     if arguments.frames < 2:
         raise ValueError("--frames is at least 2")
+    if arguments.dists_weights is not None and not arguments.dists_weights.is_file():
+        raise ValueError(f"{arguments.dists_weights}: no such file; check --dists-weights")
     if arguments.input is not None:
         from hvc_jax.data.clips import probe
 
         probe(arguments.input)  # a wrong path is reported before seconds of loading
 
     from hvc_jax.codec.options import check_side
-    from hvc_jax.evaluation.demo import Demo
+    from hvc_jax.evaluation.demo import Demo, told
     from hvc_jax.ops.compile import keep_compiled_programs
 
     check_side("--size", arguments.size)
@@ -76,11 +83,13 @@ def run(arguments: argparse.Namespace) -> int:
         size=arguments.size,
         key_qp=arguments.key_qp,
         models=arguments.models,
+        dists_weights=arguments.dists_weights,
         quiet=arguments.quiet,
     )
     if arguments.input is None:
         clip, source = demo.render(arguments.seed, arguments.frames)
     else:
         clip, source = demo.read(arguments.input, arguments.fit, arguments.start, arguments.frames)
-    print(demo.run(clip, source, edits))
+    record = demo.run(clip, source, edits)
+    print(json.dumps(record) if arguments.json else told(record))
     return 0

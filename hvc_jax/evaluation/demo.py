@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,9 +19,9 @@ from hvc_jax.data.clips import Clip, probe, read_clip, write_png, write_video
 from hvc_jax.evaluation import anchors
 from hvc_jax.evaluation.roundtrip import decode_in_fresh_process, read_pictures
 from hvc_jax.evaluation.run import unit_columns
-from hvc_jax.evaluation.scores import Original, ScoreOptions
+from hvc_jax.evaluation.scores import Original, ScoreOptions, unavailable
 from hvc_jax.evaluation.sheet import contact_sheet, side_by_side
-from hvc_jax.evaluation.table import text_table
+from hvc_jax.evaluation.table import format_value, text_table
 from hvc_jax.models.find import export_of_variant
 from hvc_jax.ops.files import atomic_path
 from hvc_jax.stream.container import StreamReader
@@ -32,7 +33,13 @@ from hvc_jax.stream.units import UnitType
 _VARIANTS = ("hybrid", "semantic", "keypoint")
 _EDITED = "hybrid"
 _ANCHORS = ("vvc", "hevc", "av1")
-_EVERY = 10  # MS-SSIM and LPIPS look at every tenth frame
+_EVERY = 10  # MS-SSIM, LPIPS and DISTS look at every tenth frame
+_SCORES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "lpips_vgg": "LPIPS", "dists": "DISTS"}
+_ABOUT = """\
+VVC, HEVC and AV1 code any picture, and at higher rates they are better. The hybrid is for clips of
+one person at some kilobits a second: there it needs fewer bytes than VVC for equal PSNR, LPIPS and
+DISTS (experiments/050_field), and its body can be moved inside the stream, as in `edited`. semantic
+and keypoint move one key picture by a model, for research and for hardly any bytes."""
 
 
 class Demo:
@@ -43,14 +50,24 @@ class Demo:
         size: Side of the square picture, pixels.
         key_qp: QP of the key picture.
         models: Folder with the models; None for those that are shipped.
+        scores: What is measured.
     """
 
     def __init__(
-        self, output: Path, size: int, key_qp: int, models: Path | None = None, quiet: bool = False
+        self,
+        output: Path,
+        size: int,
+        key_qp: int,
+        models: Path | None = None,
+        dists_weights: Path | None = None,
+        quiet: bool = False,
     ) -> None:
         self.output, self.size, self.key_qp, self.models = output, size, key_qp, models
-        steps = 2 + 2 * len(_VARIANTS) + 1 + len(_ANCHORS) + 2
-        self._bar = tqdm(total=steps, unit=" steps", disable=quiet or None)
+        self.scores = ScoreOptions(tuple(_SCORES), every=_EVERY, dists_weights=dists_weights)
+        self._steps = 2 + 2 * len(_VARIANTS) + 1 + len(_ANCHORS) + 2
+        self._lines = not quiet and not sys.stderr.isatty()
+        self._bar = tqdm(total=self._steps, unit=" steps", disable=quiet or self._lines)
+        self._done = 0
 
     def render(self, seed: int, frames: int) -> tuple[Clip, Source]:
         """A synthetic clip; written as source.mp4 as well."""
@@ -71,18 +88,23 @@ class Demo:
         source = Source.made_square(info.width, info.height, fit)
         tqdm.write(
             f"{path}: {len(clip.frames)} frames at {float(clip.fps):.5g} frames/s, "
-            f"{source.describe()}"
+            f"{source.describe()}",
+            file=sys.stderr,
         )
         return clip, source
 
-    def run(self, clip: Clip, source: Source, edits: Sequence[Operation]) -> str:
-        """Does everything with a clip; returns what is to be printed."""
+    def run(self, clip: Clip, source: Source, edits: Sequence[Operation]) -> dict[str, Any]:
+        """Does everything with a clip; returns what `told` puts in words.
+
+        Its keys: "rows" of the table, "missing" scores with the reasons, "edits" in words, "bytes"
+        of the edited stream before and after, the "streams" by name, "video" and "sheet".
+        """
         try:
             return self._run(clip, source, edits)
         finally:
             self._bar.close()
 
-    def _run(self, clip: Clip, source: Source, edits: Sequence[Operation]) -> str:
+    def _run(self, clip: Clip, source: Source, edits: Sequence[Operation]) -> dict[str, Any]:
         speeds = {variant: self._encode(variant, clip, source) for variant in _VARIANTS}
         self._edit(edits)
         names = (*_VARIANTS, "edited")
@@ -112,22 +134,20 @@ class Demo:
         sheet, video = self.output / "contact_sheet.png", self.output / "side_by_side.mp4"
         write_png(sheet, contact_sheet(shown))
         write_video(video, side_by_side(shown), clip.fps)
-        self._bar.close()
-        return "\n".join(
-            [
-                "",
-                text_table(rows, _COLUMNS),
-                "",
-                f"edited: {'; '.join(operation.describe() for operation in edits)}; "
-                f"{target} -> {self._stream('edited').stat().st_size} bytes, "
-                "key frame untouched, byte for byte",
-                f"streams: {', '.join(str(self._stream(name)) for name in names)}",
-                f"look at: {video}",
-                f"         {sheet}",
-            ]
-        )
+        return {
+            "rows": rows,
+            "missing": unavailable(self.scores, self.size),
+            "edits": [operation.describe() for operation in edits],
+            "bytes": [target, self._stream("edited").stat().st_size],
+            "streams": {name: str(self._stream(name)) for name in names},
+            "video": str(video),
+            "sheet": str(sheet),
+        }
 
     def _step(self, text: str) -> None:
+        self._done += 1
+        if self._lines:  # minutes would pass in silence in a pipe or a log
+            print(f"[{self._done}/{self._steps}] {text}", file=sys.stderr, flush=True)
         self._bar.set_description(text)
         self._bar.update()
 
@@ -184,18 +204,14 @@ class Demo:
 
     def _row(self, clip: Clip, codec: str, size: int, frames: np.ndarray) -> dict[str, Any]:
         """What every codec's row has."""
-        options = ScoreOptions(("psnr", "ms_ssim", "lpips_vgg"), every=_EVERY)
-        scores = Original(clip.frames, clip.fps, options).score(frames)
+        scores = Original(clip.frames, clip.fps, self.scores).score(frames)
         count = len(clip.frames)
         return {
             "codec": codec,
             "total": size,
             "kbps": kbps(size, count, clip.fps),
             "bits/frame": size * 8 / count,
-            "PSNR": scores["psnr"],
-            "MS-SSIM": scores["ms_ssim"],
-            "LPIPS": scores["lpips_vgg"],
-        }
+        } | {title: scores[name] for name, title in _SCORES.items()}
 
     def _columns(self, variant: str) -> dict[str, int]:
         """Bytes by unit type."""
@@ -205,8 +221,37 @@ class Demo:
 
 _COLUMNS = (
     "codec", "header", "key", "static", "motion", "field", "other", "total", "kbps",
-    "bits/frame", "PSNR", "MS-SSIM", "LPIPS", "enc f/s", "dec f/s",
+    "bits/frame", *_SCORES.values(), "enc f/s", "dec f/s",
 )  # fmt: skip
+
+
+def told(record: dict[str, Any]) -> str:
+    """What `Demo.run` returned, in words: the table, what to make of it, where the files are."""
+    rows = {row["codec"]: row for row in record["rows"]}
+    shown = [t for t in _SCORES.values() if any(row[t] is not None for row in rows.values())]
+    columns = [name for name in _COLUMNS if name not in _SCORES.values() or name in shown]
+    ours = rows[_EDITED]
+    parameters = ours["static"] + ours["motion"]
+    lines = ["", text_table(record["rows"], columns), "", _ABOUT]
+    beside = next((row for name, row in rows.items() if name.startswith("VVC")), None)
+    if beside:
+        pairs = [f"{t} {format_value(ours[t])} and {format_value(beside[t])}" for t in shown]
+        lines.append(
+            f"Here, {_EDITED} and {beside['codec']}: {', '.join(pairs)}, of {ours['total']} and "
+            f"{beside['total']} bytes; {parameters} bytes are the parameters that are edited."
+        )
+    lines += ["", *(f"{name}: left out. {reason}" for name, reason in record["missing"].items())]
+    before, after = record["bytes"]
+    return "\n".join(
+        [
+            *lines,
+            f"edited: {'; '.join(record['edits'])}; {before} -> {after} bytes, key frame "
+            "untouched, byte for byte",
+            f"streams: {', '.join(record['streams'].values())}",
+            f"look at: {record['video']}",
+            f"         {record['sheet']}",
+        ]
+    )
 
 
 def _keys(path: Path) -> list[bytes]:
