@@ -1,15 +1,23 @@
-"""Broken and hostile body models, parameter, keypoint and BVH files, drawn from a seed."""
+"""Broken and hostile model, parameter, keypoint and BVH files, drawn from a seed."""
 
+import functools
 import io
 import json
 import pickle
 import pickletools
 import re
+import tempfile
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 from body_files import random_model
+
+from hvc_jax.models.codec_model import latent_schema
+from hvc_jax.models.export import save_export
+from hvc_jax.stream.tables import default_tables
+from hvc_jax.training.config import load_config
 
 _NUMBERS = ("-1", "0", "1e400", "nan", "-inf", "9" * 400, "2147483648", "1e-300", "0x10", "٣")
 _FIELDS = (
@@ -286,3 +294,36 @@ def model(rng):
         del fields[str(rng.choice(list(fields)))]
     name, data = _packed(rng, fields, "m")
     return name.replace(".npy", ".pkl").replace(".json", ".pkl"), data
+
+
+@functools.cache
+def _good_export():
+    """Returns header and arrays of a model file with a real configuration and few parameters."""
+    config = load_config("configs/semantic.py:size=tiny")
+    rng = np.random.default_rng(0)
+    params = {"a": {"kernel": rng.normal(0, 1, (8, 8)), "bias": np.zeros(8)}, "b": np.ones(3)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.safetensors"
+        tables = default_tables(latent_schema(config.model.motion))
+        save_export(path, "semantic", config, params, tables)
+        data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def export(rng):
+    """Returns name and bytes of a codec model as `hvc export` writes it."""
+    header, arrays = _good_export()
+    header, name = json.loads(json.dumps(header)), "m.safetensors"
+    kind, text = int(rng.integers(5)), header["__metadata__"]["hvc"]
+    if kind == 0:
+        header["__metadata__"]["hvc"] = json.dumps(_mutated_tree(rng, json.loads(text)))
+    elif kind == 1:
+        header["__metadata__"]["hvc"] = _mutated_text(rng, text)
+    elif kind == 2:
+        header = _mutated_tree(rng, header)
+    elif kind == 3:
+        arrays = mutated(rng, arrays)
+    packed = json.dumps(header).encode("utf-8", "surrogatepass")
+    data = len(packed).to_bytes(8, "little") + packed + arrays
+    return name, mutated(rng, data) if kind == 4 else data

@@ -1,5 +1,7 @@
 """`hvc body`: info, convert and render on random files and the open body."""
 
+import json
+
 import numpy as np
 import pytest
 from body_files import random_model
@@ -13,6 +15,16 @@ def test_info_of_the_open_body(capsys):
     assert cli.main(["body", "info"]) == 0
     text = capsys.readouterr().out
     assert "open_body: 6599 vertices" in text and "55 joints" in text and "left_hand" in text
+
+
+def test_info_as_numbers(tmp_path, capsys):
+    assert cli.main(["body", "info", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["name"], facts["vertices"], facts["joints"]) == ("open_body", 6599, 55)
+    assert "left_hand" in facts["parts"] and 1.4 < facts["height_m"] < 2
+    np.savez(tmp_path / "b.npz", bodies=np.zeros((3, 188), np.float32), confidence=np.ones(3))
+    assert cli.main(["body", "info", str(tmp_path / "b.npz"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["what"]
 
 
 def test_convert_then_info(tmp_path, capsys):

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -51,8 +52,13 @@ def test_evaluate_measures_decoded_files_and_goes_on(
     argv += ["--model", str(models / "keypoint.safetensors"), "--key-qp", "32,42"]
     argv += ["--scores", "psnr,ssim,ms_ssim,flicker", "--anchors", "hevc", "--quiet"]
     argv += ["--anchor-qp", "hevc=40", "--anchor-effort", "fast"]
-    assert main([*argv, "--clip-count", "1"]) == 0
-    assert "ms_ssim: left empty" in capsys.readouterr().out
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("name,kind\nfirst.mp4,talk\nthird.mp4,sign\n")
+    assert main([*argv, "--clip-count", "1", "--manifest", str(manifest), "--json"]) == 0
+    said = capsys.readouterr()
+    assert "ms_ssim: left empty" in said.err
+    assert {row["codec"] for row in json.loads(said.out)} >= {"hold", "keypoint", "hevc"}
+    assert {row["content"] for row in read_rows(output / "contents.csv")} == {"talk"}
     once = (output / "results.csv").read_text()
     assert main(argv) == 0
     assert (output / "results.csv").read_text().startswith(once)
@@ -104,6 +110,39 @@ def test_evaluate_measures_decoded_files_and_goes_on(
     rows = read_rows(tmp_path / "alone" / "results.csv")
     assert [row["kind"] for row in rows] == [*["hold"] * 2, "ceiling", *["anchor"] * 3]
     assert (tmp_path / "alone" / "bd_rate.csv").exists()
+
+
+@pytest.mark.parametrize("steps", [(40, 120), (33, 80, 200)])
+def test_variable_rate_keeps_its_length_and_is_told(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture, steps: tuple[int, ...]
+) -> None:
+    """Frames at uneven times, through a stream and back: as long as they were, within a frame."""
+    times, path = [0], tmp_path / "vfr.mkv"
+    for step in steps:
+        times += [times[-1] + step * (i + 1) for i in range(6)]
+    with av.open(str(path), "w") as file:
+        track = file.add_stream("ffv1", rate=25)
+        track.width = track.height = SIDE
+        track.time_base = track.codec_context.time_base = Fraction(1, 1000)
+        for picture, at in zip(make_frames(len(times)), times, strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = at, Fraction(1, 1000)
+            file.mux(track.encode(frame))
+        file.mux(track.encode())
+    model = ["--model", str(models / "keypoint.safetensors")]
+    stream, video = str(tmp_path / "a.hvc"), str(tmp_path / "a.mp4")
+    coding = ["--variant", "keypoint", "--size", str(SIDE), "--quiet", *model]
+    assert main(["encode", str(path), stream, *coding]) == 0
+    assert "variable rate" in capsys.readouterr().err
+    assert main(["inspect", stream, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert any("variable rate" in note for m in report["meta"] for note in m.get("source", []))
+    assert main(["decode", stream, video, "--quiet", *model]) == 0
+    with av.open(video) as file:
+        track = file.streams.video[0]
+        count, fps = sum(1 for _ in file.decode(track)), track.average_rate
+    assert count == report["frames"]
+    assert abs(count / fps - (times[-1] / 1000 + 1 / fps)) <= 1 / fps + 1e-6
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import pytest
 
 from hvc_jax.body import assets, bvh_retarget, keypoint_files, parameter_files
 from hvc_jax.body.parameter_cameras import View
+from hvc_jax.models.export import load_export
 
 INPUTS = int(os.environ.get("HVC_FUZZ_INPUTS", "200"))
 SEED = int(os.environ.get("HVC_FUZZ_SEED", "0"))
@@ -46,11 +47,24 @@ def _read_model(path):
     assets.load_body.__wrapped__(str(path))
 
 
+def _read_export(path):
+    export = load_export(path)
+    leaves = [export.params]
+    while leaves:
+        leaf = leaves.pop()
+        if isinstance(leaf, dict):
+            leaves += leaf.values()
+        else:
+            assert np.isfinite(np.asarray(leaf, np.float64)).all()
+    assert export.tables.schema.size > 0 and export.config.model.motion.kind and export.model_id
+
+
 KINDS = {
     "bvh": (hostile_files.bvh, _read_bvh),
     "keypoints": (hostile_files.keypoints, _read_keypoints),
     "parameters": (hostile_files.parameters, _read_parameters),
     "model": (hostile_files.model, _read_model),
+    "export": (hostile_files.export, _read_export),
 }
 
 
@@ -58,6 +72,7 @@ KINDS = {
 def test_hostile_files_end_in_a_result_or_one_line(tmp_path, kind):
     make, read = KINDS[kind]
     _rest()
+    make(np.random.default_rng(0))  # what is made once
     faults, slowest, largest, results = [], 0.0, 0.0, 0
     tracemalloc.start()
     try:

@@ -1,7 +1,9 @@
 """`hvc body`: describe, convert and render body models."""
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     info = actions.add_parser("info", help="what a model, parameter, motion or keypoint file holds")
     info.add_argument("file", type=Path, nargs="?", help="any (default: the open body)")
+    info.add_argument("--json", action="store_true", help="print one JSON object")
     info.set_defaults(run=run_info)
     convert = actions.add_parser("convert", help="a model file to a plain .npz")
     convert.add_argument("file", type=Path, help=".pkl or .npz of SMPL, SMPL-H or SMPL-X")
@@ -52,7 +55,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run_info(arguments: argparse.Namespace) -> int:
     """Prints what a model file holds."""
-    print("\n".join(describe(arguments.file)))
+    facts = record(arguments.file)
+    print(json.dumps(facts) if arguments.json else "\n".join(lines(facts)))
     return 0
 
 
@@ -75,8 +79,8 @@ def kind_of(path: Path) -> str:
     )
 
 
-def describe(path: Path | None) -> list[str]:
-    """Returns the lines of `hvc body info`: kind, sizes, height, parts of a body model.
+def record(path: Path | None) -> dict[str, Any]:
+    """Returns what `hvc body info` says: `what` of files of motion, else the facts of a body model.
 
     Raises:
       ValueError: the file is no body model, and holds no parameters, motion or keypoints.
@@ -87,25 +91,48 @@ def describe(path: Path | None) -> list[str]:
     if path is not None and not path.exists():
         raise BodyFileError(f"{path} does not exist")
     if path is not None and not is_open_body(str(path)) and not is_model(path):
-        return [f"{path}: {kind_of(path)}"]
+        return {"file": str(path), "what": kind_of(path)}
     body = load_body(None if path is None else str(path), num_betas=300, num_expression=100)
-    height = np.ptp(np.asarray(body.v_template)[:, 1])
-    lines = [
-        f"{body.name}: {body.num_vertices} vertices, {len(body.faces)} triangles, "
-        f"{body.num_joints} joints",
-        f"shape directions {body.num_betas}, expression directions {body.num_expression}, "
-        f"pose correctives {len(body.posedirs)}",
-        f"template {height:.3f} m high, {np.ptp(np.asarray(body.v_template)[:, 0]):.3f} m wide",
+    size = np.ptp(np.asarray(body.v_template), axis=0)
+    reach = [np.linalg.norm(np.asarray(d), axis=-1).max() for d in body.shapedirs[:3]]
+    hands = body.hands_components
+    return {
+        "file": None if path is None else str(path),
+        "name": body.name,
+        "vertices": body.num_vertices,
+        "triangles": len(body.faces),
+        "joints": body.num_joints,
+        "betas": body.num_betas,
+        "expressions": body.num_expression,
+        "pose_correctives": len(body.posedirs),
+        "height_m": float(size[1]),
+        "width_m": float(size[0]),
+        "reach_of_betas_cm": [round(100 * float(most), 1) for most in reach[: body.num_betas]],
+        "hand_components": None if hands is None else hands.shape[1],
+        "face_landmarks": 0 if body.landmark_faces is None else len(body.landmark_faces),
+        "parts": list(body.part_names) if body.name == "open_body" else None,
+    }
+
+
+def lines(facts: dict[str, Any]) -> list[str]:
+    """Returns the lines that tell a `record`."""
+    if "what" in facts:
+        return [f"{facts['file']}: {facts['what']}"]
+    hands = facts["hand_components"]
+    said = [
+        f"{facts['name']}: {facts['vertices']} vertices, {facts['triangles']} triangles, "
+        f"{facts['joints']} joints",
+        f"shape directions {facts['betas']}, expression directions {facts['expressions']}, "
+        f"pose correctives {facts['pose_correctives']}",
+        f"template {facts['height_m']:.3f} m high, {facts['width_m']:.3f} m wide",
+        *(
+            f"  betas_{k}: moves vertices by up to {reach} cm per unit"
+            for k, reach in enumerate(facts["reach_of_betas_cm"])
+        ),
+        f"hand components {'none' if hands is None else f'{hands} a hand'}, "
+        f"face landmarks {facts['face_landmarks']}",
     ]
-    for k in range(min(3, body.num_betas)):
-        reach = np.linalg.norm(np.asarray(body.shapedirs[k]), axis=-1)
-        lines.append(f"  betas_{k}: moves vertices by up to {100 * reach.max():.1f} cm per unit")
-    hands = "none" if body.hands_components is None else f"{body.hands_components.shape[1]} a hand"
-    marks = 0 if body.landmark_faces is None else len(body.landmark_faces)
-    lines.append(f"hand components {hands}, face landmarks {marks}")
-    if body.name == "open_body":
-        lines.append(f"parts: {', '.join(body.part_names)}")
-    return lines
+    return said + ([f"parts: {', '.join(facts['parts'])}"] if facts["parts"] else [])
 
 
 def run_convert(arguments: argparse.Namespace) -> int:
