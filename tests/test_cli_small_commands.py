@@ -7,9 +7,10 @@ import urllib.request
 import numpy as np
 import pytest
 
-from hvc_jax.cli import play, progress
+from hvc_jax.cli import play
 from hvc_jax.cli.main import main
 from hvc_jax.cli.text import printable
+from hvc_jax.ops import progress
 
 
 def test_models_are_listed(tmp_path, monkeypatch, capsys):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hvc_jax.cli.encode import add_memory_option
-from hvc_jax.cli.progress import progress
+from hvc_jax.ops.progress import progress
 from hvc_jax.stream.header import WITH_FIELD
 from hvc_jax.stream.index import key_offsets
 from hvc_jax.stream.operations import parse_frames

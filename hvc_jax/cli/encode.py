@@ -9,9 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from hvc_jax.cli.progress import progress
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, parse_memory
 from hvc_jax.models.find import is_pipe
+from hvc_jax.ops.progress import progress
 
 if TYPE_CHECKING:
     from hvc_jax.codec.options import EncodeOptions

@@ -26,6 +26,8 @@ examples:
   hvc inspect out.hvc --tracks numbers.csv     one row per frame, one column per parameter
 """
 
+_MOST_ROWS = 10_000
+"""Units that --units lists; further ones are only counted."""
 _MOST_RECORDS = 100
 """META units that are shown; further ones are only counted."""
 
@@ -66,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(report, indent=2))
         return 0
     _print(report, arguments.units)
+    if len(report["units"]) == _MOST_ROWS:
+        print(f"\nonly the first {_MOST_ROWS} units are listed")
     if len(report["meta"]) == _MOST_RECORDS:
         print(f"\nonly the first {_MOST_RECORDS} META units are shown")
     if missing:
@@ -88,7 +92,7 @@ class _Summary:
             self.bytes[name] = self.bytes.get(name, 0) + unit.size
             if unit.type == UnitType.META and len(self.meta) < _MOST_RECORDS:
                 self.meta.append(meta_record(unit))
-            if list_units:
+            if list_units and len(self.rows) < _MOST_ROWS:
                 self.rows.append(_unit_row(unit))
         self.frames = reader.next_frame
 

@@ -46,11 +46,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Decodes to a temporary file, shows it, and removes it at the end."""
-    from hvc_jax.cli.progress import progress
     from hvc_jax.codec.load import codec_of_stream
     from hvc_jax.data.video_output import write_video
     from hvc_jax.models.find import open_stream
     from hvc_jax.ops.compile import keep_compiled_programs
+    from hvc_jax.ops.progress import progress
     from hvc_jax.stream.sound import SoundQueue
 
     keep_compiled_programs()

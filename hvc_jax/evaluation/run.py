@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.data.clips import Clip
@@ -34,6 +33,7 @@ from hvc_jax.evaluation.table import PROVENANCE, csv_text, read_rows
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.ops.files import atomic_path
 from hvc_jax.ops.program import program
+from hvc_jax.ops.progress import Progress
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.header import NO_MODEL
 from hvc_jax.stream.rates import bytes_by_unit, kbps
@@ -124,7 +124,7 @@ def evaluate(
         clips: Video files with distinct names.
         settings: What to do; `settings.out` exists.
         jobs: Processes that work side by side, each on clips of its own.
-        quiet: No progress bar.
+        quiet: No progress.
         part: Number of this job of several; its rows go to `part_path`, and not to results.csv.
     """
     known = table = Results(settings.out / "results.csv")
@@ -142,10 +142,10 @@ def evaluate(
     most = min(most, -(-len(work) // jobs)) or 1
     blocks = [work[start : start + most] for start in range(0, len(work), most)]
     total = sum(len(item.points) for item in work)
-    with tqdm(total=total, unit=" rows", disable=quiet or None) as bar:
+    with Progress(total, "rows", quiet, warm_up=0) as bar:
         if jobs == 1 or len(blocks) < 2:
             for block in blocks:
-                for rows in _block(block, settings, lambda text, _: bar.set_description(text)):
+                for rows in _block(block, settings, lambda text, _: bar.describe(text)):
                     table.add(rows)
                     bar.update(len(rows))
             return
