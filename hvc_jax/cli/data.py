@@ -162,7 +162,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     make = functools.partial(make_builder, **{name: getattr(arguments, name) for name in names})
     builder = make(arguments.folder)
     if arguments.slurm is None:
-        builder.download_and_prepare()
+        builder.build()
     else:
         options = dict(slurm_option(text) for text in arguments.slurm)
         keys = arguments.keys_per_clip, arguments.qps_per_key

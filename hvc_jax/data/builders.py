@@ -147,6 +147,7 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       part: (i, n): only the clips of every n-th source file, from the i-th on, are taken.
       parts: Folders of data sets of every part, from which all is copied instead of read.
       skipped: Source files that could not be read.
+      empty: Splits of which none could.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -157,6 +158,7 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.part = 0, 1
         self.parts: Sequence[Path] = ()
         self.skipped: list[str] = []
+        self.empty: set[str] = set()
         super().__init__(data_dir=str(data_dir), file_format="array_record", **kwargs)
 
     def clip_splits(self) -> dict[str, Sequence[SourceClip]]:
@@ -194,7 +196,23 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         paths = sorted({clip.path for clips in splits.values() for clip in clips})
         mine = set(paths[self.part[0] :: self.part[1]])
         own = {split: [clip for clip in splits[split] if clip.path in mine] for split in splits}
-        return {split: clips for split, clips in own.items() if clips}
+        return {split: clips for split, clips in own.items() if clips and split not in self.empty}
+
+    def build(self) -> None:
+        """Builds the data set; splits of which no clip can be read are left out.
+
+        Raises:
+          ClipError: None of any split can.
+        """
+        while self.own_clips():
+            try:
+                return self.download_and_prepare()
+            except AssertionError:  # how TFDS refuses a split without an example
+                empty = {split for split, entries in self._index.items() if not entries}
+                if not empty:
+                    raise
+                self.empty |= empty
+        raise ClipError("none of the videos can be read; what is wrong with each is said above")
 
     def _generate_examples(self, **kwargs: Any) -> Any:
         raise NotImplementedError("the split generators are made in _split_generators")

@@ -7,6 +7,7 @@ from typing import Any
 
 from hvc_jax.data import coded_keys
 from hvc_jax.data.builders import FrameBuilder
+from hvc_jax.data.errors import ClipError
 from hvc_jax.data.frames import FrameDataset, skipped_files, split_names
 from hvc_jax.ops.slurm import ShardError, ended, slurm_executor
 
@@ -51,12 +52,14 @@ def prepare_on_slurm(
             number: executor.submit(_part, make, work, number, shards, keys)
             for number in range(shards)
         }
-    failed, parts = [], {}
+    failed, parts, skipped = [], {}, []
     for number, job in ended(jobs, cluster):
         if job.exception():
             failed.append(number)
-        elif job.result():
-            parts[number] = Path(job.result())
+        else:
+            directory, files = job.result()
+            skipped += files
+            parts |= {number: Path(directory)} if directory else {}
         report(f"job {number + 1} of {shards}: {'failed' if number in failed else 'done'}")
     if failed:
         raise ShardError(
@@ -64,31 +67,34 @@ def prepare_on_slurm(
             "were made are kept"
         )
     builder = make(folder)
+    builder.skipped = sorted(skipped)
     merge(builder, [parts[number] for number in sorted(parts)])
     shutil.rmtree(work)
     return builder
 
 
-def _part(make: MakeBuilder, work: Path, number: int, shards: int, keys: tuple[int, int]) -> str:
-    """Makes a part; returns its folder, or nothing where it has no clip."""
+def _part(
+    make: MakeBuilder, work: Path, number: int, shards: int, keys: tuple[int, int]
+) -> tuple[str, list[str]]:
+    """Makes a part; returns its folder, "" where it has no clip, and files that were left out."""
     builder = make(work / f"part-{number}-of-{shards}")
     builder.part = number, shards
-    if not builder.own_clips():
-        return ""
-    builder.download_and_prepare()
+    try:
+        builder.build()
+    except ClipError:
+        return "", builder.skipped
     directory = Path(builder.data_dir)
     for split in split_names(directory) if keys[0] else ():
         dataset = FrameDataset(directory, split)
         if not coded_keys.records_path(dataset).exists():
             coded_keys.build(dataset, *keys)
-    return str(directory)
+    return str(directory), skipped_files(directory)
 
 
 def merge(builder: FrameBuilder, parts: Sequence[Path]) -> None:
     """Builds a data set, coded key pictures included, from those of its parts."""
     builder.parts = parts
-    builder.skipped = [path for part in parts for path in skipped_files(part)]
-    builder.download_and_prepare()
+    builder.build()
     for split in split_names(builder.data_dir):
         of_split = [FrameDataset(path, split) for path in parts if split in split_names(path)]
         coded_keys.merge(FrameDataset(builder.data_dir, split), of_split)
