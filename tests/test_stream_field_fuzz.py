@@ -124,7 +124,11 @@ def test_whole_streams_of_version_4() -> None:
             elif how == 1 and len(units) > 1:
                 del units[place]
             elif how == 2:
-                units[place] = type_, max(0, frame + rng.choice([-1, 1, 5, 2**30])), payload
+                units[place] = (
+                    type_,
+                    min(max(0, frame + rng.choice([-1, 1, 5, 2**30])), 2**31 - 2),
+                    payload,
+                )
             elif how == 3:
                 units[place] = rng.choice([1, 2, 3, 5, 6, 7, 8, 77]), frame, payload
             else:
