@@ -126,10 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
     clips = find_clips(arguments.clips, arguments.clip_count)
     if arguments.frames < 2 or min(arguments.every, arguments.jobs, arguments.shards) < 1:
         raise ValueError("--frames is at least 2, --every, --jobs and --shards at least 1")
-
     contents = contents_of(arguments.manifest, clips) if arguments.manifest else ()
-
-    from tqdm import tqdm
 
     from hvc_jax.codec.options import check_side
     from hvc_jax.evaluation.flow_oracle import ORACLES, require_opencv
@@ -180,7 +177,7 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.out.mkdir(exist_ok=True)
     write_record(settings, clips, empty)
     for name, reason in empty.items():
-        tqdm.write(f"{name}: left empty. {reason}", file=sys.stderr)
+        print(f"{name}: left empty. {reason}", file=sys.stderr)
     if arguments.slurm is None:
         evaluate(clips, settings, arguments.jobs, arguments.quiet)
     else:
