@@ -56,7 +56,7 @@ def _read_export(path):
             leaves += leaf.values()
         else:
             assert np.isfinite(np.asarray(leaf, np.float64)).all()
-    assert export.tables.schema.size > 0 and export.config.model.motion.kind and export.model_id
+    assert export.tables.schema.size > 0 and export.config.model and len(export.model_id) == 8
 
 
 KINDS = {
