@@ -148,12 +148,11 @@ def _grow(x: np.ndarray, count: int, value: float = 0) -> np.ndarray:
     return np.concatenate([x, np.full((count - len(x), *x.shape[1:]), value, x.dtype)])
 
 
-def _shrink(pictures: np.ndarray, factor: int, grey: bool) -> np.ndarray:
-    """[N, H, W, 3] uint8 -> [N, H / factor, W / factor, 1 or 3] float32, means of blocks."""
+def _shrink(pictures: np.ndarray, factor: int) -> np.ndarray:
+    """[N, H, W, 3] uint8 -> [N, H / factor, W / factor, 3] float32, the mean of each block."""
     count, height, width, _ = pictures.shape
     shape = (count, height // factor, factor, width // factor, factor, 3)
-    made = pictures.reshape(shape).mean((2, 4), dtype=np.float32)
-    return made.mean(-1, keepdims=True) if grey else made
+    return pictures.reshape(shape).mean((2, 4), dtype=np.float32)
 
 
 class _Group:
@@ -178,17 +177,17 @@ class _Group:
         lengths = [p.length for p in self.parts]
         of_frame = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
         of_plane = np.array([p.segment for p in self.planes], np.int32)
-        self._problems: dict[tuple[int, bool], field_fit.Problem] = {}
+        self._problems: dict[int, field_fit.Problem] = {}
         self.frame_segment = jnp.asarray(_grow(of_frame, self.count, self.count - 1))
         self.plane_segment = jnp.asarray(_grow(of_plane, self.rows, self.count - 1))
 
-    def problem(self, shorter_side: int, grey: bool = False) -> field_fit.Problem:
-        """The group at the resolution nearest to `shorter_side`, in colours or without."""
-        if (shorter_side, grey) not in self._problems:
-            self._problems[shorter_side, grey] = self._at(shorter_side, grey)
-        return self._problems[shorter_side, grey]
+    def problem(self, shorter_side: int) -> field_fit.Problem:
+        """The group at the resolution nearest to `shorter_side`."""
+        if shorter_side not in self._problems:
+            self._problems[shorter_side] = self._at(shorter_side)
+        return self._problems[shorter_side]
 
-    def _at(self, shorter_side: int, grey: bool) -> field_fit.Problem:
+    def _at(self, shorter_side: int) -> field_fit.Problem:
         height, width = self.frames.shape[1:3]
         factor = 1
         while (
@@ -208,8 +207,8 @@ class _Group:
             len(self.frames), height // factor, factor, width // factor, factor
         ).mean((2, 4))
         return field_fit.Problem(
-            _prepare(jnp.asarray(_shrink(pictures, factor, grey))),
-            jnp.asarray(_grow(_shrink(self.frames, factor, grey), self.count)),
+            _prepare(jnp.asarray(_shrink(pictures, factor))),
+            jnp.asarray(_grow(_shrink(self.frames, factor), self.count)),
             jnp.asarray(_grow(weight.astype(np.float32), self.count)),
             field.References(*index, share),
             self.prediction,
@@ -238,7 +237,7 @@ def _fit(group: _Group, stages: tuple[Stage, ...]) -> np.ndarray:
     """Levels [planes, R, C] float, by descent."""
     levels = jnp.zeros((group.rows, *group.options.grid), jnp.float32)
     for stage in stages:
-        problem = group.problem(stage.shorter_side, grey=True)
+        problem = group.problem(stage.shorter_side)
         penalty = np.where(group.allowed(stage), group.options.lmbda, FORBIDDEN)
         penalty = jnp.asarray(penalty, jnp.float32)
         rarity = jnp.full(levels.shape, stage.rarity, jnp.float32)

@@ -24,9 +24,8 @@ class Problem(NamedTuple):
     """A group of frames to be fitted, at one resolution.
 
     Attributes:
-        prepared: key pictures in units of 8-bit steps, laid out by `bicubic.prepare`; coarse ones
-          may have their mean over colours alone.
-        target: [T, h, w, C] in the same units.
+        prepared: key pictures in units of 8-bit steps, laid out by `bicubic.prepare`.
+        target: [T, h, w, 3] in the same units.
         weight: [T, h, w], what a pixel's squared error counts, the mean of a frame about 1; 0 for
           frames that are padding.
         references: [T] pictures and shares.
