@@ -1,58 +1,54 @@
-"""Expressions from the pixels of a face."""
+"""Expressions from the face mesh: known ones come back, however the head is held."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
 
-from hvc_jax.body.assets import load_body
-from hvc_jax.body.camera import project
-from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import EXPRESSION, identity_vector, unpack
-from hvc_jax.body.raster import motion_field
-from hvc_jax.ops.warp import warp
-from hvc_jax.pose.face import LEAST_PIXELS, face_height, fit_expression
+from hvc_jax.body.params import EXPRESSION_NAMES
+from hvc_jax.pose.face import _model, aligned, expressions
+from hvc_jax.pose.face_sight import FaceSight
 
-SIDE = 128
+SIDE = 256
 
 
-def _close_up() -> np.ndarray:
-    """The body vector of a head that fills the picture."""
-    vector = identity_vector(5.0)
-    _, joints = jax.jit(posed_vertices)(load_body(), unpack(vector))
-    vector[186:] = -np.asarray(joints)[15, :2] - [0, 0.05]
-    return vector
-
-
-def _frames(vectors: np.ndarray) -> np.ndarray:
-    """A pattern on the first body's skin, carried by the mesh to the others: [T, S, S, 3] uint8."""
-    line = np.linspace(-1, 1, SIDE)
-    u, v = np.meshgrid(line, line)
-    waves = [np.sin(17 * u + 9 * v), np.sin(13 * u - 15 * v), np.cos(19 * v)]
-    picture = (127 + 90 * np.stack(waves, -1)).astype(np.float32)
-    body, params = load_body(), unpack(jnp.asarray(vectors))
-    screen = project(jax.jit(posed_vertices)(body, params)[0], params.camera)
-    key = jnp.broadcast_to(screen[:1], screen.shape)
-    grid = motion_field(key, screen, body.faces, SIDE, SIDE).grid
-    moved = warp(jnp.broadcast_to(jnp.asarray(picture), (len(vectors), *picture.shape)), grid)
-    return np.asarray(jnp.round(moved)).astype(np.uint8)
-
-
-def test_expressions_are_found_and_a_still_or_small_face_has_none():
-    vectors = np.repeat(_close_up()[None], 4, 0)
+def _sight(expression: np.ndarray, size: float = 2.0) -> FaceSight:
+    """The mesh of a face with expressions [T, 10], its head turned and moved all the time."""
     rng = np.random.default_rng(0)
-    vectors[2:, EXPRESSION] = rng.uniform(-1, 1, (2, 10))
-    frames = _frames(vectors)
-    plain = vectors.copy()
-    plain[:, EXPRESSION] = 0
-    found = fit_expression(frames, plain)
-    np.testing.assert_allclose(found[:2], 0, atol=0.05)
-    again = plain.copy()
-    again[:, EXPRESSION] = found
-    redrawn, still = _frames(again).astype(float), frames[0].astype(float)
-    for t in (2, 3):
-        left, moved = (np.abs(frames[t] - other).mean() for other in (redrawn[t], still))
-        assert left < 0.6 * moved, t
-    far = plain.copy()
-    far[:, 185] = 0.8
-    assert face_height(far, SIDE) < LEAST_PIXELS < face_height(plain, SIDE)
-    assert not fit_expression(frames, far).any()
+    neutral, directions = _model()
+    shape = neutral + rng.normal(0, 0.002, neutral.shape)  # somebody's own face
+    points = shape + np.einsum("te,ekc->tkc", expression, directions)
+    turns = Rotation.from_rotvec(rng.normal(0, 0.2, (len(points), 3))).as_matrix()
+    points = np.einsum("tcd,tkd->tkc", turns, points - neutral.mean(0))
+    points = size * points + rng.normal(0, 0.1, (len(points), 1, 3))
+    seen = np.ones(len(points), np.float32)
+    return FaceSight((points * [1, -1, -1]).astype(np.float32), seen)
+
+
+def test_points_are_laid_on_a_target_by_the_best_similarity():
+    rng = np.random.default_rng(1)
+    target = rng.normal(size=(20, 3))
+    turns = Rotation.from_rotvec(rng.normal(size=(4, 3))).as_matrix()
+    moved = 3.0 * np.einsum("tcd,kd->tkc", turns, target) + rng.normal(size=(4, 1, 3))
+    np.testing.assert_allclose(aligned(moved, target), target[None].repeat(4, 0), atol=1e-10)
+    mirrored = aligned((target * [-1, 1, 1])[None], target)[0]  # turns only: no mirror image
+    assert np.abs(mirrored - target).max() > 0.1
+
+
+def test_an_opening_mouth_and_a_blink_are_found_whatever_the_head_does():
+    mouth, eyes = EXPRESSION_NAMES.index("lips_apart"), EXPRESSION_NAMES.index("eyes_closed")
+    truth = np.zeros((24, 10))
+    truth[8:16, mouth], truth[18:21, eyes] = 2.0, 2.0
+    found = expressions(_sight(truth), SIDE)
+    assert np.abs(found[:6]).max() < 0.5
+    assert found[10:14, mouth] == pytest.approx(2.0, abs=0.6)
+    assert found[19, eyes] > 0.8 > found[12, eyes]  # smoothed, and pulled towards zero
+
+
+def test_small_and_unseen_faces_have_no_expression():
+    truth = np.zeros((6, 10))
+    truth[3:, 0] = 2.0
+    assert np.abs(expressions(_sight(truth), SIDE)).max() > 0.5
+    assert not expressions(_sight(truth, size=0.3), SIDE).any()
+    unseen = _sight(truth)
+    unseen.presence[3:] = 0.1
+    assert not expressions(unseen, SIDE)[3:].any()

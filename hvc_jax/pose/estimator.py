@@ -24,11 +24,13 @@ from hvc_jax.ops.compile import fast_jit
 from hvc_jax.pose.appearance import Reference
 from hvc_jax.pose.confidence import DOUBT, bridge_hopeless, trusted, witnesses
 from hvc_jax.pose.evidence import Agreement, agreement, joint_confidence
-from hvc_jax.pose.face import fit_expression
+from hvc_jax.pose.face import expressions
+from hvc_jax.pose.face_sight import see_face
 from hvc_jax.pose.facing import doubted, head_windows, ordered, shown_over_time, turning
 from hvc_jax.pose.fit import fit_clip, smooth_over_time
 from hvc_jax.pose.fit_objective import PosePrior
 from hvc_jax.pose.regressor import BodyRegressor, Lifted
+from hvc_jax.pose.sight import see
 
 _BATCH = 16
 _RARE = 1.0  # logits by which backs are rarer in clips than where the network learned them
@@ -341,8 +343,10 @@ def estimate(
     joints = joint_confidence(seen, error)
     bodies = np.array(bridge_hopeless(bodies, trust))
     if expression and effort and (trust >= DOUBT).any():
-        faces = fit_expression(frames, bodies, reference) * (trust >= DOUBT)[:, None]
-        bodies[:, EXPRESSION] = smooth_over_time(faces, trust[:, None], 0.7)
+        seen = see(frames)
+        if seen is not None:
+            faces = expressions(see_face(frames, seen), frames.shape[1])
+            bodies[:, EXPRESSION] = faces * (trust >= DOUBT)[:, None]
     return Estimate(bodies, trust, joints, explained)
 
 
