@@ -10,7 +10,7 @@ import pytest
 from tiny_export import FPS, make_export, make_frames
 
 from hvc_jax.body.params import identity_vector
-from hvc_jax.cli.main import COMMANDS, build_parser, main
+from hvc_jax.cli.main import COMMANDS, main
 from hvc_jax.codec import latent_encoder
 from hvc_jax.data.clips import write_video
 from hvc_jax.stream.container import StreamWriter
@@ -202,11 +202,3 @@ def test_overview_names_every_command(capsys: pytest.CaptureFixture) -> None:
     assert main([]) == 0
     said = capsys.readouterr().out
     assert all(f"\n  {command} " in said for command in COMMANDS)
-
-
-def test_the_former_name_of_keypoint_is_understood(capsys: pytest.CaptureFixture) -> None:
-    parser = build_parser("encode")
-    assert parser.parse_args(["encode", "a.mp4", "b.hvc", "--variant", "implicit"]).variant == (
-        "keypoint"
-    )
-    assert "keypoint now" in capsys.readouterr().err

@@ -108,6 +108,13 @@ def test_key_frames_come_at_the_interval(semantic: Codec) -> None:
     assert len(decode(semantic, data)) == COUNT
 
 
+def test_implicit_streams_say_so_and_decode(folder: Path) -> None:
+    codec = Codec(make_export(folder, "implicit"))
+    data = code(codec, count=5)
+    assert StreamReader(io.BytesIO(data)).header.variant == "implicit"
+    assert decode(codec, data).shape == (5, 64, 64, 3)
+
+
 def test_decoding_starts_before_the_stream_ends(keypoint: Codec) -> None:
     file = io.BytesIO(code(keypoint, group_frames=4))
     next(keypoint.decode(file))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import FrozenConfigDict
 from tiny_export import FPS, make_bodies, make_export, make_frames
 
 from hvc_jax.codec import polish
@@ -28,6 +29,8 @@ class Linear(nn.Module):
     The third number is sent and shows nothing.
     """
 
+    config: FrozenConfigDict = FrozenConfigDict({"past": 1})
+
     def setup(self) -> None:
         self.prior = FactorizedPrior(3)
 
@@ -40,6 +43,9 @@ class Linear(nn.Module):
         patterns = jnp.stack(plane)
         change = jnp.einsum("bk,khw->bhw", (latent - key_latent)[:, :2], patterns)
         return features + 0.05 * change[..., None], {}
+
+    def rate(self, levels: jax.Array, past: jax.Array) -> jax.Array:
+        return self.prior(levels - past[0])
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.prior(x)

@@ -12,6 +12,7 @@ from hvc_jax.data.builders import FrameBuilder, SourceClip, write_body
 from hvc_jax.data.frames import FrameDataset, find_directory
 from hvc_jax.data.pipeline import Pairs, batches
 from hvc_jax.data.sources import parse_sources
+from hvc_jax.ops.flow import MissingFlowError
 
 SIZE, LENGTHS = 32, (5, 8, 3, 12)
 
@@ -186,3 +187,28 @@ def test_missing_things_say_what_to_do(dataset, tmp_path):
 def test_index_is_plain_json(dataset):
     index = json.loads((dataset.directory / "clips.json").read_text())
     assert index["size"] == SIZE and index["splits"]["train"][1]["first"] == LENGTHS[0]
+
+
+def test_the_frames_before_come_latest_first(dataset):
+    pairs = Pairs(str(dataset.directory), _config(dataset, past=3), seed=0)
+    for i in range(12):
+        pair = pairs[i]
+        times = (pair["previous"][..., 1].mean((1, 2)) / 10).round()
+        target = round(pair["target"][..., 1].mean() / 10)
+        np.testing.assert_array_equal(times, np.maximum(target - 1 - np.arange(3), 0))
+        assert pair["previous_body"].shape == (3, 188)
+
+
+def test_first_pairs_are_a_picture_and_the_same_one_warped(dataset):
+    config = _config(dataset, made_steps=2, teacher_flow=True)
+    try:
+        made, also, filmed = itertools.islice(batches(config, 4, seed=1), 3)
+    except MissingFlowError:
+        pytest.skip("OpenCV is not installed")
+    for batch in (made, also):
+        assert batch["flow"].shape == (4, SIZE // 4, SIZE // 4, 3)
+        # Keys are half as bright; a warp of one colour leaves it as it is.
+        bright = [batch[name][..., 1].mean((1, 2)) for name in ("key", "target")]
+        assert (np.abs(bright[0] - bright[1] / 2) < 3).all()
+        np.testing.assert_array_equal(batch["previous"][:, 0], batch["target"])
+    assert np.abs(np.diff(filmed["flow"][..., 0], axis=2) - 0.25).max() < 0.2

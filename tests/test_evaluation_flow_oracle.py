@@ -10,6 +10,7 @@ from hvc_jax.evaluation import anchors, flow_oracle
 from hvc_jax.evaluation.metrics import psnr
 from hvc_jax.evaluation.run import points_of
 from hvc_jax.evaluation.settings import Settings
+from hvc_jax.ops import flow
 
 SIDE, SPEED, INSIDE = 64, (2, 1), np.s_[:, 16:48, 16:48]
 
@@ -27,8 +28,8 @@ def _translating(count=4):
 def test_the_flow_of_a_translation_points_back_to_the_key():
     pytest.importorskip("cv2")
     frames = _translating()[..., 1]
-    flow = flow_oracle.dense_flow(frames[3], frames[0])[16:48, 16:48]
-    np.testing.assert_allclose(flow.mean((0, 1)), [-3 * SPEED[0], -3 * SPEED[1]], atol=0.2)
+    found = flow.dense_flow(frames[3], frames[0])[16:48, 16:48]
+    np.testing.assert_allclose(found.mean((0, 1)), [-3 * SPEED[0], -3 * SPEED[1]], atol=0.2)
 
 
 @pytest.mark.parametrize("name", flow_oracle.ORACLES["flow-oracle"])
@@ -67,6 +68,6 @@ def test_limits_are_points_at_every_key_qp():
 
 def test_without_opencv_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    flow_oracle._estimator.cache_clear()
-    with pytest.raises(anchors.AnchorError, match=r"hvc_jax\[flow\]"):
-        flow_oracle.require_opencv()
+    flow._estimator.cache_clear()
+    with pytest.raises(flow.MissingFlowError, match=r"hvc_jax\[flow\]"):
+        flow.require_opencv()

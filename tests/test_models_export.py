@@ -126,3 +126,15 @@ def test_tables_and_config_are_read_without_jax(tmp_path: Path) -> None:
         cwd=Path(exports.__file__).parents[2],
     )
     assert done.stdout.split()[:2] == ["token3", "keypoint"]
+
+
+@pytest.mark.parametrize(("version", "variant"), [(1, "keypoint"), (2, "implicit")])
+def test_what_the_first_format_called_implicit_warps_by_keypoints(
+    tmp_path: Path, version: int, variant: str
+) -> None:
+    path = tmp_path / "m.safetensors"
+    config = {"model": {"motion": {"kind": "implicit"}}}
+    record = {"format": version, "variant": "implicit", "config": config}
+    save_file({"params/x": np.ones(2)}, path, metadata={"hvc": json.dumps(record)})
+    export = load_export(path)
+    assert export.variant == export.config.model.motion.kind == variant

@@ -52,8 +52,9 @@ def test_a_motion_model_is_a_class_and_a_line(tmp_path, monkeypatch) -> None:
     model = codec_model.CodecModel(FrozenConfigDict(config.model))
     assert not codec_model.sends_bodies(config.model.motion)
     picture, body = jnp.zeros((1, 64, 64, 3)), jnp.zeros((1, 188))
-    names = ("key", "target", "previous")
-    batch = {n: picture for n in names} | {f"{n}_body": body for n in names}
+    past = (1, config.model.past)
+    batch = {"key": picture, "target": picture, "previous": jnp.zeros((*past, 64, 64, 3))}
+    batch |= {"key_body": body, "target_body": body, "previous_body": jnp.zeros((*past, 188))}
     rngs = {"params": jax.random.key(0), "noise": jax.random.key(1)}
     params = jax.jit(lambda: model.init(rngs, batch, train=True))()["params"]
     tables = default_tables(ShiftMotion.latent_schema(motion))

@@ -16,6 +16,7 @@ CONFIG = ConfigDict(
         "perceptual_window": 0,
         "warped": 0.25,
         "warped_perceptual": 0.125,
+        "attended": 0.5,
         "adversarial_start": 10,
         "adversarial_ramp": 4,
     }
@@ -45,7 +46,7 @@ def test_a_perfect_picture_costs_its_rate() -> None:
     outputs = {"frame": target, "bits": jnp.array([10.0, 30.0]), "aux": {"warped": target}}
     rate, distortion, terms = losses.rate_distortion(CONFIG, outputs, target, features)
     assert terms["bits/latent"] == 20 and distortion == 0
-    np.testing.assert_allclose(rate, 20 / 64, rtol=1e-6)
+    np.testing.assert_allclose(rate, 20 / 65536, rtol=1e-6)
 
 
 def test_distortion_is_the_weighted_sum_of_the_named_terms() -> None:
@@ -123,3 +124,28 @@ def test_hinge_limits() -> None:
 @pytest.mark.parametrize(("step", "share"), [(0, 0.0), (10, 0.0), (12, 0.5), (14, 1.0), (99, 1.0)])
 def test_adversarial_ramp(step: int, share: float) -> None:
     assert losses.adversarial_ramp(CONFIG, jnp.array(step)) == share
+
+
+def test_attention_is_judged_by_the_colours_that_it_moves() -> None:
+    target = pictures(0)
+    halves = losses.halve(target)
+    outputs = {"frame": target, "bits": jnp.ones(2)}
+    aux = {"attended_0": losses.halve(halves), "attended_1": halves + 0.25}
+    _, distortion, terms = losses.rate_distortion(CONFIG, outputs | {"aux": aux}, target, None)
+    np.testing.assert_allclose(terms["loss/attended"], 0.125, rtol=1e-5)
+    np.testing.assert_allclose(distortion, 0.0625, rtol=1e-5)
+
+
+def test_where_attention_looks_is_compared_where_the_teacher_is_trusted() -> None:
+    rng = np.random.default_rng(3)
+    flow = rng.uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
+    flow[..., 2] = 1
+    flow[:, :4, :, 2] = 0
+    pooled = flow[..., :2].reshape(2, 4, 2, 4, 2, 2).mean((2, 4))
+    right = {"look_0": jnp.asarray(pooled), "look_1": jnp.asarray(flow[..., :2])}
+    wrong = right | {"look_1": right["look_1"].at[:, :4].add(5.0)}
+    for aux in (right, wrong):
+        np.testing.assert_allclose(losses.flow_distance(aux, flow), 0, atol=1e-5)
+    off = right | {"look_1": right["look_1"].at[:, 4:].add(0.2)}
+    # Only that half of the finer of two scales is trusted, and so counts as the whole.
+    np.testing.assert_allclose(losses.flow_distance(off, flow), 0.1, rtol=1e-3)

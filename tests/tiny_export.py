@@ -22,8 +22,9 @@ def make_export(folder: Path, variant: str, seed: int = 0) -> Export:
     config = load_config(f"configs/{variant}.py:size=tiny")
     model = CodecModel(config.model)
     picture, body = jnp.zeros((1, SIDE, SIDE, 3)), jnp.zeros((1, 188)).at[:, 185].set(0.9)
-    names = ("key", "target", "previous")
-    batch = {n: picture for n in names} | {f"{n}_body": body for n in names}
+    past = (1, config.model.past)
+    batch = {"key": picture, "target": picture, "previous": jnp.zeros((*past, SIDE, SIDE, 3))}
+    batch |= {"key_body": body, "target_body": body, "previous_body": jnp.zeros((*past, 188))}
     # Shapes only: compiling the true initialisers would take most of the test's time.
     init = lambda rng: model.init({"params": rng, "noise": rng}, batch, train=False)  # noqa: E731
     shapes = jax.eval_shape(init, jax.random.key(0))["params"]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from hvc_jax.ops.warp import average_pool
 from hvc_jax.training.config import load_config
 
 
@@ -29,10 +30,13 @@ class StubModel(nn.Module):
                 self.make_rng("noise"), latent.shape, minval=-0.5, maxval=0.5
             )
             latent = latent + 0.1 * noise
-        bits = jnp.log2(1 + latent**2).sum(-1) + (jnp.log(-1.0) if self.broken else 0.0)
+        rated = -(-len(target) // 2)  # as the codec model, which rates some of the pairs
+        bits = jnp.log2(1 + latent[:rated] ** 2).sum(-1) + (jnp.log(-1.0) if self.broken else 0.0)
         h = nn.relu(nn.Conv(8, (3, 3))(key) + nn.Dense(8, name="mix")(latent)[:, None, None])
         frame = jax.nn.sigmoid(nn.Conv(3, (3, 3))(h))
-        return {"frame": frame, "bits": bits, "aux": {"warped": (key + frame) / 2}}
+        small = average_pool(frame, 4)
+        aux = {"warped": (key + frame) / 2, "attended_0": small, "look_0": 2 * small[..., :2] - 1}
+        return {"frame": frame, "bits": bits, "aux": aux}
 
 
 def stub_batches(
@@ -45,9 +49,12 @@ def stub_batches(
         pictures = rng.integers(0, 256, (3, size, side, side, 3), np.uint8)
         bodies = rng.normal(size=(3, size, 188)).astype(np.float32)
         names = ("key", "target", "previous")
-        yield dict(zip(names, pictures, strict=True)) | {
-            f"{name}_body": body for name, body in zip(names, bodies, strict=True)
-        }
+        flow = rng.uniform(-1, 1, (size, side // 4, side // 4, 3)).astype(np.float32)
+        yield (
+            dict(zip(names, pictures, strict=True))
+            | {"flow": flow}
+            | {f"{name}_body": body for name, body in zip(names, bodies, strict=True)}
+        )
         step += 1
 
 
@@ -56,6 +63,7 @@ def stub_config(**fields: Any) -> ConfigDict:
     config = load_config("semantic.py:runlocal").unlock()
     config.log.images_every = 0
     config.optim.warmup = 1
+    config.loss.flow = 0.3
     for name, value in fields.items():
         group, _, leaf = name.rpartition("__")
         (config[group] if group else config)[leaf] = value

@@ -37,7 +37,7 @@ train() { # variant, export or workdir to start from, then options of this varia
         --config.data.path="$data/human_clips:9,$data/synthetic_humans:1" \
         --config.total_steps=2000 --config.optim.warmup=30 --config.optim.lr=5e-4 \
         "${common[@]}" "$@"
-    hvc export --workdir "$work/${variant}_256" --strength 0.5 --out "$work/$variant.safetensors"
+    hvc export --workdir "$work/${variant}_256" --out "$work/$variant.safetensors"
     # Then four times the batch on a GPU, at a rate that stays: the mean of the parameters is shown.
     hvc train --config "$config,res=256" --workdir "$work/${variant}_gpu" \
         --config.init_from="$work/$variant.safetensors" --config.data.path="$data/human_clips" \
@@ -45,7 +45,7 @@ train() { # variant, export or workdir to start from, then options of this varia
         --config.total_steps=8500 --config.optim.schedule=constant --config.optim.lr=4e-4 \
         --config.optim.warmup=100 --config.data.crop=0.75 --config.data.jitter=0.25 \
         "${common[@]}" --config.optim.ema=0.998 "$@"
-    hvc export --workdir "$work/${variant}_gpu" --strength 0.5 \
+    hvc export --workdir "$work/${variant}_gpu" \
         --blend "$work/$variant.safetensors=0.25" \
         --out "$here/hvc_jax/pretrained/$variant.safetensors"
 }

@@ -11,11 +11,12 @@ from hvc_jax.models.count import synthesis_cost
 from hvc_jax.training.config import load_config
 
 AT_MOST = 0.1
+TABLE = Path(__file__).with_name("sweep.py")
 
 
-def costs() -> dict[str, float]:
-    """Multiply-accumulates of a decoded frame by variant."""
-    sweep = runpy.run_path(str(Path(__file__).with_name("sweep.py")))
+def costs(table: Path = TABLE) -> dict[str, float]:
+    """Multiply-accumulates of a decoded frame by variant of a table of runs."""
+    sweep = runpy.run_path(str(table))
     found = {}
     for variant, fields in sweep["VARIANTS"].items():
         overrides = [f"--config.{k}={value}" for k, value in fields.items() if k != "config"]
@@ -24,9 +25,9 @@ def costs() -> dict[str, float]:
     return found
 
 
-def main() -> int:
+def main(table: Path = TABLE) -> int:
     """Prints the costs; 1 if they are too far apart."""
-    found = costs()
+    found = costs(table)
     apart = max(found.values()) / min(found.values()) - 1
     for variant, cost in found.items():
         print(f"{variant}: {cost / 1e6:.1f} M multiply-accumulates a frame")

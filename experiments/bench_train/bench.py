@@ -39,6 +39,7 @@ from hvc_jax.training.state import create_state
 from hvc_jax.training.step import make_step, unit_range
 
 HERE = Path(__file__).parent
+PAST = 4  # `model.past` of the configurations
 
 
 def random_batch(count: int, side: int) -> dict[str, np.ndarray]:
@@ -50,6 +51,8 @@ def random_batch(count: int, side: int) -> dict[str, np.ndarray]:
         body = rng.normal(0, 0.1, (count, 188)).astype(np.float32)
         body[:, 185:] = 0.9, 0, 0
         batch[f"{name}_body"] = body
+    for name in ("previous", "previous_body"):
+        batch[name] = np.repeat(batch[name][:, None], PAST, 1)
     return batch
 
 

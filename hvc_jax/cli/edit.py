@@ -117,9 +117,10 @@ def run(arguments: argparse.Namespace) -> int:
         for _ in reader.units():
             pass  # the whole stream, so that damage is told with the file's name
     header = reader.header
-    if header.variant == "keypoint" and arguments.retarget is None:
+    if header.variant in ("keypoint", "implicit") and arguments.retarget is None:
         raise ValueError(
-            f"{path}: a keypoint stream has no named parameters; encode with --variant hybrid"
+            f"{path}: a {header.variant} stream has no named parameters; "
+            "encode with --variant hybrid"
         )
     tables = tables_of_stream(header, path, arguments.model)
     if arguments.retarget is not None:

@@ -48,12 +48,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--variant",
-        type=_variant,
-        choices=("hybrid", "field", "semantic", "keypoint"),
+        choices=("hybrid", "field", "semantic", "keypoint", "implicit"),
         default="hybrid",
         help="motion model (default hybrid): hybrid, field between sparse key pictures with the "
-        "parameters of a body beside it; field, without a body; semantic and keypoint, one key "
-        "picture moved by a model",
+        "parameters of a body beside it; field, without a body; semantic, keypoint and "
+        "implicit, one key picture moved by a model (implicit: with --model FILE)",
     )
     add_coding_options(parser)
     parser.add_argument(
@@ -93,14 +92,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
-
-
-def _variant(name: str) -> str:
-    """A variant by its present name."""
-    if name != "implicit":
-        return name
-    print("implicit is called keypoint now, because it warps by keypoints", file=sys.stderr)
-    return "keypoint"
 
 
 def add_coding_options(parser: argparse.ArgumentParser) -> None:

@@ -129,13 +129,14 @@ def run(arguments: argparse.Namespace) -> int:
     contents = contents_of(arguments.manifest, clips) if arguments.manifest else ()
 
     from hvc_jax.codec.options import check_side
-    from hvc_jax.evaluation.flow_oracle import ORACLES, require_opencv
+    from hvc_jax.evaluation.flow_oracle import ORACLES
     from hvc_jax.evaluation.report import means_table, write_report
     from hvc_jax.evaluation.run import evaluate
     from hvc_jax.evaluation.scores import ScoreOptions, unavailable
     from hvc_jax.evaluation.settings import Settings, name_models, write_record
     from hvc_jax.evaluation.shards import evaluate_on_slurm
     from hvc_jax.ops.compile import keep_compiled_programs
+    from hvc_jax.ops.flow import require_opencv
     from hvc_jax.ops.slurm import slurm_option
 
     keep_compiled_programs()

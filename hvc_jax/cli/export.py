@@ -30,13 +30,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--lmbda", type=float, help="which of the models of a run with several loss.lmbdas"
     )
     parser.add_argument(
-        "--strength",
-        type=float,
-        default=1.0,
-        help="share of the generator's change to the moved pixels that decoders show, 0 to 1; "
-        "less is sharper (default: 1)",
-    )
-    parser.add_argument(
         "--blend",
         metavar="MODEL=SHARE",
         help="another run of the same model, an export or a workdir, such as the one that this "
@@ -53,8 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.out.suffix != ".safetensors":
         raise ValueError(f"{arguments.out}: name a file that ends in .safetensors")
-    if not 0 <= arguments.strength <= 1:
-        raise ValueError(f"--strength is {arguments.strength}; use 0 to 1")
     check_output(arguments.out)
     blend = None if arguments.blend is None else _blend(arguments.blend)
     from hvc_jax.training.export import export_run
@@ -63,7 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.workdir,
         arguments.out,
         lmbda=arguments.lmbda,
-        strength=arguments.strength,
         blend=blend,
         size=arguments.size,
         most_clips=arguments.clips,
@@ -90,6 +80,12 @@ def _blend(text: str) -> tuple[Path, float]:
 
 
 def describe(export: Any) -> str:
-    """One line on a model file: variant, id, size."""
+    """A line on a model file: variant, id, size; and one on its rate, where it was measured."""
     size = export.path.stat().st_size / 1e6
-    return f"{export.path}: {export.variant} model {export.model_id.hex()}, {size:.1f} MB"
+    text = f"{export.path}: {export.variant} model {export.model_id.hex()}, {size:.1f} MB"
+    if rates := export.config.get("rates"):
+        text += (
+            f"\nbits a frame of motion: {rates.estimated:.1f} estimated, {rates.real:.1f} real "
+            f"({rates.estimated / max(rates.real, 1e-9) - 1:+.1%})"
+        )
+    return text

@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--variant",
-        choices=("hybrid", "field", "semantic", "keypoint"),
+        choices=("hybrid", "field", "semantic", "keypoint", "implicit"),
         nargs="+",
         default=["hybrid"],
         help="(default: hybrid)",

@@ -17,6 +17,7 @@ import numpy as np
 import optax
 
 from hvc_jax.models.codec_model import CodecModel
+from hvc_jax.models.prior import frames_before
 from hvc_jax.ops.compile import fast_jit
 from hvc_jax.ops.warp import average_pool
 from hvc_jax.stream.slots import Schema
@@ -79,8 +80,8 @@ class Polisher:
         ) -> jax.Array:
             """Bits of a run's residuals; at other steps than the model's, up to a constant."""
             levels = straight_through(levels)
-            residual = (levels - jnp.concatenate([before[None], levels[:-1]])) * scale
-            return model.apply(variables, residual, method=lambda m, x: m.prior(x)).sum()
+            past = frames_before(levels, before, model.config.get("past", 1))
+            return model.apply(variables, levels * scale, past * scale, method="rate").sum()
 
         self._distortion = fast_jit(jax.value_and_grad(distortion, has_aux=True))
         self._bits = jax.jit(jax.value_and_grad(bits))

@@ -71,7 +71,7 @@ def model_config(size: str) -> ConfigDict:
         raise ValueError(f"no model size {size!r}; use one of {', '.join(widths)}")
     model = ConfigDict()
     model.update(widths[size])  # channels at 1/4, 1/8 and 1/16 of the picture
-    model.strength = 1.0  # share of the generator's change that is shown; `hvc export --strength`
+    model.past = 4  # frames that the prior looks back
     return model
 
 
@@ -109,6 +109,8 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.data.flip = 0.5  # probability of mirroring
     config.data.crop = 0.85  # smallest share of the picture's side that a crop keeps
     config.data.jitter = 0.2  # strength of the colour changes
+    config.data.made_steps = 0  # first steps on pairs of a picture and the same one warped
+    config.data.teacher_flow = False  # correspondences for loss.flow; needs hvc_jax[flow]
     config.data.held_out = 0.1  # share for validation of clips that have no split for it
     config.data.threads = 1
     config.data.workers = 0  # processes that read; 0 = threads of this one
@@ -117,7 +119,7 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.model.motion = motion[size]
 
     config.loss = loss = ConfigDict()
-    loss.lmbda = values["lmbda"]  # rate (bits a pixel) + lmbda * distortion
+    loss.lmbda = values["lmbda"]  # bits a frame / 65536 + lmbda * distortion
     loss.lmbdas = ()  # several: a model for each, side by side in one program
     loss.l1 = 1.0
     loss.perceptual = 1.0
@@ -126,6 +128,13 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     loss.perceptual_window = 0  # side of the random part that is looked at, pixels; 0 = all
     loss.warped = 0.2  # L1 of the key picture as warped, where the motion model has one
     loss.warped_perceptual = 0.2
+    # L1 of the key picture's colours as attention moves them, at every scale: the attention
+    # reconstruction loss of NTED (Ren et al., CVPR 2022), there 15 times, here the frame's weight.
+    loss.attended = 1.0
+    # L1 of where attention looks from data.teacher_flow, decaying to 0 (after GFLA, Ren et al.,
+    # CVPR 2020, whose flow is trained first; there by features, here by a teacher).
+    loss.flow = 0.0
+    loss.flow_until = 0.33  # share of the steps after which nothing is left of it
     loss.points = 0.0  # keypoint only: the token's positions to the body's keypoints
     loss.points_only = False  # a first stage: nothing else, nothing decoded, many times as fast
     loss.adversarial = 0.0  # 0 switches the discriminator off altogether

@@ -20,4 +20,6 @@ def motion_config(size: str) -> ConfigDict:
 
 
 def get_config(argument: str | None = None) -> ConfigDict:
-    return get_base(argument, {size: motion_config(size) for size in ("tiny", "small", "base")})
+    config = get_base(argument, {size: motion_config(size) for size in ("tiny", "small", "base")})
+    config.model.past = 9  # as many as the stream's coder looks back; of bodies alone they are free
+    return config

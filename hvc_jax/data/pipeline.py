@@ -16,11 +16,13 @@ import grain
 import numpy as np
 
 from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.data import correspondence
 from hvc_jax.data.augment import apply_view, random_view, view_body
 from hvc_jax.data.coded_keys import CodedKeys
 from hvc_jax.data.frames import FrameDataset
 from hvc_jax.data.sources import parse_sources, resolve
 from hvc_jax.data.validation import held_out_clips
+from hvc_jax.ops.flow import require_opencv
 
 Batch = dict[str, np.ndarray]
 
@@ -64,24 +66,44 @@ class Pairs:
         keys = self._keys.by_clip[clip]
         key = keys[rng.integers(len(keys))]
         target = int(rng.integers(self._frames.clips[clip].frames))
-        previous = max(target - 1, 0)  # what the temporal residual, and so the rate, is taken from
+        made = int(index) < config.get("made_examples", 0)
+        if made:
+            target = key.t
+        # What the coder of the target's latent has seen, and so the rate, depends on.
+        past = np.maximum(target - 1 - np.arange(config.get("past", 1)), 0)
         view = random_view(
             rng, config.get("flip", 0.5), config.get("crop", 1.0), config.get("jitter", 0.0)
         )
         size = config.get("size", self._frames.size)
         bodies = self._frames.body(clip)
         if bodies is None:
-            states = np.zeros((3, BODY_VECTOR_SIZE), np.float32)
+            states = np.zeros((2 + len(past), BODY_VECTOR_SIZE), np.float32)
         else:
-            states = view_body(view, bodies[[key.t, target, previous]])
-        return {
+            states = view_body(view, bodies[[key.t, target, *past]])
+        seen = {target, *past} if config.get("past_pictures", True) else {target}
+        pictures = {t: apply_view(view, self._frames.picture(clip, t), size) for t in seen}
+        batch = {
             "key": apply_view(view, self._keys.picture(key), size),
-            "target": apply_view(view, self._frames.picture(clip, target), size),
-            "previous": apply_view(view, self._frames.picture(clip, previous), size),
+            "target": pictures[target],
             "key_body": states[0],
             "target_body": states[1],
-            "previous_body": states[2],
+            "previous_body": states[2:],
         }
+        if config.get("past_pictures", True):
+            batch["previous"] = np.stack([pictures[t] for t in past])
+        if made:
+            positions = correspondence.random_positions(rng, size)
+            batch["target"] = correspondence.sample(batch["target"], positions)
+            if "previous" in batch:
+                batch["previous"] = np.repeat(batch["target"][None], len(past), 0)
+        if config.get("teacher_flow", False):
+            found = (
+                correspondence.known_positions(positions)
+                if made
+                else correspondence.estimated_positions(batch["target"], batch["key"])
+            )
+            batch["flow"] = correspondence.cells(*found)
+        return batch
 
 
 def require_bodies(frames: FrameDataset, clips: Sequence[int]) -> None:
@@ -136,6 +158,11 @@ def batches(
         `key_qps`: (lowest, highest) QP of the coded keys taken;
         `held_out`: share of the training clips kept for `data.validation`, where the data set
           has no split for that;
+        `past`: frames before the target that are given too, 1 by default;
+        `past_pictures`: whether their pictures are, beside their bodies; by default they are;
+        `made_steps`: batches at the beginning whose targets are their key frames, warped by random
+          positions that are known;
+        `teacher_flow`: whether to give correspondences, known or by optical flow;
         `flip`: probability of mirroring; `crop`: smallest crop share; `jitter`: colour strength;
         `workers`: worker processes, 0 for threads in this process.
       batch_size: Pairs a batch of this process.
@@ -147,10 +174,15 @@ def batches(
       need_bodies: Refuse clips whose bodies are not known.
 
     Yields:
-      dict of numpy arrays: `key`, `target`, `previous` uint8 `[B, S, S, 3]` (previous: the frame
-      before the target), `key_body`, `target_body`, `previous_body` float32 `[B, 188]` (zeros
-      where no body is known).
+      dict of numpy arrays: `key`, `target` uint8 `[B, S, S, 3]`, `previous` `[B, P, S, S, 3]` (the
+      frames before the target, the latest first), `key_body`, `target_body` float32 `[B, 188]` and
+      `previous_body` `[B, P, 188]` (zeros where no body is known), and with `teacher_flow` `flow`
+      float32 `[B, S / 4, S / 4, 3]`, see `correspondence.cells`.
     """
+    examples = config.get("made_steps", 0) * batch_size * process_count
+    config = {**config, "made_examples": examples}
+    if config.get("teacher_flow", False):
+        require_opencv()
     sources = parse_sources(config.get("path", ""))
     pairs = [
         Pairs(str(resolve(path, config, split)), config, seed + 7919 * i, split, need_bodies)

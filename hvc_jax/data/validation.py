@@ -95,12 +95,14 @@ def _sequence(
     def picture(image: Image.Image) -> np.ndarray:
         return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BOX))
 
-    before = np.maximum(times - 1, 0)
-    shown = {t: picture(frames.picture(clip, t)) for t in {*times.tolist(), *before.tolist()}}
-    return {
+    before = np.maximum(times[:, None] - 1 - np.arange(config.get("past", 1)), 0)
+    pictures = config.get("past_pictures", True)
+    wanted = {*times.tolist(), *(before.ravel().tolist() if pictures else ())}
+    shown = {t: picture(frames.picture(clip, t)) for t in wanted}
+    past = [np.stack([shown[t] for t in row]) for row in before.tolist()] if pictures else []
+    return ({"previous": np.stack(past)} if pictures else {}) | {
         "key": np.repeat(picture(keys.picture(key))[None], length, 0),
         "target": np.stack([shown[t] for t in times.tolist()]),
-        "previous": np.stack([shown[t] for t in before.tolist()]),
         "key_body": np.repeat(bodies[key.t][None], length, 0).astype(np.float32),
         "target_body": bodies[times].astype(np.float32),
         "previous_body": bodies[before].astype(np.float32),

@@ -17,10 +17,11 @@ from hvc_jax import keyframes
 from hvc_jax.codec.field_group import references_at, shares
 from hvc_jax.codec.rate import key_places
 from hvc_jax.codec.segment import code_keys
-from hvc_jax.evaluation.anchors import Anchor, AnchorError
+from hvc_jax.evaluation.anchors import Anchor
 from hvc_jax.models.motion import field
 from hvc_jax.ops import bicubic
 from hvc_jax.ops.batching import batches, padded
+from hvc_jax.ops.flow import dense_flow, grey
 
 SPARSE = 8
 """Frames between the key pictures of the sparse sequences."""
@@ -48,7 +49,7 @@ def flow_oracle(frames: np.ndarray, name: str, qp: int) -> Anchor:
         qp: of the intra key picture.
 
     Raises:
-        AnchorError: OpenCV, which finds the flow, is not installed.
+        MissingFlowError: OpenCV, which finds the flow, is not installed.
     """
     height, width = frames.shape[1:3]
     if name.endswith("-sparse"):
@@ -62,7 +63,7 @@ def flow_oracle(frames: np.ndarray, name: str, qp: int) -> Anchor:
     shown[places] = [pictures[t] for t in places]
     times = np.setdiff1d(np.arange(len(frames)), places)
     references = references_at(times, places, shown[places])
-    share, grey = shares(references), [_grey(frame) for frame in frames]
+    share, luma = shares(references), [grey(frame) for frame in frames]
     prepared = bicubic.prepare(jnp.asarray(references.pictures, jnp.float32))
     two = bool((references.future >= 0).any())
     for part in batches(np.arange(len(times)), _TOGETHER):
@@ -70,7 +71,7 @@ def flow_oracle(frames: np.ndarray, name: str, qp: int) -> Anchor:
         for row, i in zip(flows, part, strict=True):
             for side, number in enumerate((references.past[i], references.future[i])):
                 if number >= 0:
-                    flow = dense_flow(grey[times[i]], grey[places[number]])
+                    flow = dense_flow(luma[times[i]], luma[places[number]])
                     row[2 * side : 2 * side + 2] = np.moveaxis(flow, -1, 0)
         if "dense" not in name:
             flows = averaged(flows)
@@ -84,18 +85,6 @@ def flow_oracle(frames: np.ndarray, name: str, qp: int) -> Anchor:
     return Anchor(name, qp, 1.0, size, shown)
 
 
-def dense_flow(target: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Where a picture shows what another does: [H, W, 2] float32, displacement (x, y) in pixels.
-
-    Dense inverse search (Kroeger et al., ECCV 2016) as in OpenCV, preset medium.
-
-    Args:
-        target: [H, W] uint8, whose pixels are looked for.
-        key: [H, W] uint8, in which they are looked for.
-    """
-    return _estimator().calc(target, key, None)
-
-
 def averaged(flows: np.ndarray) -> np.ndarray:
     """Flows [T, C, H, W] averaged over 16x16 cells and interpolated bilinearly between them."""
     count, channels, height, width = flows.shape
@@ -103,28 +92,6 @@ def averaged(flows: np.ndarray) -> np.ndarray:
     cells = np.add.reduceat(np.add.reduceat(flows, rows[:-1], 2), columns[:-1], 3)
     cells /= np.diff(rows)[:, None] * np.diff(columns)
     return np.asarray(jax.image.resize(cells, (count, channels, height, width), "bilinear"))
-
-
-def require_opencv() -> None:
-    """Raises AnchorError where OpenCV is not installed."""
-    _estimator()
-
-
-@functools.cache
-def _estimator():  # noqa: ANN202
-    try:
-        import cv2
-    except ImportError as error:
-        raise AnchorError(
-            "flow-oracle finds its flow with OpenCV, which is not installed; "
-            "pip install 'hvc_jax[flow]', or leave flow-oracle out"
-        ) from error
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-
-
-def _grey(frame: np.ndarray) -> np.ndarray:
-    """BT.601 luma [H, W] uint8."""
-    return np.round(frame @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
 
 
 @functools.partial(jax.jit, static_argnames=("two",))

@@ -1,5 +1,8 @@
 """The one wiring of every variant: analyse, reference, synthesise; and the training-time rate."""
 
+import dataclasses
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,14 +10,22 @@ import ml_collections
 import numpy as np
 
 from hvc_jax.models.generator import Generator
+from hvc_jax.models.motion.implicit import ImplicitMotion
 from hvc_jax.models.motion.keypoint import KeypointMotion
 from hvc_jax.models.motion.mesh import SemanticMotion
-from hvc_jax.models.prior import FactorizedPrior
+from hvc_jax.models.prior import AdaptivePrior, FactorizedPrior
 from hvc_jax.models.reference import Pyramid, ReferenceEncoder
 from hvc_jax.ops.quantise import add_uniform_noise
 from hvc_jax.stream.schema import Schema
 
-MOTIONS: dict[str, type[nn.Module]] = {"semantic": SemanticMotion, "keypoint": KeypointMotion}
+RATED = 4
+"""Of so many training pairs the rate of one is estimated."""
+
+MOTIONS: dict[str, type[nn.Module]] = {
+    "semantic": SemanticMotion,
+    "keypoint": KeypointMotion,
+    "implicit": ImplicitMotion,
+}
 """Motion models by `motion.kind`: a class with `analyse`, `align`, the static method
 `latent_schema(config)` and, where bodies are sent, `sends_bodies = True`."""
 
@@ -29,6 +40,17 @@ def latent_schema(motion: ml_collections.ConfigDict) -> Schema:
       ValueError: if `motion.kind` is no variant.
     """
     return _motion_class(motion).latent_schema(motion)
+
+
+def learned_schema(model_config: Any, params: dict[str, Any]) -> Schema:
+    """What a model sends, with the quantisation steps that it has learned."""
+    schema = latent_schema(model_config.motion)
+    steps = np.exp(np.asarray(params["log_step"], np.float64))
+    slots = tuple(
+        dataclasses.replace(slot, step=float(f"{step:.4g}"))
+        for slot, step in zip(schema.dynamic, steps, strict=True)
+    )
+    return dataclasses.replace(schema, dynamic=slots)
 
 
 def sends_bodies(motion: ml_collections.ConfigDict) -> bool:
@@ -71,12 +93,15 @@ class CodecModel(nn.Module):
         c = self.config
         self.reference_encoder = ReferenceEncoder(tuple(c.widths), c.blocks)
         self.motion = _motion_class(c.motion)(c.motion, tuple(c.widths))
-        self.generator = Generator(tuple(c.widths), c.blocks, c.strength)
+        self.generator = Generator(tuple(c.widths), c.blocks, c.get("strength", 1.0))
         schema = latent_schema(c.motion)
         self.sent = np.array([slot.index for slot in schema.dynamic])
         steps = np.array([slot.step for slot in schema.dynamic], np.float32)
         self.log_step = self.param("log_step", lambda _: jnp.log(steps))
-        self.prior = FactorizedPrior(len(schema.dynamic))
+        # Models of format 1 have the factorised prior, of the change from the frame before.
+        self.adaptive = bool(c.get("past", 0))
+        names = tuple(slot.name for slot in schema.dynamic)
+        self.prior = AdaptivePrior(names) if self.adaptive else FactorizedPrior(len(names))
 
     def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
         """The latents of frames.
@@ -111,35 +136,53 @@ class CodecModel(nn.Module):
         frame, mask = self.generator(aligned)
         return frame, aux | {"mask": mask}
 
-    def __call__(self, batch: dict[str, jax.Array], train: bool) -> dict:
-        """One training pair through the codec, with noise (train) or rounding in its place.
+    def rate(self, levels: jax.Array, past: jax.Array) -> jax.Array:
+        """Estimated bits [*, D'] of what is sent of frames.
 
         Args:
-          batch: key, target, previous [B, H, W, 3] in [0, 1] (the coded key picture; the frame to
-            predict; the frame before it), key_body, target_body, previous_body [B, 188].
+          levels: [*, D'] noisy or rounded, in units of the steps.
+          past: [P, *, D'] of the frames before, the latest first.
+        """
+        return self.prior(levels, past) if self.adaptive else self.prior(levels - past[0])
+
+    def __call__(self, batch: dict[str, jax.Array], train: bool) -> dict:
+        """Training pairs through the codec, with noise (train) or rounding in its place.
+
+        Args:
+          batch: key, target [B, H, W, 3] in [0, 1] (the coded key picture; the frame to predict),
+            previous [B, P, H, W, 3] (the frames before it, the latest first; models of bodies do
+            without), key_body, target_body [B, 188], previous_body [B, P, 188].
           train: add uniform noise (needs the rng stream "noise"); else round.
 
         Returns:
-          frame [B, H, W, 3], bits [B] (estimated, of the target's temporal residual), group_bits
-          (its parts by what is sent), latent and key_latent [B, D] unquantised, and aux.
+          frame [B, H, W, 3], bits [N] (estimated, of the latents of the first N targets: of one in
+          RATED where `train`, since each needs P more frames to be analysed), group_bits (its parts
+          by what is sent), latent and key_latent [B, D] unquantised, and aux.
         """
         step = jnp.exp(self.log_step)
         count = batch["key"].shape[0]
-        frames = jnp.concatenate([batch["key"], batch["target"], batch["previous"]])
-        bodies = jnp.concatenate([batch["key_body"], batch["target_body"], batch["previous_body"]])
-        latents = self.analyse(frames, bodies)
-        sent = latents[:, self.sent]
-        symbols = (sent[count : 2 * count] - sent[2 * count :]) / step
+        rated = -(-count // RATED) if train else count
+        previous_body = batch["previous_body"][:rated]
+        pictures = [batch["key"], batch["target"]]
+        if "previous" in batch:
+            previous = batch["previous"][:rated]
+            pictures.append(previous.reshape(-1, *previous.shape[2:]))
+        bodies = (
+            batch["key_body"],
+            batch["target_body"],
+            previous_body.reshape(-1, *previous_body.shape[2:]),
+        )
+        latents = self.analyse(jnp.concatenate(pictures), jnp.concatenate(bodies))
+        levels = latents[:, self.sent] / step
         if train:
-            rng = self.make_rng("noise")
-            sent = add_uniform_noise(rng, sent, step)
-            symbols = add_uniform_noise(jax.random.fold_in(rng, 1), symbols)
+            levels = add_uniform_noise(self.make_rng("noise"), levels)
         else:
-            sent, symbols = step * jnp.round(sent / step), jnp.round(symbols)
-        quantised = latents.at[:, self.sent].set(sent)
+            levels = jnp.round(levels)
+        quantised = latents[: 2 * count].at[:, self.sent].set(step * levels[: 2 * count])
         features = self.reference(batch["key"])
-        frame, aux = self.synthesise(features, quantised[:count], quantised[count : 2 * count])
-        bits = self.prior(symbols)
+        frame, aux = self.synthesise(features, quantised[:count], quantised[count:])
+        past = levels[2 * count :].reshape(rated, -1, levels.shape[-1])
+        bits = self.rate(levels[count : count + rated], jnp.moveaxis(past, 1, 0))
         return {
             "frame": frame,
             "bits": bits.sum(-1),

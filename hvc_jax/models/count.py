@@ -116,8 +116,11 @@ def costs(model_config: Any, side: int) -> tuple[dict[str, dict[str, int]], Any]
     model = CodecModel(FrozenConfigDict(model_config))
     picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     body = jax.ShapeDtypeStruct((1, BODY_VECTOR_SIZE), jnp.float32)
-    names = ("key", "target", "previous")
-    batch = {name: picture for name in names} | {f"{name}_body": body for name in names}
+    batch = {name: picture for name in ("key", "target")}
+    batch |= {f"{name}_body": body for name in ("key", "target")}
+    past = model_config.get("past", 1)
+    batch["previous"] = jax.ShapeDtypeStruct((1, past, side, side, 3), jnp.float32)
+    batch["previous_body"] = jax.ShapeDtypeStruct((1, past, BODY_VECTOR_SIZE), jnp.float32)
     rngs = {name: jax.random.key(0) for name in ("params", "noise")}
     variables = jax.eval_shape(lambda b: model.init(rngs, b, train=False), batch)
 

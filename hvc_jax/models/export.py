@@ -32,14 +32,15 @@ PRETRAINED = Path(__file__).parents[1] / "pretrained"
 MODEL_PATH = "HVC_MODELS"
 """Environment variable: folders, separated as in PATH, in which streams find further models."""
 
-_FORMAT = 1
+_FORMAT = 2
+_FORMATS = (1, _FORMAT)
 _DEEPEST = 16
 _BAD_FILE = (
     SafetensorError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError,
     ZeroDivisionError, RecursionError,
 )  # fmt: skip
-_RENAMED = {"implicit": "keypoint"}
-"""Variants of format 1 by their present name: what it called implicit warps by keypoints."""
+_RENAMED = {1: {"implicit": "keypoint"}}
+"""Variants of a format by their present names: what format 1 called implicit warps by keypoints."""
 _KEY = "hvc"  # one metadata entry: the order of several is not fixed, and the id is a hash
 _PARAMS, _TABLES = "params/", "tables/"
 
@@ -54,7 +55,7 @@ class Export:
 
     Attributes:
         path: The file.
-        variant: "semantic" or "keypoint".
+        variant: "semantic", "keypoint" or "implicit".
         config_fields: The training configuration as nested dicts.
     """
 
@@ -108,7 +109,7 @@ def save_export(
 
     Args:
         path: Where; appears under this name only when it is whole.
-        variant: "semantic" or "keypoint".
+        variant: "semantic", "keypoint" or "implicit".
         config: The training configuration, a ConfigDict; paths in it are stored as bare names.
         params: Nested dict of arrays; stored as float16.
         tables: Integer tables fitted with the schema of the learned steps.
@@ -174,7 +175,7 @@ def load_export(name: str | Path) -> Export:
     """
     path = Path(name)
     if not path.suffix:
-        path = PRETRAINED / f"{_RENAMED.get(str(name), name)}.safetensors"
+        path = PRETRAINED / f"{name}.safetensors"
         if not path.exists():
             shipped = sorted(p.stem for p in PRETRAINED.glob("*.safetensors"))
             raise ExportError(
@@ -187,14 +188,17 @@ def load_export(name: str | Path) -> Export:
         record = json.loads((file.metadata() or {})[_KEY])
         version, variant, fields = record["format"], record["variant"], record["config"]
         _check_plain(fields)
-    if version != _FORMAT:
-        raise ExportError(f"{path}: has format {version}, this program reads {_FORMAT}; update it")
+    if version not in _FORMATS:
+        raise ExportError(
+            f"{path}: has format {version}, this program reads 1 and {_FORMAT}; update it"
+        )
     if not isinstance(variant, str):
         raise ExportError(f"{path}: names no variant; use a file from hvc export")
-    variant = _RENAMED.get(variant, variant)
+    renamed = _RENAMED.get(version, {})
+    variant = renamed.get(variant, variant)
     try:
         motion = fields["model"]["motion"]
-        motion["kind"] = _RENAMED.get(motion["kind"], motion["kind"])
+        motion["kind"] = renamed.get(motion["kind"], motion["kind"])
     except (KeyError, TypeError):
         raise ExportError(f"{path}: has no configuration; use a file from hvc export") from None
     return Export(path, variant, fields)

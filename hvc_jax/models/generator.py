@@ -26,9 +26,8 @@ class Generator(nn.Module):
     Attributes:
       widths: channels (C0, C1, C2) of the pyramid.
       blocks: residual blocks per scale.
-      strength: share of the change to the aligned pixels that is shown. Chosen after training:
-        below 1 a picture keeps more of the key picture's sharpness and gains less PSNR (after
-        Wang et al., "ESRGAN", sec. 3.4, who interpolate networks to the same end).
+      strength: share of the change to the aligned pixels that is shown. Models of format 1 were
+        trained at 1 and are shown at .5; new ones are shown as they are trained.
     """
 
     widths: tuple[int, int, int]

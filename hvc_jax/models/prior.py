@@ -1,7 +1,7 @@
-"""The factorised prior: one learned density per dimension, for training-time bits.
+"""Priors: learned densities of what is sent, for training-time bits.
 
-It exists for training only. The coder's integer tables are fitted to real symbols at export
-(tables.py, adaptive.py) and never come from this network's floats.
+They exist for training, and for the encoder's search. The coder's integer tables are fitted to real
+symbols at export (stream/tables_fit.py) and never come from these networks' floats.
 """
 
 import math
@@ -9,8 +9,80 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from hvc_jax.ops.gradient import lower_limit
+from hvc_jax.stream.tables import sibling_matrix, stage_of_slots
+
+
+def frames_before(track: jax.Array, before: jax.Array, count: int) -> jax.Array:
+    """The vectors before each of a track, the latest first: [count, T, D].
+
+    Args:
+      track: [T, D].
+      before: [D] in front of the first, as often as it is looked for.
+      count: P, how many of each.
+    """
+    whole = jnp.concatenate([jnp.broadcast_to(before, (count, *before.shape)), track])
+    return jnp.stack([whole[count - 1 - k : count - 1 - k + len(track)] for k in range(count)])
+
+
+class AdaptivePrior(nn.Module):
+    """Bits of the next vector of a track, from what the stream's coder sees: the vectors before it,
+    and of its own numbers those that are coded earlier.
+
+        past ─► differences ─► learned gains ─► prediction ─► residual ───────────────┐
+                  └─► |differences|, own and mean of all ─┐                           │
+        |residuals| of earlier stages, siblings and all ──┴─► log scale ─► two logistics, one wider
+
+    As the coder (stream/contexts.py) it predicts from earlier changes and takes the scale of the
+    residual from how much moved of late, and in this frame; the coder looks farther back, mixes
+    more predictors, and has tables instead of densities.
+
+    Attributes:
+      names: of the coded numbers, which decide in which stage each is coded.
+      hidden: units between the magnitudes and the scale.
+    """
+
+    names: tuple[str, ...]
+    hidden: int = 16
+
+    @nn.compact
+    def __call__(self, x: jax.Array, past: jax.Array) -> jax.Array:
+        """-log2 P(x) of noisy or rounded levels.
+
+        Args:
+          x: [*, D] in units of the quantisation step. Adding noise or rounding is the caller's.
+          past: [P, *, D] the levels of the P >= 2 frames before, the latest first, treated alike.
+
+        Returns:
+          [*, D] bits, positive; of each number given those of earlier stages.
+        """
+        count = len(self.names)
+        changes = past[:-1] - past[1:]
+        gains = self.param("gains", nn.initializers.zeros_init(), (len(changes), count))
+        rest = x - past[0] - jnp.einsum("kd,k...d->...d", gains, changes)
+        stages = stage_of_slots(self.names)
+        earlier = (stages[:, None] < stages).astype(np.float32)
+        sizes, now = jnp.log1p(jnp.abs(changes)), jnp.log1p(jnp.abs(rest))
+        seen = [*sizes, *jnp.broadcast_to(sizes.mean(-1, keepdims=True), sizes.shape)]
+        for part in (earlier, earlier * sibling_matrix(self.names)):
+            seen.append(now @ (part / np.maximum(part.sum(0), 1)))
+        own = self.param("own", nn.initializers.normal(0.1), (count, self.hidden))
+        h = jnp.tanh(nn.Dense(self.hidden, name="sizes")(jnp.stack(seen, -1)) + own)
+        shift, wider, share = jnp.moveaxis(nn.Dense(3, name="shape")(h), -1, 0)
+        scale = jnp.exp(jnp.clip(shift, -6.0, 8.0))
+        share = nn.sigmoid(share - 2.0)
+        narrow = _box(rest, scale)
+        wide = _box(rest, scale * (2.0 + jax.nn.softplus(wider)))
+        return -jnp.log2(lower_limit((1 - share) * narrow + share * wide, 1e-9))
+
+
+def _box(x: jax.Array, scale: jax.Array) -> jax.Array:
+    """Probability of a step around `x` under a logistic density around 0."""
+    # Mirrored, so that the difference is taken where the sigmoids are small.
+    x = -jnp.abs(x)
+    return jax.nn.sigmoid((x + 0.5) / scale) - jax.nn.sigmoid((x - 0.5) / scale)
 
 
 class FactorizedPrior(nn.Module):

@@ -31,15 +31,15 @@ def soft_argmax(logits: jax.Array) -> jax.Array:
     return jnp.einsum("bnk,nd->bkd", weights, grid)
 
 
-def at_analysis_size(frames: jax.Array) -> jax.Array:
-    """Frames [B, H, W, 3] with the shorter side scaled to about 128 pixels, both multiples of 32.
+def at_analysis_size(frames: jax.Array, side: int = ANALYSIS_SIDE) -> jax.Array:
+    """Frames [B, H, W, 3] with the shorter side scaled to about `side`, both multiples of 32.
 
     Positions need no more, and the encoder meets people of the same size in pixels at every
     resolution.
     """
     height, width = frames.shape[1:3]
-    scale = ANALYSIS_SIDE / min(height, width) / 32
-    size = [32 * max(1, round(side * scale)) for side in (height, width)]
+    scale = side / min(height, width) / 32
+    size = [32 * max(1, round(n * scale)) for n in (height, width)]
     return jax.image.resize(frames, (frames.shape[0], *size, frames.shape[3]), "linear")
 
 
@@ -59,17 +59,19 @@ class TokenEncoder(nn.Module):
       points: soft positions K among them, 2 K <= D and K <= 17.
       width: channels at a quarter of the analysed size, for the free numbers.
       learn_positions: whether the positions' network learns; it costs as much as the decoder.
+      side: shorter side of the analysed pictures, pixels.
     """  # noqa: E501
 
     size: int
     points: int
     width: int
     learn_positions: bool
+    side: int = ANALYSIS_SIDE
 
     @nn.compact
     def __call__(self, frame: jax.Array) -> jax.Array:
         """The token [B, D] of `frame` [B, H, W, 3] in [0, 1]; positions (u, v) pairs come first."""
-        frame = at_analysis_size(frame)
+        frame = at_analysis_size(frame, self.side)
         parts = []
         if self.points:
             heat = KeypointNet(judge=False, name="keypoints")(frame).heat
@@ -84,3 +86,34 @@ class TokenEncoder(nn.Module):
             h = nn.silu(nn.RMSNorm()(Down(4 * self.width)(h))).mean((1, 2))
             parts.append(nn.Dense(rest)(nn.silu(nn.Dense(4 * self.width)(h))))
         return jnp.concatenate(parts, -1)
+
+
+class MapEncoder(nn.Module):
+    """Frame -> token with places: a small map of learned features.
+
+        frame ─► 128 px ─► space-to-depth 4 ─► conv ─► (Down ─► Res) x 2 ─► cells x cells ─► Res ─► conv
+
+    The codecs of faces that IMT's authors published before send such a map (4x4x1 numbers; Chen et
+    al., "Beyond keypoint coding", DCC 2022).
+
+    Attributes:
+      cells: along each side of the map.
+      channels: numbers a cell.
+      width: channels at a quarter of the analysed size.
+      side: shorter side of the analysed pictures, pixels.
+    """  # noqa: E501
+
+    cells: int
+    channels: int
+    width: int
+    side: int = ANALYSIS_SIDE
+
+    @nn.compact
+    def __call__(self, frame: jax.Array) -> jax.Array:
+        """The token [B, cells * cells * channels] of `frame` [B, H, W, 3]: row, column, channel."""
+        h = Conv(self.width)(space_to_depth(at_analysis_size(frame, self.side), 4) - 0.5)
+        h = ResBlock(2 * self.width)(Down(2 * self.width)(h))
+        h = ResBlock(3 * self.width)(Down(3 * self.width)(h))
+        size = (h.shape[0], self.cells, self.cells, h.shape[-1])
+        h = ResBlock(3 * self.width)(jax.image.resize(h, size, "linear"))
+        return Conv(self.channels, 1)(nn.silu(nn.RMSNorm()(h))).reshape(h.shape[0], -1)

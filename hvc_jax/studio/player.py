@@ -217,7 +217,7 @@ def open_player(path: Path, model: Path | None = None, codecs: dict | None = Non
     if header.variant == "semantic" and tables is not None:
         return Opened(data, LatentPlayer(codec, read_tracks(data, tables)), tables, units)
     why = f"a {header.variant} stream has no named parameters; encode with --variant hybrid"
-    if header.variant == "keypoint" and tables is not None:
+    if header.variant in ("keypoint", "implicit") and tables is not None:
         return Opened(data, LatentPlayer(codec, read_tracks(data, tables), why), None, units)
     frames = _held_in_memory(codec.decode(data), header, path)
     return Opened(data, FixedPlayer(header, frames, why, frozenset()), None, units)

@@ -1,6 +1,5 @@
 """From a finished run to the file that codecs open: parameters, learned steps, integer tables."""
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,13 +10,13 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 from tqdm import tqdm
 
-from hvc_jax.models.codec_model import CodecModel, latent_schema, sends_bodies
+from hvc_jax.models.codec_model import CodecModel, learned_schema, sends_bodies
 from hvc_jax.models.export import Export, save_export
 from hvc_jax.ops.compile import fast_jit
-from hvc_jax.stream.schema import Schema
-from hvc_jax.stream.tables import CodingTables, fit_tables
+from hvc_jax.stream.tables import fit_tables
 from hvc_jax.training.checkpoint import restore_params
 from hvc_jax.training.init import load_params
+from hvc_jax.training.rates import compare_rates, fitted_prior
 
 _BATCH = 16
 
@@ -29,7 +28,6 @@ def export_run(
     out: Path,
     *,
     lmbda: float | None = None,
-    strength: float = 1.0,
     blend: tuple[Path, float] | None = None,
     clips: Iterable[Clip] | None = None,
     size: int | None = None,
@@ -38,11 +36,13 @@ def export_run(
 ) -> Export:
     """Writes the export of the best checkpoint of a run by validation, else of its newest.
 
+    Of four clips or more, half fit the prior as well; of the others' motion `rates` of the export's
+    configuration tells the bits a frame, estimated and real.
+
     Args:
         workdir: Where the run wrote its checkpoints and config.json.
         out: The .safetensors file to write.
         lmbda: Of a run of replicas, which one.
-        strength: Of the generator's changes, see `Generator`.
         blend: (export or workdir, share) of another run of the same model, such as the one that
             this began from; parameters are the weighted means.
         clips: (frames uint8 [T, H, W, 3], body vectors [T, 188]) to fit the tables on; None takes
@@ -64,13 +64,18 @@ def export_run(
         config.loss.update(lmbda=float(lmbda), lmbdas=())
     if size is not None:
         config.data.size = size
-    with config.unlocked():
-        config.model.strength = strength
     if blend is not None:
         params = blended(params, *blend)
     if clips is None:
         clips = training_clips(config, most_clips, most_frames)
-    tables = fit_coding_tables(config.model, params, clips)
+    tracks = latent_tracks(config.model, params, clips)
+    tables = fit_tables(learned_schema(config.model, params), tracks)
+    if config.model.get("past", 0) and len(tracks) >= 4:
+        params = fitted_prior(config.model, params, tracks[::2])
+        rates = compare_rates(config.model, _as_stored(params), tracks[1::2])
+        if rates is not None:
+            with config.unlocked():
+                config.rates = ConfigDict(rates._asdict())
     return save_export(out, config.model.motion.kind, config, params, tables)
 
 
@@ -106,34 +111,18 @@ def read_config(workdir: Path) -> ConfigDict:
     return ConfigDict(json.loads(path.read_text()))
 
 
-def fit_coding_tables(
+def latent_tracks(
     model_config: Any, params: dict[str, Any], clips: Iterable[Clip]
-) -> CodingTables:
-    """Integer tables, with the learned steps in their schema, from the latents of clips.
-
-    The latents are coded with the parameters as float16, as the export holds them.
+) -> list[np.ndarray]:
+    """The latents [T, D] float32 of clips, by the parameters as float16, as the export holds them.
 
     Args:
         model_config: `config.model`.
         params: Parameters of CodecModel.
         clips: See `export_run`.
     """
-    model = CodecModel(FrozenConfigDict(model_config))
-    schema = learned_schema(model_config, params)
-    analyse = _analyser(model, _as_stored(params))
-    tracks = [analyse(frames, bodies) for frames, bodies in clips]
-    return fit_tables(schema, tracks)
-
-
-def learned_schema(model_config: Any, params: dict[str, Any]) -> Schema:
-    """What a model sends, with the quantisation steps that it has learned."""
-    schema = latent_schema(model_config.motion)
-    steps = np.exp(np.asarray(params["log_step"], np.float64))
-    slots = tuple(
-        dataclasses.replace(slot, step=float(f"{step:.4g}"))
-        for slot, step in zip(schema.dynamic, steps, strict=True)
-    )
-    return dataclasses.replace(schema, dynamic=slots)
+    analyse = _analyser(CodecModel(FrozenConfigDict(model_config)), _as_stored(params))
+    return [analyse(frames, bodies) for frames, bodies in clips]
 
 
 def _as_stored(params: dict[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,10 @@ def train(
         from hvc_jax.data import pipeline
         from hvc_jax.data.validation import sequences
 
-        data_config = config.data.to_dict()
+        data_config = config.data.to_dict() | {
+            "past": config.model.get("past", 1),
+            "past_pictures": not sends_bodies(config.model.motion),
+        }
         if not config.validation.clips:
             data_config["held_out"] = 0
         elif validate is None and not config.loss.points_only:

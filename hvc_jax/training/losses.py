@@ -10,6 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from hvc_jax.ops.warp import average_pool
+
+RATE_UNIT = 65536.0
+"""Bits a frame that weigh as much as a distortion of 1 at lmbda 1, whatever the size of the
+pictures is; of pictures of 256x256 the rate is then in bits a pixel."""
+
 Features = Callable[[jax.Array], list[jax.Array]]
 Terms = dict[str, jax.Array]
 
@@ -117,6 +123,40 @@ def perceptual_distances(
     return totals
 
 
+def attended_pictures(aux: dict[str, jax.Array]) -> list[jax.Array]:
+    """The pictures "attended_i" of a model's output, coarsest first."""
+    return [aux[name] for name in sorted(aux) if name.startswith("attended_")]
+
+
+def attended_distance(pictures: Sequence[jax.Array], target: jax.Array) -> jax.Array:
+    """Mean over scales of the L1 distance to the target, averaged to the size of each.
+
+    Attention that is applied to the colours of the key picture has to give those of the target:
+    the attention reconstruction loss of NTED (Ren et al., CVPR 2022, sec. 3.4).
+    """
+    return sum(l1(x, average_pool(target, target.shape[1] // x.shape[1])) for x in pictures) / len(
+        pictures
+    )
+
+
+def flow_distance(aux: dict[str, jax.Array], flow: jax.Array) -> jax.Array:
+    """Mean over scales of the L1 distance of where attention looks from a teacher's positions.
+
+    Args:
+        aux: "look_i" [B, h, w, 2] (u, v) in [-1, 1], and others.
+        flow: [B, H, W, 3], (u, v) and how far to trust them.
+    """
+    looks = [aux[name] for name in aux if name.startswith("look_")]
+    total = jnp.zeros(())
+    for look in looks:
+        trust = flow[..., 2:] / (flow[..., 2:].mean() + 1e-6)
+        block = flow.shape[1] // look.shape[1]
+        weight = average_pool(trust, block)
+        teacher = average_pool(flow[..., :2] * trust, block) / (weight + 1e-6)
+        total = total + (weight * jnp.abs(look - teacher)).mean() / len(looks)
+    return total
+
+
 def hinge_discriminator(real: jax.Array, fake: jax.Array) -> jax.Array:
     """Hinge loss of the discriminator from its scores (Lim and Ye, arXiv 1705.02894)."""
     return (jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean()) / 2
@@ -144,26 +184,31 @@ def rate_distortion(
 
     Args:
         config: The `loss` group: l1, perceptual, perceptual_weights, perceptual_scales,
-            perceptual_window, warped, warped_perceptual.
+            perceptual_window, warped, warped_perceptual, attended.
         outputs: "frame" [B, H, W, 3]; "bits" [B], estimated bits of each frame's latent; perhaps
-            "group_bits", its parts by name; "aux" with "warped" [B, H, W, 3] or without.
+            "group_bits", its parts by name; "aux" with "warped" [B, H, W, 3] or without, and
+            with "attended_i" [B, h, w, 3] or without.
         target: [B, H, W, 3].
         extract: Feature network of the perceptual terms; None leaves them out.
         rng: Where the windows of the perceptual terms lie; needed with `perceptual_window`.
 
     Returns:
-        The rate (bits a pixel), the weighted sum of the distortions, and the unweighted terms:
-        loss/rate, loss/l1, loss/perceptual, loss/warped, loss/warped_perceptual, bits/latent
-        (bits a frame) and bits/<group>.
+        The rate (bits a frame / RATE_UNIT), the weighted sum of the distortions, and the unweighted
+        terms: loss/rate, loss/l1, loss/perceptual, loss/warped, loss/warped_perceptual,
+        loss/attended, bits/latent (bits a frame) and bits/<group>.
     """
     frame, warped = outputs["frame"], outputs.get("aux", {}).get("warped")
     bits = outputs["bits"].mean()
-    terms = {"loss/rate": bits / (target.shape[1] * target.shape[2])}
+    terms = {"loss/rate": bits / RATE_UNIT}
     terms["loss/l1"] = l1(frame, target)
     weights = {"loss/l1": config.l1}
     if warped is not None and config.warped:
         terms["loss/warped"] = l1(warped, target)
         weights["loss/warped"] = config.warped
+    attended = attended_pictures(outputs.get("aux", {}))
+    if attended and config.attended:
+        terms["loss/attended"] = attended_distance(attended, target)
+        weights["loss/attended"] = config.attended
     if extract is not None and config.perceptual:
         names, pictures = ["loss/perceptual"], [frame]
         weights["loss/perceptual"] = config.perceptual

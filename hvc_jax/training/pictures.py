@@ -49,12 +49,14 @@ def motion_pictures(aux: dict[str, np.ndarray]) -> np.ndarray | None:
     """Motion or attention as pictures [B, h, w, 3] in [0, 1], None if a model tells of neither.
 
     Args:
-        aux: "grid" [B, h, w, 2], where in the key picture to look, (u, v) in [-1, 1]; or
+        aux: "grid" [B, h, w, 2], where in the key picture to look, (u, v) in [-1, 1]; or "look_i",
+            the same of attention, the finest last; or
             "background" [B, h, w, 1] in [0, 1], the share of what stands still.
     """
-    if "grid" in aux:
-        height, width = aux["grid"].shape[1:3]
-        motion = np.asarray(aux["grid"]) - np.asarray(identity_grid(height, width))
+    looks = sorted(name for name in aux if name == "grid" or name.startswith("look_"))
+    if looks:
+        height, width = aux[looks[-1]].shape[1:3]
+        motion = np.asarray(aux[looks[-1]]) - np.asarray(identity_grid(height, width))
         return np.stack([color_wheel(field) for field in motion]) / 255
     if "background" in aux:
         return np.repeat(1 - np.asarray(aux["background"]), 3, -1)

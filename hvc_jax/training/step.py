@@ -95,6 +95,10 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
             bodies = jnp.concatenate([batch["target_body"], batch["key_body"]])
             terms["loss/points"] = points_distance(latents, bodies)
             distortion = distortion + loss.points * terms["loss/points"]
+        if loss.flow and "flow" in batch:
+            terms["loss/flow"] = losses.flow_distance(outputs["aux"], batch["flow"])
+            left = 1 - state.step / (loss.flow_until * config.total_steps)
+            distortion = distortion + loss.flow * jnp.maximum(left, 0) * terms["loss/flow"]
         if discriminator is not None:
             scores, features = judge(state.discriminator, outputs["frame"], batch["key"])
             _, real_features = judge(state.discriminator, batch["target"], batch["key"])

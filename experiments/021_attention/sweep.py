@@ -1,0 +1,46 @@
+"""Keypoints against attention at equal decoder cost, and a token against a map; see README.md.
+
+The training data is what the environment variable HVC_DATA names, else synthetic people.
+`cost.py` says whether WIDTH still gives the keypoint decoder the cost of the implicit one.
+"""
+
+import os
+
+SIZE, RESOLUTION = "tiny", 64
+SEEDS = (0, 1, 2)  # of each variant
+WIDTH = 80  # channels of the keypoint variant's motion features
+RECIPE = {
+    "total_steps": 1000,
+    "batch_size": 4,
+    "optim.lr": 2e-3,
+    "optim.warmup": 50,
+    "optim.ema": 0.99,
+    "data.crop": 1.0,  # coded key pictures are shown as they were coded
+    "data.jitter": 0.0,
+    "loss.perceptual": 0.0,
+    "loss.warped": 0.5,
+    "checkpoint.every": 500,
+    "log.images_every": 0,
+    "validation.clips": 13,
+}
+
+_data = os.environ.get("HVC_DATA", "")
+_argument = f"size={SIZE},res={RESOLUTION}" + (f",data={_data}" if _data else "")
+
+_IMPLICIT = {"config": f"configs/implicit.py:{_argument}", **RECIPE} | {
+    "data.made_steps": 150,
+    "data.teacher_flow": True,
+    "loss.flow": 1.0,
+    "model.motion.side": RESOLUTION,
+}
+VARIANTS = {
+    "keypoint": {"config": f"configs/keypoint.py:{_argument}", **RECIPE}
+    | {"model.motion.width": WIDTH},
+    "implicit": _IMPLICIT,
+    "map": _IMPLICIT | {"model.motion.map_side": 4, "model.motion.map_channels": 2},
+}
+RUNS = {
+    f"{variant}_seed{seed}": fields | {"seed": seed}
+    for seed in SEEDS
+    for variant, fields in VARIANTS.items()
+}
