@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ml_collections import FrozenConfigDict
 
+from hvc_jax.cli.export import describe
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.training.checkpoint import Checkpoints, restore_params
 from hvc_jax.training.config import load_config
@@ -50,6 +51,14 @@ def test_export_of_a_run(run: Path, tmp_path: Path) -> None:
         {"params": export.params}, clips()[0][0] / np.float32(255), None, method="analyse"
     )
     assert latent.shape == (3, export.tables.schema.size)
+
+
+def test_an_export_says_its_rates_where_it_has_clips_to_spare(run: Path, tmp_path: Path) -> None:
+    export = export_run(run, tmp_path / "m.safetensors", clips=[*clips(), *clips()])
+    assert export.config.rates.real > 0 and export.config.rates.estimated > 0
+    assert "bits a frame of motion" in describe(export)
+    assert not np.array_equal(export.params["prior"]["own"], restore_params(run)["prior"]["own"])
+    assert "rates" not in export_run(run, tmp_path / "n.safetensors", clips=clips()).config
 
 
 def test_a_replica_becomes_a_model_of_its_own(run: Path, tmp_path: Path) -> None:
