@@ -32,7 +32,9 @@ def _batch(size=64, count=2):
         "previous": jnp.asarray(rng.random((count, PAST, size, size, 3)), jnp.float32),
         "key_body": jnp.asarray(body),
         "target_body": jnp.asarray(moved),
-        "previous_body": jnp.asarray(np.repeat(body[:, None], PAST, 1)),
+        "previous_body": jnp.asarray(
+            body[:, None] + rng.normal(0, 0.1, (count, PAST, 188)), jnp.float32
+        ),
     }
 
 

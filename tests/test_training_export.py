@@ -55,7 +55,7 @@ def test_export_of_a_run(run: Path, tmp_path: Path) -> None:
 
 def test_an_export_says_its_rates_where_it_has_clips_to_spare(run: Path, tmp_path: Path) -> None:
     export = export_run(run, tmp_path / "m.safetensors", clips=[*clips(), *clips()])
-    assert export.config.rates.real > 0 and export.config.rates.estimated > 0
+    assert export.config.rates.real == 0 < export.config.rates.estimated  # noise moves no token
     assert "bits a frame of motion" in describe(export)
     assert not np.array_equal(export.params["prior"]["own"], restore_params(run)["prior"]["own"])
     assert "rates" not in export_run(run, tmp_path / "n.safetensors", clips=clips()).config

@@ -84,8 +84,5 @@ def describe(export: Any) -> str:
     size = export.path.stat().st_size / 1e6
     text = f"{export.path}: {export.variant} model {export.model_id.hex()}, {size:.1f} MB"
     if rates := export.config.get("rates"):
-        text += (
-            f"\nbits a frame of motion: {rates.estimated:.1f} estimated, {rates.real:.1f} real "
-            f"({rates.estimated / max(rates.real, 1e-9) - 1:+.1%})"
-        )
+        text += f"\nbits a frame of motion: {rates.estimated:.1f} estimated, {rates.real:.1f} real"
     return text

@@ -149,7 +149,7 @@ def flow_distance(aux: dict[str, jax.Array], flow: jax.Array) -> jax.Array:
     looks = [aux[name] for name in aux if name.startswith("look_")]
     total = jnp.zeros(())
     for look in looks:
-        trust = flow[..., 2:] / (flow[..., 2:].mean() + 1e-6)
+        trust = flow[..., 2:] / (flow[..., 2:].mean((1, 2, 3), keepdims=True) + 1e-6)
         block = flow.shape[1] // look.shape[1]
         weight = average_pool(trust, block)
         teacher = average_pool(flow[..., :2] * trust, block) / (weight + 1e-6)
