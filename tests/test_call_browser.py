@@ -1,20 +1,29 @@
 """The page of a call in headless Chromium: its pictures, its sliders, its figures.
 
     pip install '.[browser-test]' && pytest -m browser tests/test_call_browser.py
+    HVC_CALL_SCREENSHOT=docs/call.png pytest -m browser tests/test_call_browser.py
 
-A call that stands still is shown, so that no network is compiled; tests/test_call.py has real ones.
+First a call that stands still, so that no network is compiled, then a real one.
 """
 
+import contextlib
+import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hvc_jax.call.call import Figures
+from hvc_jax.call.call import Call, Figures
 from hvc_jax.call.statistics import Latest
+from hvc_jax.codec.load import load
+from hvc_jax.data.clips import write_video
+from hvc_jax.ops.compile import keep_compiled_programs
+from hvc_jax.synth.people import render_clip
 
 pytest.importorskip("viser")
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -28,6 +37,7 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed"),
 ]
 
+ROOT = Path(__file__).parents[1]
 MILLISECONDS = 300_000
 """Longest wait for anything, on a machine that does other things as well."""
 
@@ -58,8 +68,9 @@ def call() -> StillCall:
     return StillCall()
 
 
-@pytest.fixture
-def page(call: StillCall) -> Iterator[Any]:
+@contextlib.contextmanager
+def shown(call: Any) -> Iterator[Any]:
+    """The page of a call in a browser."""
     from hvc_jax.studio.call_page import CallPage
 
     served = CallPage(call, port=8790)
@@ -73,18 +84,49 @@ def page(call: StillCall) -> Iterator[Any]:
     served.stop()
 
 
+@pytest.fixture
+def page(call: StillCall) -> Iterator[Any]:
+    with shown(call) as opened:
+        yield opened
+
+
+def set_loss(page: Any, per_cent: int) -> None:
+    box = page.locator(
+        "xpath=//label[text()='Loss (%)']/ancestor::div[.//input[@inputmode]][1]//input[@inputmode]"
+    ).first
+    box.fill(str(per_cent))
+    box.press("Enter")
+
+
+def wait(page: Any, ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + MILLISECONDS / 1000
+    while not ready():
+        assert time.monotonic() < end, "nothing happened"
+        page.wait_for_timeout(100)
+
+
 def test_the_page_shows_both_ends_and_sets_the_network(call: StillCall, page: Any) -> None:
     page.get_by_text("182 ms median").wait_for()
     assert page.get_by_text("10 (10.0%)").count() == 1
     assert page.locator("img[src^=blob]").count() == 2
-    box = page.locator(
-        "xpath=//label[text()='Loss (%)']/ancestor::div[.//input[@inputmode]][1]//input[@inputmode]"
-    ).first
-    box.fill("20")
-    box.press("Enter")
+    set_loss(page, 20)
     page.get_by_text("Ask for a new key picture").click()
-    for _ in range(600):
-        if call.keys_asked and call.network_now == (0.2, 0.05):
-            break
-        page.wait_for_timeout(100)
-    assert call.keys_asked == 1 and call.network_now == (0.2, 0.05)
+    wait(page, lambda: call.keys_asked == 1 and call.network_now == (0.2, 0.05))
+
+
+def test_a_real_call_is_seen_and_loses_packets(tmp_path: Path) -> None:
+    keep_compiled_programs()
+    clip = render_clip(11, 10, 256, framing="hips")
+    write_video(tmp_path / "clip.mp4", clip.frames, 25)
+    call = Call(load("keypoint"), tmp_path / "clip.mp4")
+    call.start()
+    try:
+        with shown(call) as page:
+            page.get_by_text("Frames drawn").wait_for()
+            wait(page, lambda: call.receiver.frames > 3)
+            set_loss(page, 20)
+            wait(page, lambda: call.network_now[0] == 0.2 and call.figures().lost > 0)
+            if target := os.environ.get("HVC_CALL_SCREENSHOT"):
+                page.screenshot(path=ROOT / target, timeout=MILLISECONDS)
+    finally:
+        call.stop()
