@@ -30,7 +30,7 @@ COUNT = 11
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    for variant in ("semantic", "keypoint"):
+    for variant in ("hybrid", "semantic", "keypoint"):
         make_export(folder, variant)
     return folder
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from tiny_export import make_generator
 
 from hvc_jax.body.params import identity_vector
 from hvc_jax.codec.field_codec import FieldCodec
@@ -13,7 +14,7 @@ from hvc_jax.codec.field_group import references_at, render, rendered
 from hvc_jax.codec.options import CodecError, EncodeOptions
 from hvc_jax.codec.rate import descend, key_places, missed
 from hvc_jax.codec.segment import unit_ranges
-from hvc_jax.models.export import load_export
+from hvc_jax.models.export import Export, ExportError, load_export
 from hvc_jax.stream import binary_coder
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import edit, read_tracks
@@ -157,6 +158,43 @@ def test_a_hybrid_is_edited_on_top_of_what_was_decoded(clip: np.ndarray) -> None
     assert np.abs(moved[4:8] + np.radians(45)).max() < 0.05 and not moved[:4].any()
     undone = edit(changed, [parse_assignment("left_shoulder_z+=45deg", 4, 8)], export.tables)
     np.testing.assert_array_equal(list(hybrid.decode(undone)), plain)
+
+
+@pytest.fixture(scope="module")
+def generators(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Export]:
+    """Exports of a small generator that acts a little, by variant."""
+    folder, tables = tmp_path_factory.mktemp("models"), load_export("semantic").tables
+    return {"field": make_generator(folder), "hybrid": make_generator(folder, tables)}
+
+
+def test_a_generator_changes_what_is_shown_and_nothing_in_the_stream(
+    clip: np.ndarray, coded: bytes, generators: dict[str, Export]
+) -> None:
+    codec = FieldCodec(generators["field"])
+    data = codec.encode(clip, fps=FPS, options=FAST, frame_count=COUNT)
+    units = [[u.payload for u in StreamReader(io.BytesIO(d)).units()] for d in (data, coded)]
+    assert units[0] == units[1] and data != coded  # the header names the model
+    shown, blend = (np.stack(list(c.decode(d))) for c, d in ((codec, data), (FieldCodec(), coded)))
+    assert (shown != blend).any((1, 2, 3)).sum() > COUNT // 2 and psnr(shown, blend) > 25
+    np.testing.assert_array_equal(shown, list(codec.decode(data)))
+    few = FieldCodec(generators["field"], max_memory=4 << 20)  # as fewer frames at once
+    assert np.abs(np.stack(list(few.decode(data))).astype(int) - shown).max() <= 1
+    with pytest.raises(CodecError, match="this codec is of field, 00000000"):
+        next(FieldCodec().decode(data))
+
+
+def test_a_hybrid_with_a_generator_shows_what_the_field_alone_does(
+    clip: np.ndarray, generators: dict[str, Export]
+) -> None:
+    bodies = np.stack([identity_vector() for _ in range(COUNT)])
+    codecs = [FieldCodec(generators[name]) for name in ("field", "hybrid")]
+    options = dict(fps=FPS, options=FAST, frame_count=COUNT)
+    alone = codecs[0].encode(clip, **options)
+    hybrid = codecs[1].encode(clip, bodies=bodies, **options)
+    np.testing.assert_array_equal(list(codecs[0].decode(alone)), list(codecs[1].decode(hybrid)))
+    assert read_tracks(hybrid, generators["hybrid"].tables).values.shape[0] == COUNT
+    with pytest.raises(ExportError, match="no parameters to code"):
+        _ = generators["field"].tables
 
 
 def test_another_codec_says_so(coded: bytes) -> None:

@@ -4,7 +4,9 @@ import pytest
 
 from hvc_jax import keyframes
 from hvc_jax.keyframes import av1, gop, parameter_sets, vvc, vvc_units
+from hvc_jax.keyframes.decoder import BITS
 from hvc_jax.keyframes.picture import planes_of
+from hvc_jax.ops.color import yuv420_to_rgb
 
 needs_vvc = pytest.mark.skipif(not vvc.available(), reason="this ffmpeg has no libvvenc")
 needs_av1 = pytest.mark.skipif(not av1.available(), reason="this PyAV has no SVT-AV1")
@@ -84,7 +86,7 @@ def test_pictures_are_those_of_a_standard_player(low_delay):
     assert len(frames) == len(back)
     for frame, picture in zip(frames, back, strict=True):
         planes = planes_of(frame)
-        np.testing.assert_array_equal(vvc.yuv420_to_rgb(*planes, vvc.BITS), picture)
+        np.testing.assert_array_equal(yuv420_to_rgb(*planes, BITS), picture)
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -10,7 +10,8 @@ import numpy as np
 
 from hvc_jax.models.codec_model import CodecModel, latent_schema
 from hvc_jax.models.export import Export, save_export
-from hvc_jax.stream.tables import default_tables
+from hvc_jax.models.registry import make_model
+from hvc_jax.stream.tables import CodingTables, default_tables
 from hvc_jax.training.config import load_config
 
 SIDE = 64
@@ -19,6 +20,9 @@ FPS = Fraction(30000, 1001)
 
 def make_export(folder: Path, variant: str, seed: int = 0) -> Export:
     """A model of the tiny size with random parameters, written to `folder`."""
+    if variant == "hybrid":
+        motion = load_config("configs/semantic.py:size=tiny").model.motion
+        return make_generator(folder, default_tables(latent_schema(motion)))
     config = load_config(f"configs/{variant}.py:size=tiny")
     model = CodecModel(config.model)
     picture, body = jnp.zeros((1, SIDE, SIDE, 3)), jnp.zeros((1, 188)).at[:, 185].set(0.9)
@@ -61,3 +65,15 @@ def make_bodies(count: int) -> np.ndarray:
     bodies[:, 185] = 0.9
     bodies[:, 20 + 15 * 3 + 1] = 0.4 * np.sin(np.arange(count) / 5)
     return bodies
+
+
+def make_generator(folder: Path, tables: CodingTables | None = None) -> Export:
+    """A generator of fields that has learned nothing but acts a little; hybrid with `tables`."""
+    config = load_config("configs/field.py:size=tiny")
+    batch = {"sources": jnp.zeros((1, SIDE, SIDE, 13)), "qp": jnp.zeros(1)}
+    model = make_model(config.model)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), batch, train=False))["params"]
+    rng = np.random.default_rng(1)
+    params = jax.tree.map(lambda leaf: rng.normal(0, 0.01, leaf.shape), shapes)
+    variant = "hybrid" if tables else "field"
+    return save_export(folder / f"{variant}.safetensors", variant, config, params, tables)

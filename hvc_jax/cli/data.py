@@ -15,6 +15,7 @@ examples:
   hvc data synthesise datasets/ --clips 60 --frames 50
   hvc data keys datasets/human_clips
   hvc data bodies datasets/human_clips
+  hvc data fields my_videos/train fields/train
   hvc data info datasets/human_clips
   hvc data benchmark datasets/human_clips --size 128
   hvc train --config configs/semantic.py:data=datasets/human_clips --workdir runs/a
@@ -102,6 +103,23 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     bodies.add_argument("--labels", type=Path, help="folder of pseudo labels, one .npz a clip")
     bodies.add_argument("--effort", type=int, choices=range(4), default=1, help="of the fit")
 
+    fields = actions.add_parser(
+        "fields",
+        help="code videos for training the generator of displacement fields",
+        description="Codes videos at random operating points and keeps what the decoder makes "
+        "their frames of, about 16 MB a coding. Goes on where it was stopped.",
+        epilog=_EXAMPLE,
+        formatter_class=raw,
+    )
+    fields.add_argument("source", type=Path, help="folder of videos")
+    fields.add_argument("folder", type=Path, help="as fields/train, or fields/development")
+    fields.add_argument("--size", type=int, default=256, help="side of the frames in pixels")
+    fields.add_argument("--frames", type=int, default=40, help="of each video that are coded")
+    fields.add_argument("--kept", type=int, default=16, help="frames of them that are kept")
+    fields.add_argument("--rounds", type=int, default=1, help="codings of each video")
+    fields.add_argument("--seed", type=int, default=0, help="of operating points and places")
+    fields.add_argument("--effort", type=int, choices=range(4), default=0, help="of the encoder")
+
     info = actions.add_parser("info", help="list the clips of a data set")
     info.add_argument("path", type=Path, help="data set")
     info.add_argument("--json", action="store_true", help="print one JSON object")
@@ -130,6 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
         "synthesise": _synthesise,
         "keys": _keys,
         "bodies": _bodies,
+        "fields": _fields,
         "info": _info,
         "benchmark": _benchmark,
     }
@@ -211,6 +230,25 @@ def _bodies(arguments: argparse.Namespace) -> int:
     written = write_bodies(dataset, arguments.labels, arguments.effort)
     count = sum(1 for _ in tqdm(written, desc="fitting bodies", unit=" clips"))
     print(f"{dataset.directory / 'body'}: {count} clips fitted")
+    return 0
+
+
+def _fields(arguments: argparse.Namespace) -> int:
+    from hvc_jax.data.builders import videos_in
+    from hvc_jax.ops.compile import keep_compiled_programs
+    from hvc_jax.training.field_examples import code_clips
+
+    keep_compiled_programs()
+    code_clips(
+        videos_in(arguments.source),
+        arguments.folder,
+        side=arguments.size,
+        frames=arguments.frames,
+        kept=arguments.kept,
+        rounds=arguments.rounds,
+        seed=arguments.seed,
+        effort=arguments.effort,
+    )
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 _EXAMPLE = """\
 example:
   hvc export --workdir runs/a --out model.safetensors
+  hvc export --workdir runs/field --bodies-of semantic --out hybrid.safetensors
   hvc encode clip.mp4 clip.hvc --model model.safetensors
 """
 
@@ -35,6 +36,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="another run of the same model, an export or a workdir, such as the one that this "
         "began from; parameters are the weighted means: start.safetensors=0.25",
     )
+    parser.add_argument(
+        "--bodies-of",
+        metavar="MODEL",
+        help="for a generator of fields: the semantic model whose parameters hybrid streams send",
+    )
     parser.add_argument("--clips", type=int, default=32, help="clips to fit tables on, at most")
     parser.add_argument("--frames", type=int, default=128, help="frames of each, at most")
     parser.set_defaults(run=run)
@@ -48,14 +54,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{arguments.out}: name a file that ends in .safetensors")
     check_output(arguments.out)
     blend = None if arguments.blend is None else _blend(arguments.blend)
+    from hvc_jax.models.export import load_export
     from hvc_jax.training.export import export_run
 
+    bodies_of = None if arguments.bodies_of is None else load_export(arguments.bodies_of)
     export = export_run(
         arguments.workdir,
         arguments.out,
         lmbda=arguments.lmbda,
         blend=blend,
         size=arguments.size,
+        bodies_of=bodies_of,
         most_clips=arguments.clips,
         most_frames=arguments.frames,
     )

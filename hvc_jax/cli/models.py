@@ -17,9 +17,6 @@ Further models are found in the folders of HVC_MODELS. A stream names its model 
 """
 
 
-_WITHOUT_FILE = "The variant field needs no model, hybrid takes the semantic one."
-
-
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the parser of this command."""
     parser = subparsers.add_parser(
@@ -45,7 +42,6 @@ def run(arguments: argparse.Namespace) -> int:
         if row["scores"]:
             text = ", ".join(f"{name} {value}" for name, value in row["scores"].items())
             print(f"\n{row['name']}: {text}")
-    print(f"\n{_WITHOUT_FILE}")
     return 0
 
 

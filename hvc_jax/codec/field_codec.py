@@ -1,5 +1,6 @@
 """The codec of `field` and `hybrid`: sparse inter-coded key pictures and fields between them."""
 
+import functools
 import io
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -11,12 +12,13 @@ from hvc_jax.codec.begin import begin
 from hvc_jax.codec.codec import open_reader
 from hvc_jax.codec.field_decoder import FieldDecoder
 from hvc_jax.codec.field_encoder import FieldEncoder
+from hvc_jax.codec.field_network import FieldNetwork
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
 from hvc_jax.codec.options import CodecError, EncodeOptions, Source, check_side
 from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.models.export import Export
 from hvc_jax.stream.container import StreamReader, StreamWriter
-from hvc_jax.stream.header import NO_MODEL, Header
+from hvc_jax.stream.header import NO_MODEL, WITH_FIELD, Header
 from hvc_jax.stream.sound import SoundSource
 from hvc_jax.stream.vectors import VectorDecoder
 
@@ -25,7 +27,7 @@ class FieldCodec:
     """Encoder and decoder of displacement fields between key pictures.
 
     Attributes:
-      export: The model whose parameters go along (hybrid), or None.
+      export: The model, or None.
       variant: "hybrid" or "field".
     """
 
@@ -38,15 +40,23 @@ class FieldCodec:
         """Prepares a codec.
 
         Args:
-          export: A semantic model, whose schema and tables the parameters are coded with.
+          export: A model of the variant field or hybrid, whose generator makes the frames. Without
+            one they are the key pictures as displaced and blended; a semantic model gives hybrid
+            streams that are shown so.
           body_finder: effort -> what finds the bodies of one clip's chunks.
           max_memory: Bytes that key pictures may take, and drawing at once; fewer frames are drawn
             at once then, and segments are shorter.
         """
-        if export is not None and export.variant != "semantic":
-            raise CodecError(f"a hybrid needs a semantic model, not a {export.variant} one")
         self.export, self._body_finder, self._max_memory = export, body_finder, max_memory
-        self.variant = "field" if export is None else "hybrid"
+        self.variant, self._tables, self._network = "field", None, None
+        if export is None:
+            return
+        if export.variant not in ("semantic", *WITH_FIELD):
+            raise CodecError(f"fields need a model of theirs, not a {export.variant} one")
+        if export.variant != "field":
+            self.variant, self._tables = "hybrid", export.tables
+        if export.variant != "semantic":
+            self._network = FieldNetwork(export, max_memory)
 
     def encode(
         self,
@@ -75,7 +85,7 @@ class FieldCodec:
             frames,
             variant=self.variant,
             model_id=self._model_id,
-            square=self.export is not None,
+            square=self.variant == "hybrid",
             fps=fps,
             options=options,
             source=source,
@@ -83,8 +93,8 @@ class FieldCodec:
         )
         memory = io.BytesIO()
         with StreamWriter(output or memory, header, sound) as writer:
-            find = self._body_finder(options.effort) if self.export else None
-            encoder = FieldEncoder(writer, header, options, self.export, find, bodies)
+            find = self._body_finder(options.effort) if self._tables else None
+            encoder = FieldEncoder(writer, header, options, self._tables, find, bodies)
             for frame in pictures:
                 encoder.push(frame)
             encoder.close()
@@ -123,15 +133,11 @@ class FieldCodec:
             )
         check_side("the stream's height", header.height)
         check_side("the stream's width", header.width)
-        export = self.export
-        if export is None:
-            return FieldDecoder(header, None, self._max_memory)
-        tables = export.tables
-        return FieldDecoder(
-            header,
-            lambda: VectorDecoder(tables.schema, tables, header.quantiser),
-            self._max_memory,
-        )
+        tables, rest = self._tables, (self._network, self._max_memory)
+        if tables is None:
+            return FieldDecoder(header, None, *rest)
+        vectors = functools.partial(VectorDecoder, tables.schema, tables, header.quantiser)
+        return FieldDecoder(header, vectors, *rest)
 
     @property
     def _model_id(self) -> bytes:

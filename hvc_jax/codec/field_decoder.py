@@ -1,8 +1,8 @@
 """The decoder of variants with a displacement field: key pictures, fields between them, edits.
 
 KEY, FIELD ─► key pictures in coded order ─┐
-FIELD ─► displacements ────────────────────┴─► warped, blended frames ─┐
-MOTION, EDIT ─► sent and edited body vectors (hybrid) ─────────────────┴─► frames
+FIELD ─► displacements ────────────────────┴─► warped ─► generator, or blend ─┐
+MOTION, EDIT ─► sent and edited body vectors (hybrid) ────────────────────────┴─► frames
 """
 
 import functools
@@ -20,6 +20,7 @@ from hvc_jax.codec.field_group import (
     references_at,
     rendered,
 )
+from hvc_jax.codec.field_network import FieldNetwork
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, Fitting
 from hvc_jax.codec.options import CodecError
 from hvc_jax.keyframes.picture import KeyPictureError
@@ -58,6 +59,7 @@ class FieldDecoder:
         self,
         header: Header,
         vectors: Callable[[], VectorDecoder] | None = None,
+        network: FieldNetwork | None = None,
         max_memory: int = DEFAULT_MAX_MEMORY,
     ) -> None:
         """Prepares a decoder at a key picture.
@@ -65,12 +67,14 @@ class FieldDecoder:
         Args:
           header: Of the stream.
           vectors: Makes decoders of the parameters, for hybrid streams.
+          network: Makes frames of displaced key pictures; None blends them.
           max_memory: Bytes that key pictures may take, and drawing at once.
         """
         self._max_memory, self._change_pose = max_memory, _pose_changer(max_memory)
         self.size = header.height, header.width
         self._pictures = SequenceDecoder(*self.size)
-        self._codec = 0
+        self._network = network
+        self._codec = self._qp = 0
         self._keys: dict[int, np.ndarray] = {}  # key pictures of this segment by frame
         self._last: LastField | None = None
         self._sent, self._edited = (vectors(), vectors()) if vectors else (None, None)
@@ -86,7 +90,8 @@ class FieldDecoder:
         """
         if unit.type == UnitType.KEY:
             key = key_unit(unit)
-            self._codec, self.frame, self._last = key.codec, unit.frame, None
+            self._codec, self._qp = key.codec, key.qp
+            self.frame, self._last = unit.frame, None
             self._keys = {unit.frame: self._picture(key.payload, unit)}
         elif unit.type == UnitType.STATIC and self._sent is not None:
             self._sent.key(unit.payload), self._edited.key(unit.payload)
@@ -136,11 +141,15 @@ class FieldDecoder:
             except ValueError as error:
                 raise BitstreamError(str(error), unit.offset) from error
             self._last = LastField(times[-1], key_times[references.past[-1]], points[-1])
-            made = rendered(references, points, value.modes, self._max_memory)
+            generator = self._network and self._network.generator
+            made = rendered(references, points, value.modes, self._max_memory, generator, self._qp)
         for t in shown:
-            yield self._keys[t] if t in self._keys else next(made)
+            yield self._shown(self._keys[t]) if t in self._keys else next(made)
         kept = max(t for t in self._keys if t < group.frame + group.count)
         self._keys = {t: picture for t, picture in self._keys.items() if t >= kept}
+
+    def _shown(self, key: np.ndarray) -> np.ndarray:
+        return key if self._network is None else self._network.key(key, self._qp)
 
     def _check_memory(self, pictures: int) -> None:
         """Raises where so many key pictures, which are held at once, take too much memory."""

@@ -13,10 +13,10 @@ from hvc_jax.codec.rate import RateControl
 from hvc_jax.codec.segment import shifted
 from hvc_jax.data.cuts import CutDetector
 from hvc_jax.keyframes.picture import KeyPictureError
-from hvc_jax.models.export import Export
 from hvc_jax.pose.confidence import DOUBT
 from hvc_jax.stream.container import StreamWriter
 from hvc_jax.stream.header import Header
+from hvc_jax.stream.tables import CodingTables
 from hvc_jax.stream.vectors import Group, VectorEncoder
 
 LONGEST_SEGMENT = 256
@@ -38,7 +38,7 @@ class FieldEncoder:
         writer: StreamWriter,
         header: Header,
         options: EncodeOptions,
-        export: Export | None,
+        tables: CodingTables | None,
         find_bodies: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None,
         bodies: Iterable[np.ndarray] | None,
     ) -> None:
@@ -49,7 +49,7 @@ class FieldEncoder:
         self._cuts, self._waiting, self._first = CutDetector(), [], 0
         self._live: LowDelaySegment | None = None
         self._sure: np.ndarray | None = None  # the last body that was trusted
-        self._vectors = None if export is None else self._vector_encoder(export)
+        self._vectors = None if tables is None else self._vector_encoder(tables)
         self.confidence: list[float] = []
 
     def push(self, frame: np.ndarray) -> None:
@@ -137,8 +137,8 @@ class FieldEncoder:
             return []
         return [g for v in vectors for g in self._vectors.push(v)] + self._vectors.flush()
 
-    def _vector_encoder(self, export: Export) -> VectorEncoder:
-        options, tables = self._options, export.tables
+    def _vector_encoder(self, tables: CodingTables) -> VectorEncoder:
+        options = self._options
         return VectorEncoder(
             tables.schema,
             tables,

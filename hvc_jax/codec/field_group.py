@@ -9,7 +9,7 @@ fields of the frame before (`made.control_points[-1]`).
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,9 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, Fitting
+from hvc_jax.models.field_generator import Sources
 from hvc_jax.models.motion import field
 from hvc_jax.ops import bicubic
 from hvc_jax.ops.batching import padded
+from hvc_jax.ops.compile import fast_jit
 from hvc_jax.stream.field import DEFAULT_STEP, STEPS, FieldLevels, decode_levels
 from hvc_jax.stream.field_layout import FUTURE, OUTPUTS, PAST, segments
 
@@ -177,20 +179,41 @@ def predicted_points(
     return np.where((keys == last.key)[:, None, None, None], last.points[None, ..., :2], 0)
 
 
-def _render(pictures, past, future, share, points, height: int, width: int, two: bool):
-    made = field.warp_blend(
-        bicubic.prepare(pictures.astype(jnp.float32)),
-        field.References(past, future, share),
-        field.dense(points, height, width),
-        two,
-    )
+Generator = Callable[[Sources], jax.Array]
+"""Sources -> frames [B, H, W, 3] in [0, 1]; a pytree, `jax.tree_util.Partial`."""
+
+
+def _displaced(
+    qp: jax.Array,
+    pictures: jax.Array,
+    looks: field.References,
+    points: jax.Array,
+    size: tuple[int, int],
+    two: bool,
+) -> tuple[field.Candidates, Sources]:
+    """Key pictures [K, H, W, 3] uint8 as displaced, in 8-bit steps and for a generator."""
+    pictures = pictures.astype(jnp.float32)
+    warped = field.warp(bicubic.prepare(pictures), looks, field.dense(points, *size), two)
+    share = looks.share[:, None, None, None]
+    past = jnp.where(share <= -CERTAIN, warped.future, warped.past)
+    future = jnp.where(share >= CERTAIN, warped.past, warped.future)
+    still = pictures[looks.past], pictures[looks.future]
+    return warped, Sources(jnp.concatenate([past, future, *still], -1) / 255, warped.share, qp)
+
+
+def _render(generator, qp, pictures, past, future, share, points, size, two: bool):  # noqa: ANN001, ANN202
+    looks = field.References(past, future, share)
+    warped, sources = _displaced(qp, pictures, looks, points, size, two)
+    made = warped.blend() if generator is None else 255 * generator(sources)
     return jnp.clip(jnp.round(made), 0, 255).astype(jnp.uint8)
 
 
 @functools.cache
-def _renderer(height: int, width: int, two: bool, most: int, max_memory: int) -> Fitting:
-    program = functools.partial(_render, height=height, width=width, two=two)
-    return Fitting(jax.jit(program), most, max_memory)
+def _renderer(
+    size: tuple[int, int], two: bool, most: int, max_memory: int, shown_by: object
+) -> Fitting:
+    program = functools.partial(_render, size=size, two=two)
+    return Fitting(fast_jit(program) if shown_by else jax.jit(program), most, max_memory)
 
 
 def rendered(
@@ -198,6 +221,8 @@ def rendered(
     points: np.ndarray,
     modes: np.ndarray | None = None,
     max_memory: int = DEFAULT_MAX_MEMORY,
+    generator: Generator | None = None,
+    qp: int = 0,
 ) -> Iterator[np.ndarray]:
     """Yields the frames [H, W, 3] uint8 that control points make of the key pictures.
 
@@ -206,6 +231,8 @@ def rendered(
         points: [T, R, C, 5].
         modes: [T]; None for both pictures wherever there are two.
         max_memory: bytes that the program may take; fewer frames are warped at once then.
+        generator: makes the frames; None blends the displaced pictures.
+        qp: of the intra key picture before the frames, for the generator.
 
     Raises:
         CodecError: a single frame takes more.
@@ -217,7 +244,8 @@ def rendered(
     past, future = np.where(past < 0, future, past), np.where(future < 0, past, future)
     share, points = shares(references, modes), np.moveaxis(points, -1, 1)
     most = RENDERED_TOGETHER if len(points) > 1 else 1
-    fitting = _renderer(height, width, two, most, max_memory)
+    shown_by = None if generator is None else jax.tree.structure(generator)
+    fitting = _renderer((height, width), two, most, max_memory, shown_by)
 
     def frames_at(start: int, count: int) -> slice:
         """At most `count` frames from `start` on that look into at most one picture more."""
@@ -231,7 +259,9 @@ def rendered(
         used = np.unique([past[span], future[span]])
         pictures = padded(np.stack([references.pictures[k] for k in used]), count + 1)
         places = (np.searchsorted(used, side[span]).astype(np.int32) for side in (past, future))
-        return pictures, *(padded(x, count) for x in (*places, share[span], points[span]))
+        level = np.full(count, qp, np.float32)
+        rest = (padded(x, count) for x in (*places, share[span], points[span]))
+        return generator, level, pictures, *rest
 
     what = f"warping a frame of {width}x{height} pixels on {'x'.join(map(str, points.shape[2:]))}"
     render_batch, size = fitting.compiled(
@@ -242,6 +272,28 @@ def rendered(
         span = frames_at(start, size)
         yield from np.asarray(render_batch(*inputs(span, size)))[: span.stop - start]
         start = span.stop
+
+
+def sources(
+    references: GroupReferences, points: np.ndarray, modes: np.ndarray | None = None, qp: int = 0
+) -> Sources:
+    """What a generator makes the frames of a group from; arguments as of `rendered`."""
+    past, future = np.asarray(references.past), np.asarray(references.future)
+    two = bool((future >= 0).any())
+    past, future = np.where(past < 0, future, past), np.where(future < 0, past, future)
+    share, points = shares(references, modes), np.moveaxis(points, -1, 1)
+    size, made = references.pictures[0].shape[:2], []
+    for t in range(len(points)):
+        pictures = np.stack([references.pictures[past[t]], references.pictures[future[t]]])
+        looks = field.References(np.array([0]), np.array([1]), share[t : t + 1])
+        level = np.full(1, qp, np.float32)
+        made.append(_sources(level, pictures, looks, points[t : t + 1], size=size, two=two))
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *made)
+
+
+@functools.partial(jax.jit, static_argnames=("size", "two"))
+def _sources(*inputs: Any, size: tuple[int, int], two: bool) -> Sources:
+    return _displaced(*inputs, size, two)[1]
 
 
 def render(

@@ -9,9 +9,9 @@ from hvc_jax.codec.conceal import RepairingDecoder
 from hvc_jax.codec.field_codec import FieldCodec
 from hvc_jax.codec.field_conceal import FieldRepairingDecoder
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
-from hvc_jax.models.export import load_export
+from hvc_jax.models.export import Export, load_export
 from hvc_jax.models.find import export_of_stream, export_of_variant
-from hvc_jax.stream.header import Header
+from hvc_jax.stream.header import NO_MODEL, WITH_FIELD, Header
 
 AnyCodec = Codec | FieldCodec
 
@@ -26,9 +26,7 @@ def load(model: str | os.PathLike[str]) -> AnyCodec:
       ExportError: No such model, or a file that is none.
     """
     text = os.fspath(model)
-    if text in ("field", "hybrid"):
-        return codec_of_variant(text)
-    return Codec(load_export(Path(text) if os.path.sep in text else text))
+    return _codec(load_export(Path(text) if os.path.sep in text else text))
 
 
 def codec_of_variant(
@@ -38,18 +36,13 @@ def codec_of_variant(
 
     Args:
       variant: One of the stream's variants.
-      path: The model file; None for the one that is shipped. `field` has none, that of `hybrid`
-        is a semantic one.
+      path: The model file; None for the one that is shipped. `hybrid` takes a semantic one too.
       max_memory: Bytes that drawing may take at once, and key pictures.
 
     Raises:
       ModelError: There is no such model, or it is of another variant.
     """
-    if variant == "field":
-        return FieldCodec(max_memory=max_memory)
-    if variant == "hybrid":
-        return FieldCodec(export_of_variant("semantic", path), max_memory=max_memory)
-    return Codec(export_of_variant(variant, path), max_memory=max_memory)
+    return _codec(export_of_variant(variant, path), max_memory, variant)
 
 
 def codec_of_stream(
@@ -66,10 +59,16 @@ def codec_of_stream(
     Raises:
       ModelError: There is no model with the stream's id.
     """
-    if header.variant == "field":
+    if header.variant == "field" and header.model_id == NO_MODEL:
         return FieldCodec(max_memory=max_memory)
-    export = export_of_stream(header, stream, path)
-    if header.variant == "hybrid":
+    return _codec(export_of_stream(header, stream, path), max_memory, header.variant)
+
+
+def _codec(
+    export: Export, max_memory: int = DEFAULT_MAX_MEMORY, variant: str | None = None
+) -> AnyCodec:
+    """The codec of a model, for streams of `variant`, its own by default."""
+    if (variant or export.variant) in WITH_FIELD:
         return FieldCodec(export, max_memory=max_memory)
     return Codec(export, max_memory=max_memory)
 

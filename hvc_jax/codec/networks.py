@@ -31,7 +31,7 @@ class Networks:
     def __init__(self, export: Export, max_memory: int = DEFAULT_MAX_MEMORY) -> None:
         """Loads a model; a program that draws takes at most `max_memory` bytes at once."""
         self.export = export
-        with _matching(export):
+        with matching(export):
             model = CodecModel(export.config.model)
         as_float = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
         variables = {"params": jax.tree.map(as_float, export.params)}
@@ -70,20 +70,20 @@ class Networks:
         """Latents [T, D] float32 of pictures [T, H, W, 3] uint8 with body vectors [T, 188]."""
         made = []
         for p, b in zip(batches(pictures, BATCH), batches(bodies, BATCH), strict=True):
-            with _matching(self.export):
+            with matching(self.export):
                 inputs = self._variables, padded(p, BATCH), padded(b, BATCH)
                 made.append(np.asarray(self._analyse(*inputs))[: len(p)])
         return np.concatenate(made)
 
     def analyse_one(self, picture: np.ndarray, body: np.ndarray) -> np.ndarray:
         """The latent [D] of one picture and body vector [188], at once rather than in a batch."""
-        with _matching(self.export):
+        with matching(self.export):
             inputs = self._variables, np.asarray(picture)[None], np.float32(body)[None]
             return np.asarray(self._analyse(*inputs))[0]
 
     def features(self, picture: np.ndarray) -> Any:
         """What the synthesis takes from a key picture [H, W, 3] uint8."""
-        with _matching(self.export):
+        with matching(self.export):
             return self._reference(self._variables, picture)
 
     def draw(
@@ -136,12 +136,12 @@ class Networks:
 
         height, width = picture.shape[:2]
         what = f"drawing a frame of {width}x{height} pixels"
-        with _matching(self.export):
+        with matching(self.export):
             return self._synthesise.compiled(arguments, what)
 
 
 @contextlib.contextmanager
-def _matching(export: Export) -> Iterator[None]:
+def matching(export: Export) -> Iterator[None]:
     """Turns errors of a model file whose parameters and configuration do not match into one line.
 
     In the models that are shipped such an error is ours, and keeps its traceback.

@@ -18,6 +18,7 @@ from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.data.clips import Clip, probe, read_clip
 from hvc_jax.evaluation.settings import Settings
 from hvc_jax.ops.files import atomic_path
+from hvc_jax.stream.header import WITH_FIELD
 
 
 def read(path: Path, settings: Settings) -> Clip:
@@ -120,7 +121,7 @@ class Coder:
         return time.perf_counter() - started + self._once.spared
 
     def _codec(self, name: str) -> AnyCodec:
-        export, model = self._settings.export(name), dict(self._settings.models)[name]
-        if model in ("field", "hybrid"):
+        export = self._settings.export(name)
+        if export.variant in WITH_FIELD:
             return FieldCodec(export, self._once.bodies)
         return Codec(export, self._once.key, self._once.bodies)

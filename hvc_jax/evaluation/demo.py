@@ -157,8 +157,7 @@ class Demo:
     def _encode(self, variant: str, clip: Clip, source: Source) -> float:
         """Writes the stream of a variant; returns frames a second, once everything is compiled."""
         self._step(f"coding, {variant}")
-        model = "semantic" if variant == "hybrid" else variant
-        path = self.models / f"{model}.safetensors" if self.models else None
+        path = self.models / f"{variant}.safetensors" if self.models else None
         codec = codec_of_variant(variant, path)
 
         def code(file: BinaryIO) -> None:

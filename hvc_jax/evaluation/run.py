@@ -35,7 +35,6 @@ from hvc_jax.ops.files import atomic_path
 from hvc_jax.ops.program import program
 from hvc_jax.ops.progress import Progress
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.header import NO_MODEL
 from hvc_jax.stream.rates import bytes_by_unit, kbps
 
 COLUMNS = (
@@ -289,8 +288,7 @@ def _measure(
             item = decoded[stream]
             frames = read_pictures(item.folder) if item else None
             more = unit_columns(stream) | {"encode_seconds": seconds[stream]}
-            export = settings.export(point.model)
-            more["model_id"] = NO_MODEL.hex() if export is None else export.model_id.hex()
+            more["model_id"] = settings.export(point.model).model_id.hex()
             if item and item.frames_per_second:
                 more["decode_seconds"] = len(clip.frames) / item.frames_per_second
             add(point, frames, stream.stat().st_size, **more)

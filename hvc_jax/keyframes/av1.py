@@ -12,10 +12,10 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from hvc_jax.keyframes.picture import KeyPictureError, coded_size, crop, pad, planes_of
-from hvc_jax.ops.color import rgb_to_yuv420, yuv420_to_rgb
+from hvc_jax.keyframes.decoder import BITS, PictureDecoder
+from hvc_jax.keyframes.picture import KeyPictureError, pad
+from hvc_jax.ops.color import rgb_to_yuv420
 
-BITS = 10
 MIN_SIDE = 64
 """SVT-AV1 codes nothing smaller; smaller pictures are padded."""
 
@@ -111,55 +111,19 @@ def _frame(picture: np.ndarray, number: int) -> av.VideoFrame:
     return frame
 
 
-class Decoder:
-    """Decodes key pictures one at a time, in coded order, from an intra picture on."""
-
-    def __init__(self, height: int, width: int):
-        self._size = height, width
-        self._coded = coded_size(height, width, MIN_SIDE)
-        self._context: av.CodecContext | None = None
-
-    def push(self, payload: bytes) -> np.ndarray:
-        """Returns the picture [height, width, 3] uint8 of the next payload.
-
-        Raises:
-            KeyPictureError: the payload is damaged, holds a picture of another size, or is
-                predicted and the pictures since the last intra one were not all decoded.
-        """
-        context, self._context = self._context, None  # stays so if anything below fails
-        payload = payload.removeprefix(_TEMPORAL_DELIMITER)
-        if payload[:1] == _SEQUENCE_HEADER:
-            context = self._open()
-        if context is None:
-            raise KeyPictureError(
-                "A predicted key picture refers to one that is missing; start at an intra one."
-            )
-        try:
-            frames = context.decode(av.Packet(_TEMPORAL_DELIMITER + payload))
-        except (av.FFmpegError, ValueError) as error:
-            raise KeyPictureError(f"The AV1 key picture is damaged ({error}).") from error
-        if len(frames) != 1 or (frames[0].height, frames[0].width) != self._coded:
-            asked = f"{self._size[1]}x{self._size[0]}"
-            raise KeyPictureError(f"The AV1 key picture is damaged, or is not {asked} pixels.")
-        if frames[0].format.name != "yuv420p10le":
-            raise KeyPictureError(
-                f"The AV1 key picture is {frames[0].format.name}, not yuv420p10le."
-            )
-        self._context = context
-        return crop(yuv420_to_rgb(*planes_of(frames[0]), BITS), *self._size)
-
-    def _open(self) -> av.CodecContext:
-        """Returns a new dav1d decoder that gives each picture at once."""
-        context = av.CodecContext.create("libdav1d", "r")
-        context.thread_count = 1
-        # A hostile picture must not ask for gigabytes; decoders need a margin around the picture.
-        height, width = self._coded
-        context.options = {"max_pixels": str((height + 128) * (width + 128))}
-        return context
-
-
 _SEQUENCE_HEADER = b"\x0a"
 """First byte of an intra payload: the OBU header of an AV1 sequence header."""
+
+
+class Decoder(PictureDecoder):
+    """Decodes key pictures one at a time, in coded order, from an intra picture on."""
+
+    codec, library, min_side = "AV1", "libdav1d", MIN_SIDE
+
+    def packet(self, payload: bytes) -> tuple[bytes, bool]:
+        """Puts a temporal delimiter before the payload, which the stream leaves out."""
+        payload = payload.removeprefix(_TEMPORAL_DELIMITER)
+        return _TEMPORAL_DELIMITER + payload, payload[:1] == _SEQUENCE_HEADER
 
 
 def decode(payload: bytes, height: int, width: int) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 
 from hvc_jax.keyframes import av1, gop, vvc
 from hvc_jax.keyframes.codecs import MODULES, VVC, check, choose
+from hvc_jax.keyframes.decoder import PictureDecoder
 from hvc_jax.keyframes.picture import KeyPictureError
 
 
@@ -92,7 +93,7 @@ class SequenceDecoder:
         """Makes a decoder for pictures of height x width pixels; an intra payload comes first."""
         self._size = height, width
         self._codec = 0
-        self._decoder: vvc.Decoder | av1.Decoder | None = None
+        self._decoder: PictureDecoder | None = None
 
     def push(self, codec: int, payload: bytes) -> np.ndarray:
         """Returns the picture [height, width, 3] uint8 of the next payload in coded order.

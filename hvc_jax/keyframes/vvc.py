@@ -18,11 +18,11 @@ import numpy as np
 from av.codec.context import Flags
 
 from hvc_jax.keyframes import gop, parameter_sets, vvc_units
-from hvc_jax.keyframes.picture import KeyPictureError, coded_size, crop, pad, planes_of
+from hvc_jax.keyframes.decoder import BITS, PictureDecoder
+from hvc_jax.keyframes.picture import KeyPictureError, coded_size, pad
 from hvc_jax.ops import ffmpeg
-from hvc_jax.ops.color import rgb_to_yuv420, yuv420_to_rgb
+from hvc_jax.ops.color import rgb_to_yuv420
 
-BITS = 10
 MIN_SIDE = 32
 """libvvenc codes nothing smaller; smaller pictures are padded."""
 
@@ -106,7 +106,7 @@ def _stream(command: list[str], planes: bytes) -> bytes:
         return path.read_bytes() if path.exists() else b""
 
 
-class Decoder:
+class Decoder(PictureDecoder):
     """Decodes key pictures one at a time, in coded order, from an intra picture on.
 
     libvvenc's SPS says how many pictures a player must hold back to show them in order. We show
@@ -114,50 +114,21 @@ class Decoder:
     given an SPS that says none; decoding itself does not depend on it.
     """
 
-    def __init__(self, height: int, width: int):
-        self._size = height, width
-        self._coded = coded_size(height, width, MIN_SIDE)
-        self._context: av.CodecContext | None = None
+    codec, library, min_side = "VVC", "vvc", MIN_SIDE
 
-    def push(self, payload: bytes) -> np.ndarray:
-        """Returns the picture [height, width, 3] uint8 of the next payload.
-
-        Raises:
-            KeyPictureError: the payload is damaged, holds a picture of another size, or is
-                predicted and the pictures since the last intra one were not all decoded.
-        """
-        context, self._context = self._context, None  # stays so if anything below fails
+    def packet(self, payload: bytes) -> tuple[bytes, bool]:
+        """Puts the constant headers and start codes back, which the stream leaves out."""
         height, width = self._coded
         units = vvc_units.unpack(payload, width, height)
-        if vvc_units.is_intra(units):
+        intra = vvc_units.is_intra(units)
+        if intra:
             units[0] = parameter_sets.without_reordering(units[0])
-            context = self._open()
-        if context is None:
-            raise KeyPictureError(
-                "A predicted key picture refers to one that is missing; start at an intra one."
-            )
-        try:
-            frames = context.decode(av.Packet(vvc_units.annex_b(units)))
-        except (av.FFmpegError, ValueError) as error:
-            raise KeyPictureError(f"The VVC key picture is damaged ({error}).") from error
-        if len(frames) != 1 or (frames[0].height, frames[0].width) != self._coded:
-            asked = f"{self._size[1]}x{self._size[0]}"
-            raise KeyPictureError(f"The VVC key picture is damaged, or is not {asked} pixels.")
-        if frames[0].format.name != "yuv420p10le":
-            raise KeyPictureError(
-                f"The VVC key picture is {frames[0].format.name}, not yuv420p10le."
-            )
-        self._context = context
-        return crop(yuv420_to_rgb(*planes_of(frames[0]), BITS), *self._size)
+        return vvc_units.annex_b(units), intra
 
-    def _open(self) -> av.CodecContext:
-        """Returns a new FFmpeg decoder that gives each picture at once."""
-        context = av.CodecContext.create("vvc", "r")
-        context.thread_count = 1
+    def open(self) -> av.CodecContext:
+        """Returns a new decoder that gives each picture at once."""
+        context = super().open()
         context.flags |= Flags.low_delay
-        # A hostile picture must not ask for gigabytes; decoders need a margin around the picture.
-        height, width = self._coded
-        context.options = {"max_pixels": str((height + 128) * (width + 128))}
         return context
 
 

@@ -55,7 +55,7 @@ class Export:
 
     Attributes:
         path: The file.
-        variant: "semantic", "keypoint" or "implicit".
+        variant: "semantic", "keypoint", "implicit", "field" or "hybrid".
         config_fields: The training configuration as nested dicts.
     """
 
@@ -76,7 +76,13 @@ class Export:
 
     @functools.cached_property
     def tables(self) -> CodingTables:
-        """The integer coding tables, which carry the schema with the learned steps."""
+        """The integer coding tables, which carry the schema with the learned steps.
+
+        Raises:
+            ExportError: A model of the variant field, which sends no parameters.
+        """
+        if self.variant == "field":
+            raise ExportError(f"{self.path}: a model of fields has no parameters to code")
         with reading(self.path):
             return CodingTables.from_arrays(self._arrays(_TABLES))
 
@@ -103,16 +109,16 @@ class Export:
 
 
 def save_export(
-    path: Path, variant: str, config: Any, params: dict[str, Any], tables: CodingTables
+    path: Path, variant: str, config: Any, params: dict[str, Any], tables: CodingTables | None
 ) -> Export:
     """Writes an export and opens it.
 
     Args:
         path: Where; appears under this name only when it is whole.
-        variant: "semantic", "keypoint" or "implicit".
+        variant: "semantic", "keypoint", "implicit", "field" or "hybrid".
         config: The training configuration, a ConfigDict; paths in it are stored as bare names.
         params: Nested dict of arrays; stored as float16.
-        tables: Integer tables fitted with the schema of the learned steps.
+        tables: Integer tables fitted with the schema of the learned steps; None for "field".
 
     Raises:
         ExportError: A parameter is not finite as float16.
@@ -131,7 +137,7 @@ def save_export(
             arrays[prefix + name] = array
 
     collect(params, _PARAMS)
-    for name, table in tables.to_arrays().items():
+    for name, table in (tables.to_arrays() if tables else {}).items():
         arrays[_TABLES + name] = np.ascontiguousarray(table)
     record = {
         "format": _FORMAT,
@@ -168,7 +174,7 @@ def load_export(name: str | Path) -> Export:
     """An exported model by its file, or by the variant that is shipped.
 
     Args:
-        name: Path of a .safetensors file, or "semantic" or "keypoint".
+        name: Path of a .safetensors file, or a variant.
 
     Raises:
         ExportError: There is no such file, or it is no export of this program.

@@ -24,6 +24,8 @@ from hvc_jax.stream.opened import Stream
 from hvc_jax.stream.tables import CodingTables
 
 _MOST_BYTES = 1 << 30
+_ACCEPTED = {"hybrid": ("hybrid", "semantic")}
+"""Variants of models that a variant of streams may have, where it is not its own alone."""
 
 
 class ModelError(ValueError):
@@ -100,7 +102,7 @@ def export_of_variant(variant: str, path: Path | None = None) -> Export:
         ModelError: There is none, or it is of another variant.
     """
     export = load_export(path if path is not None else variant)
-    if export.variant != variant:
+    if export.variant not in _ACCEPTED.get(variant, (variant,)):
         raise ModelError(
             f"{path} is a model of the {export.variant} variant; add --variant {export.variant}"
         )
@@ -122,7 +124,7 @@ def export_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
         export = load_export(path)
         if export.model_id != header.model_id:
             raise ModelError(f"{needed}; {path} is {export.model_id.hex()}, name the right file")
-    if export.variant != ("semantic" if header.variant == "hybrid" else header.variant):
+    if export.variant not in _ACCEPTED.get(header.variant, (header.variant,)):
         raise BitstreamError(
             f"{stream}: the header says {header.variant}, its model is of the {export.variant} "
             "variant; the stream is damaged, encode it again"
@@ -148,7 +150,7 @@ def tables_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
 def list_models() -> list[str]:
     """Names of the models that are shipped, for `hvc_jax.load`."""
     shipped = [path.stem for path in PRETRAINED.glob("*.safetensors") if _is_export(path)]
-    return sorted([*shipped, "field", "hybrid"])
+    return sorted(shipped)
 
 
 def _is_export(path: Path) -> bool:

@@ -208,7 +208,7 @@ def open_player(path: Path, model: Path | None = None, codecs: dict | None = Non
         why = f"the stream is damaged ({error}); lost frames show what was before"
         player = FixedPlayer(header, frames, why, frozenset(repair.held))
         return Opened(data, player, None, [])
-    tables = None if codec.export is None else codec.export.tables
+    tables = None if header.variant == "field" else codec.export.tables
     if header.variant == "hybrid" and tables is not None:
         decoder = codec.decoder(header)
         pushed = (decoder.push(unit) for unit in units if unit.type != UnitType.EDIT)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from hvc_jax.models.codec_model import CodecModel, learned_schema, sends_bodies
 from hvc_jax.models.export import Export, save_export
 from hvc_jax.ops.compile import fast_jit
+from hvc_jax.stream.header import WITH_FIELD
 from hvc_jax.stream.tables import fit_tables
 from hvc_jax.training.checkpoint import restore_params
 from hvc_jax.training.init import load_params
@@ -31,6 +32,7 @@ def export_run(
     blend: tuple[Path, float] | None = None,
     clips: Iterable[Clip] | None = None,
     size: int | None = None,
+    bodies_of: Export | None = None,
     most_clips: int = 32,
     most_frames: int = 128,
 ) -> Export:
@@ -48,6 +50,8 @@ def export_run(
         clips: (frames uint8 [T, H, W, 3], body vectors [T, 188]) to fit the tables on; None takes
             them from the run's training data.
         size: Side of the pictures that tokens are taken from, pixels; None = as in training.
+        bodies_of: Of a generator of fields: a semantic model, whose parameters go along; the
+            export is then of the variant hybrid and codes them as that model does.
         most_clips: Clips taken at most.
         most_frames: Frames taken from the beginning of each.
 
@@ -66,6 +70,12 @@ def export_run(
         config.data.size = size
     if blend is not None:
         params = blended(params, *blend)
+    kind = config.model.motion.kind
+    if kind in WITH_FIELD:
+        tables = None if bodies_of is None else bodies_of.tables
+        return save_export(out, "hybrid" if tables else "field", config, params, tables)
+    if bodies_of is not None:
+        raise ValueError(f"{workdir}: is a {kind} model, which codes its own parameters")
     if clips is None:
         clips = training_clips(config, most_clips, most_frames)
     tracks = latent_tracks(config.model, params, clips)
@@ -76,7 +86,7 @@ def export_run(
         if rates is not None:
             with config.unlocked():
                 config.rates = ConfigDict(rates._asdict())
-    return save_export(out, config.model.motion.kind, config, params, tables)
+    return save_export(out, kind, config, params, tables)
 
 
 def blended(params: dict[str, Any], source: Path, share: float) -> dict[str, Any]:

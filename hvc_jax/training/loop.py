@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from ml_collections import FrozenConfigDict
 from tqdm import tqdm
 
-from hvc_jax.models.codec_model import CodecModel, sends_bodies
+from hvc_jax.models.registry import make_model
 from hvc_jax.training.checkpoint import Checkpoints
 from hvc_jax.training.curve import plot_curve
+from hvc_jax.training.data import training_data
 from hvc_jax.training.init import load_params, merge, with_keypoints
 from hvc_jax.training.log import Log, write_run_files
 from hvc_jax.training.parallel import Parallel
@@ -124,40 +124,18 @@ def train(
 
     # ------------------------------------------------------------------ model and losses
     if model is None:
-        model = CodecModel(FrozenConfigDict(config.model))
+        model = make_model(config.model)
     extract = load_extractor(config.loss)
     step_functions = make_step(config, model, extract)
 
     # ------------------------------------------------------------------ data
-    need_bodies = sends_bodies(config.model.motion) or bool(config.loss.points)
     if batches is None:
-        from hvc_jax.data import pipeline
-        from hvc_jax.data.validation import sequences
-
-        data_config = config.data.to_dict() | {
-            "past": config.model.get("past", 1),
-            "past_pictures": not sends_bodies(config.model.motion),
-        }
-        if not config.validation.clips:
-            data_config["held_out"] = 0
-        elif validate is None and not config.loss.points_only:
-            clips, frames = config.validation.clips, config.validation.frames
-            seen = sequences(data_config, clips, frames, need_bodies)
-            if seen:
-                validate = make_validate(config, model, extract, seen)
+        batches, sequences = training_data(config)
+        if validate is None and config.validation.clips and not config.loss.points_only:
+            if sequences:
+                validate = make_validate(config, model, extract, sequences)
             elif main:
                 print("no clips for validation; the newest checkpoint is exported", flush=True)
-
-        def batches(size: int, seed: int, start: int) -> Iterator[HostBatch]:
-            return pipeline.batches(
-                data_config,
-                size,
-                seed,
-                start,
-                jax.process_index(),
-                jax.process_count(),
-                need_bodies=need_bodies,
-            )
 
     local_batch = config.batch_size * parallel.local_batch_factor
     example = next(batches(local_batch, config.seed, 0))

@@ -48,7 +48,8 @@ def make_validate(
         error = jnp.square(jnp.clip(outputs["frame"], 0, 1) - target).mean((1, 2, 3))
         terms["loss/psnr"] = -10 * jnp.log10(error + 1e-10).mean()
         terms["loss/total"] = rate + whole.lmbda * distortion
-        return terms, outputs["latent"]
+        nothing = jnp.zeros((len(target), 0))  # a generator of fields has no latents of its own
+        return terms, outputs.get("latent", nothing)
 
     def validate(params: Any) -> dict[str, float]:
         found = [jax.device_get(measure(params, batch, extract)) for batch in sequences]
@@ -59,7 +60,8 @@ def make_validate(
             if name.startswith("loss/")
         }
         tracks = [np.asarray(latents, np.float32) for _, latents in found]
-        if (rates := compare_rates(config.model, params, tracks)) is not None:
+        rates = compare_rates(config.model, params, tracks) if tracks[0].size else None
+        if rates is not None:
             means["validation/bits_estimated"] = rates.estimated
             means["validation/bits_real"] = rates.real
         return means

@@ -96,10 +96,26 @@ class References(NamedTuple):
     share: jax.Array
 
 
-def warp_blend(
-    prepared: jax.Array, references: References, fields: jax.Array, two: bool
-) -> jax.Array:
-    """The frames that dense fields make of key pictures: [T, H, W, C], unclipped.
+class Candidates(NamedTuple):
+    """What key pictures say of each frame.
+
+    Attributes:
+        past: [T, H, W, C] the past picture as displaced.
+        future: [T, H, W, C] the future one; equal to `past` where a frame looks into one only.
+        share: [T, H, W, 1] in [0, 1], of the past picture in the blend.
+    """
+
+    past: jax.Array
+    future: jax.Array
+    share: jax.Array
+
+    def blend(self) -> jax.Array:
+        """The frames [T, H, W, C] that the shares make of both."""
+        return self.future + self.share * (self.past - self.future)
+
+
+def warp(prepared: jax.Array, references: References, fields: jax.Array, two: bool) -> Candidates:
+    """Key pictures as dense fields displace them, unclipped.
 
     Args:
         prepared: key pictures laid out by `bicubic.prepare`.
@@ -111,7 +127,14 @@ def warp_blend(
     x, y = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)[:, None]
     past = bicubic.sample(prepared, references.past, x + fields[:, 0], y + fields[:, 1])
     if not two:
-        return past
+        return Candidates(past, past, jnp.ones_like(past[..., :1]))
     future = bicubic.sample(prepared, references.future, x + fields[:, 2], y + fields[:, 3])
     share = jax.nn.sigmoid(references.share[:, None, None] + fields[:, 4])[..., None]
-    return future + share * (past - future)
+    return Candidates(past, future, share)
+
+
+def warp_blend(
+    prepared: jax.Array, references: References, fields: jax.Array, two: bool
+) -> jax.Array:
+    """The frames that dense fields make of key pictures: [T, H, W, C]; arguments as for `warp`."""
+    return warp(prepared, references, fields, two).blend()
