@@ -15,12 +15,13 @@ def leaves(config: dict, prefix: str = "") -> dict[str, object]:
 
 
 @pytest.mark.parametrize("size", ["tiny", "small", "base"])
-def test_variants_differ_in_the_motion_block_only(size: str) -> None:
+def test_variants_differ_in_motion_and_its_past_only(size: str) -> None:
     one, other = (
         leaves(load_config(f"configs/{name}.py:size={size}")) for name in ("semantic", "keypoint")
     )
     differing = {k for k in one.keys() | other.keys() if one.get(k) != other.get(k)}
-    assert differing and all(name.startswith("model.motion.") for name in differing)
+    assert differing
+    assert all(name.startswith("model.motion.") or name == "model.past" for name in differing)
 
 
 def test_argument_string() -> None:
@@ -35,7 +36,7 @@ def test_argument_string() -> None:
         ("configs/semantic.py:widht=3", "no config argument 'widht'"),
         ("configs/semantic.py:res=big", "give a int"),
         ("configs/semantic.py:size=huge", "no model size 'huge'"),
-        ("configs/nothing.py", "shipped ones are keypoint.py, semantic.py"),
+        ("configs/nothing.py", "shipped ones are field.py, implicit.py, keypoint.py, semantic.py"),
     ],
 )
 def test_bad_specs_say_what_there_is(spec: str, words: str) -> None:
