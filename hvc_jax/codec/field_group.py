@@ -208,7 +208,7 @@ def _render(generator, qp, pictures, past, future, share, points, size, two: boo
     return jnp.clip(jnp.round(made), 0, 255).astype(jnp.uint8)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8)  # of programs, which are large
 def _renderer(
     size: tuple[int, int], two: bool, most: int, max_memory: int, shown_by: object
 ) -> Fitting:
