@@ -48,15 +48,17 @@ def built(request):
 
 
 def test_an_untrained_decoder_holds_the_key_frame(built):
-    _, model, params, batch = built
+    variant, model, params, batch = built
     same = batch | {"target_body": batch["key_body"], "target": batch["key"]}
     outputs = jax.jit(lambda p: model.apply({"params": p}, same, train=False))(params)
-    # The mask starts at sigmoid(2): 88 % of the key picture's contrast.
-    assert jnp.abs(outputs["frame"] - batch["key"]).max() < 0.07
+    # The mask starts at sigmoid(2): 88 % of the key picture's contrast; that of implicit passes a
+    # gate besides, whose other half is what untrained attention finds.
+    limit = 0.3 if variant == "implicit" else 0.07
+    assert jnp.abs(outputs["frame"] - batch["key"]).max() < limit
     assert outputs["frame"].dtype == jnp.float32
     # Bits by what is sent add up to all of them.
     groups = outputs["group_bits"]
-    assert ("camera" in groups) == (built[0] == "semantic")
+    assert ("camera" in groups) == (variant == "semantic")
     np.testing.assert_allclose(sum(groups.values()), outputs["bits"], rtol=1e-5)
 
 

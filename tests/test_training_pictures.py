@@ -32,7 +32,7 @@ def test_columns_of_the_grid(motion: str | None) -> None:
             share = outputs["frame"][:, ::4, ::4]
             fields = {"grid": share[..., :2], "background": share[..., :1]}
             aux = {name: field for name, field in fields.items() if name == motion}
-            return outputs | {"aux": outputs["aux"] | aux}
+            return outputs | {"aux": {"warped": outputs["aux"]["warped"]} | aux}
 
     batch = next(stub_batches(6, 0, 0))
     rngs = {"params": jax.random.key(0), "noise": jax.random.key(1)}

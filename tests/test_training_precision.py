@@ -48,7 +48,7 @@ def test_training_in_bfloat16_stays_near_float32() -> None:
 def test_every_convolution_of_the_codec_runs_in_bfloat16(variant: str) -> None:
     config = load_config(f"{variant}.py:runlocal")
     model = CodecModel(FrozenConfigDict(config.model))
-    batch = unit_range(next(stub_batches(1, 0, 0, side=64)))
+    batch = unit_range(next(stub_batches(1, 0, 0, side=64, past=config.model.past)))
     shapes = jax.eval_shape(lambda: create_state(config, model, batch)).params
 
     def run(params: object) -> object:

@@ -30,8 +30,7 @@ class StubModel(nn.Module):
                 self.make_rng("noise"), latent.shape, minval=-0.5, maxval=0.5
             )
             latent = latent + 0.1 * noise
-        # As the codec model, which rates some of the pairs.
-        bits = jnp.log2(1 + latent[::2] ** 2).sum(-1) + (jnp.log(-1.0) if self.broken else 0.0)
+        bits = jnp.log2(1 + latent**2).sum(-1) + (jnp.log(-1.0) if self.broken else 0.0)
         h = nn.relu(nn.Conv(8, (3, 3))(key) + nn.Dense(8, name="mix")(latent)[:, None, None])
         frame = jax.nn.sigmoid(nn.Conv(3, (3, 3))(h))
         small = average_pool(frame, 4)
@@ -40,20 +39,20 @@ class StubModel(nn.Module):
 
 
 def stub_batches(
-    size: int, seed: int, start: int, side: int = 16
+    size: int, seed: int, start: int, side: int = 16, past: int = 1
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless random batches that depend on (seed, step) only."""
     step = start
     while True:
         rng = np.random.default_rng((seed, step))
-        pictures = rng.integers(0, 256, (3, size, side, side, 3), np.uint8)
-        bodies = rng.normal(size=(3, size, 188)).astype(np.float32)
-        names = ("key", "target", "previous")
+        pictures = rng.integers(0, 256, (2 + past, size, side, side, 3), np.uint8)
+        bodies = rng.normal(size=(2 + past, size, 188)).astype(np.float32)
         flow = rng.uniform(-1, 1, (size, side // 4, side // 4, 3)).astype(np.float32)
         yield (
-            dict(zip(names, pictures, strict=True))
-            | {"flow": flow}
-            | {f"{name}_body": body for name, body in zip(names, bodies, strict=True)}
+            {"key": pictures[0], "target": pictures[1], "flow": flow}
+            | {"previous": np.moveaxis(pictures[2:], 0, 1)}
+            | {"key_body": bodies[0], "target_body": bodies[1]}
+            | {"previous_body": np.moveaxis(bodies[2:], 0, 1)}
         )
         step += 1
 

@@ -170,9 +170,8 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quality",
         "--effort",
-        dest="effort",
-        type=_effort,
-        default=1,
+        dest="quality",
+        default="good",
         metavar="{fast,good,best}",
         help="how long to search, or its number from 0 to 3: fast is 0, good 1, best 2; of fields, "
         "of the body fit and of cheap levels; with one key picture 2 and 3 also polish what is "
@@ -219,7 +218,7 @@ def _audio_rate(text: str) -> float:
 def _effort(text: str) -> int:
     names = {"fast": 0, "good": 1, "best": 2, "0": 0, "1": 1, "2": 2, "3": 3}
     if text not in names:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of fast, good, best, or 0 to 3")
+        raise ValueError(f"--quality is {text!r}; use fast, good, best, or 0 to 3")
     return names[text]
 
 
@@ -376,7 +375,7 @@ def options_of(arguments: argparse.Namespace) -> "EncodeOptions":
         resync_groups=arguments.resync_groups,
         cuts=arguments.cuts,
         hold=arguments.hold,
-        effort=arguments.effort,
+        effort=_effort(arguments.quality),
         lookahead=arguments.lookahead,
         key_spacing=arguments.key_spacing,
         target_bytes=arguments.bytes,

@@ -18,10 +18,6 @@ from hvc_jax.models.reference import Pyramid, ReferenceEncoder
 from hvc_jax.ops.quantise import add_uniform_noise
 from hvc_jax.stream.schema import Schema
 
-RATED = 4
-"""Of so many training pairs the rate of one is estimated. Where it divides the batch of a device,
-the gradients do not depend on the number of devices."""
-
 MOTIONS: dict[str, type[nn.Module]] = {
     "semantic": SemanticMotion,
     "keypoint": KeypointMotion,
@@ -156,17 +152,15 @@ class CodecModel(nn.Module):
           train: add uniform noise (needs the rng stream "noise"); else round.
 
         Returns:
-          frame [B, H, W, 3], bits [N] (estimated, of the targets' latents; where `train` of every
-          RATED-th, since each needs P more frames to be analysed), group_bits (its parts by what is
-          sent), latent and key_latent [B, D] unquantised, and aux.
+          frame [B, H, W, 3], bits [B] (estimated, of the targets' latents), group_bits (its parts
+          by what is sent), latent and key_latent [B, D] unquantised, and aux.
         """
         step = jnp.exp(self.log_step)
         count = batch["key"].shape[0]
-        rated = slice(None, None, RATED if train else 1)
-        previous_body = batch["previous_body"][rated]
+        previous_body = batch["previous_body"]
         pictures = [batch["key"], batch["target"]]
         if "previous" in batch:
-            previous = batch["previous"][rated]
+            previous = batch["previous"]
             pictures.append(previous.reshape(-1, *previous.shape[2:]))
         bodies = (
             batch["key_body"],
@@ -183,7 +177,7 @@ class CodecModel(nn.Module):
         features = self.reference(batch["key"])
         frame, aux = self.synthesise(features, quantised[:count], quantised[count:])
         past = levels[2 * count :].reshape(*previous_body.shape[:2], levels.shape[-1])
-        bits = self.rate(levels[count : 2 * count][rated], jnp.moveaxis(past, 1, 0))
+        bits = self.rate(levels[count : 2 * count], jnp.moveaxis(past, 1, 0))
         return {
             "frame": frame,
             "bits": bits.sum(-1),
