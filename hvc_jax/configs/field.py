@@ -1,4 +1,4 @@
-"""The generator of displacement fields: blends, restores and paints what key pictures show.
+"""The generator of displacement fields: weighs key pictures, displaced and as they are.
 
     hvc data fields CLIPS/train fields/train
     hvc data fields CLIPS/development fields/development
