@@ -1,4 +1,4 @@
-"""The same streams shown by the stream's own blend and by generators; compare.csv and means.csv.
+"""The same streams shown by the stream's own blend and by generators; compare.csv and summary.csv.
 
     python experiments/051_generator/compare.py CLIPS --streams DIR --dists-weights weights.pt \
         --models generator=hvc_jax/pretrained/field.safetensors
@@ -92,7 +92,7 @@ def main() -> None:
                 })  # fmt: skip
         pd.DataFrame(rows).to_csv(arguments.out / "compare.csv", index=False, float_format="%.4f")
     means = pd.DataFrame(rows).drop(columns="clip").groupby(["qp", "model"], as_index=False).mean()
-    means.to_csv(arguments.out / "means.csv", index=False, float_format="%.4f")
+    means.to_csv(arguments.out / "summary.csv", index=False, float_format="%.4f")
     print(means.round(3).to_string(index=False))
 
 
