@@ -44,8 +44,8 @@ class FieldCodec:
             one they are the key pictures as displaced and blended; a semantic model gives hybrid
             streams that are shown so.
           body_finder: effort -> what finds the bodies of one clip's chunks.
-          max_memory: Bytes that key pictures may take, and drawing at once; fewer frames are drawn
-            at once then, and segments are shorter.
+          max_memory: Bytes that key pictures may take in decoding, and drawing at once; fewer
+            frames are drawn at once then.
         """
         self.export, self._body_finder, self._max_memory = export, body_finder, max_memory
         self.variant, self._tables, self._network = "field", None, None

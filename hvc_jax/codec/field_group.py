@@ -216,6 +216,16 @@ def _renderer(
     return Fitting(fast_jit(program) if shown_by else jax.jit(program), most, max_memory)
 
 
+def _looked_into(references: GroupReferences) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Numbers of the past and future pictures of every frame, and whether any has a future one.
+
+    Where there is no picture on a side, any will do: that of the other.
+    """
+    past, future = np.asarray(references.past), np.asarray(references.future)
+    two = bool((future >= 0).any())
+    return np.where(past < 0, future, past), np.where(future < 0, past, future), two
+
+
 def rendered(
     references: GroupReferences,
     points: np.ndarray,
@@ -238,10 +248,7 @@ def rendered(
         CodecError: a single frame takes more.
     """
     height, width = references.pictures[0].shape[:2]
-    two = bool((np.asarray(references.future) >= 0).any())
-    past, future = np.asarray(references.past), np.asarray(references.future)
-    # Where there is no picture on a side, any will do.
-    past, future = np.where(past < 0, future, past), np.where(future < 0, past, future)
+    past, future, two = _looked_into(references)
     share, points = shares(references, modes), np.moveaxis(points, -1, 1)
     most = RENDERED_TOGETHER if len(points) > 1 else 1
     shown_by = None if generator is None else jax.tree.structure(generator)
@@ -278,9 +285,7 @@ def sources(
     references: GroupReferences, points: np.ndarray, modes: np.ndarray | None = None, qp: int = 0
 ) -> Sources:
     """What a generator makes the frames of a group from; arguments as of `rendered`."""
-    past, future = np.asarray(references.past), np.asarray(references.future)
-    two = bool((future >= 0).any())
-    past, future = np.where(past < 0, future, past), np.where(future < 0, past, future)
+    past, future, two = _looked_into(references)
     share, points = shares(references, modes), np.moveaxis(points, -1, 1)
     size, made = references.pictures[0].shape[:2], []
     for t in range(len(points)):

@@ -32,7 +32,8 @@ _EXTRA_OFFSETS = ((0, 0, 0), (0, 0, 1), (0, 1, 1))
 _OCTAVE = 6.0
 """QPs that halve the bytes of key pictures, about; where the search starts."""
 
-_FIELD_STEP, _GRID = 4, 1
+FIELD_STEP, GRID = 4, 1
+"""Indices of the quantiser's step and of the grid of control points, at every operating point."""
 
 
 class Point(NamedTuple):
@@ -154,7 +155,7 @@ class RateControl:
 
 
 def _quality(point: Point) -> Quality:
-    return Quality(round(point.q), point.lmbda, _FIELD_STEP, _GRID)
+    return Quality(round(point.q), point.lmbda, FIELD_STEP, GRID)
 
 
 def quality_of(lmbda: float) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hvc_jax.codec.field_group import fields_of, references_at, sources
-from hvc_jax.codec.rate import LMBDA_AT_40, key_places
+from hvc_jax.codec.rate import FIELD_STEP, GRID, Point, key_places
 from hvc_jax.codec.segment import Quality, code_keys, code_segment
 from hvc_jax.data.clips import read_clip
 from hvc_jax.ops.files import write_bytes, write_text
@@ -32,8 +32,6 @@ SPACINGS = (8, 16, 16, 32, 64)
 """Frames between key pictures, drawn likewise."""
 PLANES = 16
 
-_STEP, _GRID = 4, 1
-
 
 def code_frames(frames: np.ndarray, qp: int, spacing: int, effort: int = 1) -> np.ndarray:
     """What the decoder makes every frame of, and the frame: [T, H, W, 16] uint8.
@@ -45,7 +43,7 @@ def code_frames(frames: np.ndarray, qp: int, spacing: int, effort: int = 1) -> n
         effort: of the encoder, 0 to 3.
     """
     keys = code_keys(frames, key_places(len(frames), spacing), qp, preset="fast")
-    quality = Quality(qp, LMBDA_AT_40 * 2 ** ((qp - 40) / 3), _STEP, _GRID)
+    quality = Quality(qp, Point(qp).lmbda, FIELD_STEP, GRID)
     coded = code_segment(frames, keys, quality, effort)
     planes = np.empty((*frames.shape[:3], PLANES), np.uint8)
     planes[..., 13:] = frames
