@@ -149,3 +149,9 @@ def test_where_attention_looks_is_compared_where_the_teacher_is_trusted() -> Non
     off = right | {"look_1": right["look_1"].at[:, 4:].add(0.2)}
     # Only that half of the finer of two scales is trusted, and so counts as the whole.
     np.testing.assert_allclose(losses.flow_distance(off, flow), 0.1, rtol=1e-3)
+
+
+def test_the_weight_of_the_rate_grows_from_nothing_to_one() -> None:
+    steps = jnp.array([0, 5, 10, 1000])
+    np.testing.assert_allclose(losses.rate_weight(10.0, steps), [0, 0.5, 1, 1])
+    np.testing.assert_allclose(losses.rate_weight(0.0, steps), 1)

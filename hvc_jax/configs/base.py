@@ -120,6 +120,7 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
 
     config.loss = loss = ConfigDict()
     loss.lmbda = values["lmbda"]  # bits a frame / 65536 + lmbda * distortion
+    loss.rate_warmup = 0.0  # share of the steps over which the rate's weight grows from 0 to 1
     loss.lmbdas = ()  # several: a model for each, side by side in one program
     loss.l1 = 1.0
     loss.perceptual = 1.0

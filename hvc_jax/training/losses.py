@@ -173,6 +173,11 @@ def adversarial_ramp(config: Any, step: jax.Array) -> jax.Array:
     return jnp.clip(since / max(config.adversarial_ramp, 1), 0.0, 1.0)
 
 
+def rate_weight(warmup: float, step: jax.Array) -> jax.Array:
+    """Weight in [0, 1] of the rate at a step: linear over the first `warmup` steps, then 1."""
+    return jnp.clip(step.astype(jnp.float32) / max(warmup, 1.0), 0.0 if warmup else 1.0, 1.0)
+
+
 def rate_distortion(
     config: Any,
     outputs: dict[str, Any],

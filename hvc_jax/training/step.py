@@ -109,6 +109,8 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
                 loss.adversarial * terms["loss/adversarial"]
                 + loss.feature_matching * terms["loss/feature_matching"]
             )
+        # Before the decoder looks at the latents, rate alone would silence them for good.
+        rate = rate * losses.rate_weight(loss.rate_warmup * config.total_steps, state.step)
         terms["loss/total"] = total = rate + inputs.lmbda * distortion
         return total, (terms, outputs["frame"])
 
