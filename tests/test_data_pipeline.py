@@ -144,6 +144,24 @@ def test_every_pass_takes_every_clip(dataset):
         assert sorted(reds[4 * turn : 4 * turn + 4]) == [0, 1, 2, 3]
 
 
+def test_two_programs_may_code_the_same_key_pictures(tmp_path):
+    TaggedFrames(data_dir=tmp_path, size=SIZE).download_and_prepare()
+    dataset, begun = FrameDataset(tmp_path), []
+
+    def coder(pictures, qp):
+        if not begun:  # another program does all of it while this one is at its first pictures
+            begun.append(qp)
+            coded_keys.build(dataset, 2, 1, coder=_darker)
+        return _darker(pictures, qp)
+
+    coded_keys.build(dataset, 2, 1, coder=coder)
+    keys = coded_keys.CodedKeys(dataset)
+    for of_clip in keys.by_clip.values():
+        for key in of_clip:
+            expected = dataset.frame(key.clip, key.t) // 2
+            np.testing.assert_array_equal(np.asarray(keys.picture(key)), expected)
+
+
 def test_body_side_cars_reach_the_batch(tmp_path):
     TaggedFrames(data_dir=tmp_path, size=SIZE).download_and_prepare()
     dataset = FrameDataset(tmp_path)

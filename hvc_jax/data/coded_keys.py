@@ -8,9 +8,9 @@ split.
 
 import io
 import json
-import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from hvc_jax.data.frames import FrameDataset
 from hvc_jax.keyframes import encode_pictures
-from hvc_jax.ops.files import write_text
+from hvc_jax.ops.files import atomic_path, write_text
 
 QPS = (22, 27, 32, 37, 42, 47, 52)
 
@@ -86,12 +86,9 @@ def build(
     by_qp: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for clip, t, qp in triples:
         by_qp[qp].append((clip, t))
-    path = records_path(dataset)
-    temporary = path.with_suffix(".tmp")
-    writer = ArrayRecordWriter(str(temporary), "group_size:1")
-    index: list[CodedKey] = []
     chunk = 32
-    with tqdm(total=len(triples), desc=f"coding key pictures ({dataset.split})") as bar:
+    bar = tqdm(total=len(triples), desc=f"coding key pictures ({dataset.split})")
+    with bar, _writing(dataset) as write:
         for qp, places in sorted(by_qp.items()):
             for start in range(0, len(places), chunk):
                 part = places[start : start + chunk]
@@ -99,13 +96,9 @@ def build(
                 for (clip, t), picture in zip(part, coder(pictures, qp), strict=True):
                     buffer = io.BytesIO()
                     Image.fromarray(picture).save(buffer, "PNG", compress_level=3)
-                    writer.write(buffer.getvalue())
-                    index.append(CodedKey(len(index), clip, t, qp))
+                    write(buffer.getvalue(), clip, t, qp)
                 bar.update(len(part))
-    writer.close()
-    write_text(index_path(dataset), json.dumps([list(key) for key in index]))
-    os.replace(temporary, path)
-    return path
+    return records_path(dataset)
 
 
 def merge(dataset: FrameDataset, parts: Sequence[FrameDataset]) -> Path | None:
@@ -122,18 +115,30 @@ def merge(dataset: FrameDataset, parts: Sequence[FrameDataset]) -> Path | None:
     if not coded:
         return None
     numbers = {clip.name: number for number, clip in enumerate(dataset.clips)}
-    path = records_path(dataset)
-    temporary = path.with_suffix(".tmp")
-    writer = ArrayRecordWriter(str(temporary), "group_size:1")
+    with _writing(dataset) as write:
+        for part, keys in coded:
+            for key in sorted(key for of_clip in keys.by_clip.values() for key in of_clip):
+                write(keys.stored(key), numbers[part.clips[key.clip].name], key.t, key.qp)
+    return records_path(dataset)
+
+
+@contextmanager
+def _writing(dataset: FrameDataset) -> Iterator[Callable[[bytes, int, int, int], None]]:
+    """Yields (PNG, clip, t, qp) -> None; the files have their names when the block succeeds.
+
+    Whoever else codes the same pictures meanwhile writes another temporary file.
+    """
     index: list[CodedKey] = []
-    for part, keys in coded:
-        for key in sorted(key for of_clip in keys.by_clip.values() for key in of_clip):
-            writer.write(keys.stored(key))
-            index.append(key._replace(record=len(index), clip=numbers[part.clips[key.clip].name]))
-    writer.close()
-    write_text(index_path(dataset), json.dumps([list(key) for key in index]))
-    os.replace(temporary, path)
-    return path
+    with atomic_path(records_path(dataset)) as temporary:
+        writer = ArrayRecordWriter(str(temporary), "group_size:1")
+
+        def write(png: bytes, clip: int, t: int, qp: int) -> None:
+            writer.write(png)
+            index.append(CodedKey(len(index), clip, t, qp))
+
+        yield write
+        writer.close()
+        write_text(index_path(dataset), json.dumps([list(key) for key in index]))
 
 
 def records_path(dataset: FrameDataset) -> Path:
