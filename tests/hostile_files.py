@@ -1,5 +1,6 @@
 """Broken and hostile model, parameter, keypoint and BVH files, drawn from a seed."""
 
+import contextlib
 import functools
 import io
 import json
@@ -197,7 +198,9 @@ def _fields(rng):
             elif kind == 1:
                 out[name] = rng.normal(0, 1, shapes[int(rng.integers(len(shapes)))])
             elif kind == 2:
-                out[name] = np.asarray(out[name]).astype(kinds[int(rng.integers(len(kinds)))])
+                wanted = kinds[int(rng.integers(len(kinds)))]
+                with contextlib.suppress(ValueError, TypeError, OverflowError):
+                    out[name] = np.asarray(out[name]).astype(wanted)
             elif kind == 3 and np.asarray(out[name]).dtype.kind in "fiub":
                 out[name] = out[name] * rng.choice([0, np.nan, np.inf, 1e6, 1e300, -1])
             elif kind == 4 and np.asarray(out[name]).dtype.kind in "fiub":

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hvc_jax.data import clips
 from hvc_jax.data.display import turned
-from hvc_jax.data.timing import resampled, timing_of
+from hvc_jax.data.timing import lasting, resampled, timing_of
 from hvc_jax.data.tone_mapping import HLG, PQ, compress, light_to_pq, pq_to_light, tone_map
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -145,6 +145,17 @@ def test_a_clock_that_jumps_makes_no_pause():
     assert len(list(resampled(((None, 0, i) for i in range(9)), Fraction(7)))) == 9
 
 
+def test_times_in_disorder_lengthen_nothing(tmp_path):
+    times = [0, 0.04, 0.16, 0.12, 0.08, 0.2, 0.24]
+    frames = zip(times, [0.04] * 7, range(7), strict=True)
+    assert len(list(resampled(frames, Fraction(25)))) == 7
+    assert lasting([0, 0.1, 5000, 5000.1], Fraction(10)) == 4
+    path, copied = tmp_path / "a.mp4", tmp_path / "a.avi"
+    _ffmpeg(*_source(1), "-c:v", "libx264", "-bf", 3, "-pix_fmt", "yuv420p", path)
+    _ffmpeg("-i", path, "-c", "copy", copied)  # AVI has times of decoding alone
+    assert abs(len(_read(copied)[1]) - 25) <= 2
+
+
 def test_the_default_track_is_taken_and_never_a_cover(tmp_path, base):
     small, cover, path = tmp_path / "s.mp4", tmp_path / "c.jpg", tmp_path / "a.mkv"
     _ffmpeg(*_source(1, size="32x32"), *X264, small)
@@ -154,6 +165,10 @@ def test_the_default_track_is_taken_and_never_a_cover(tmp_path, base):
     assert _read(path)[1].shape == (25, 64, 96, 3)
     _ffmpeg("-i", cover, "-i", base, "-map", 0, "-map", 1, "-c", "copy", path)
     assert _read(path)[1].shape == (25, 64, 96, 3)
+    still = tmp_path / "still.mp4"
+    _ffmpeg("-i", base, "-frames:v", 1, *X264, still)
+    _ffmpeg("-i", still, "-i", base, "-map", 0, "-map", 1, "-c", "copy", path)
+    assert len(_read(path)[1]) == 25
     only = tmp_path / "only.mp4"
     sound = ("-f", "lavfi", "-i", "sine=duration=1")
     marks = ("-map", 0, "-map", 1, "-c:v", "copy", "-disposition:v:0", "attached_pic")
@@ -193,6 +208,18 @@ def test_hdr_comes_near_its_standard_original(tmp_path, transfer):
     assert abs(frames.mean() - _read(plain)[1].mean()) < 12
 
 
+def test_wide_gamut_of_standard_range_comes_to_that_of_displays(tmp_path):
+    path = tmp_path / "a.mkv"
+    source = ("-f", "lavfi", "-i", "color=0xc06040:size=64x64:rate=25:duration=0.2")
+    wide = "zscale=pin=bt709:min=bt709:tin=bt709:p=bt2020:m=bt2020nc:t=bt2020-10:r=limited"
+    quiet = ("-c:v", "libx265", "-x265-params", "log-level=none:lossless=1")
+    filters = f"format=yuv444p,setparams=colorspace=bt709:range=tv,{wide},format=yuv444p10le"
+    _ffmpeg(*source, "-vf", f"scale=out_color_matrix=bt709,{filters}", *quiet, path)
+    info, frames = _read(path)
+    assert np.abs(frames[0, 9, 9].astype(int) - [0xC0, 0x60, 0x40]).max() <= 3
+    assert any("BT.709" in note for note in info.notes)
+
+
 def test_transparent_pixels_are_black(tmp_path):
     picture = np.zeros((48, 48, 4), np.uint8)
     picture[..., :3] = (255, 0, 255)
@@ -204,6 +231,12 @@ def test_transparent_pixels_are_black(tmp_path):
     for source in (path, tmp_path / "%d.png"):
         frames = _read(source)[1]
         assert not frames[:, :, 24:].any() and (frames[:, :, :24] == [255, 0, 255]).all()
+    for codec in (("libvpx", "-auto-alt-ref", 0), ("libvpx-vp9", "-lossless", 1)):
+        path = tmp_path / f"{codec[0]}.webm"
+        _ffmpeg("-i", tmp_path / "%d.png", "-c:v", *codec, "-pix_fmt", "yuva420p", path)
+        frames = _read(path)[1].astype(int)
+        assert frames[:, :, 28:].max() < 8
+        assert np.abs(frames[:, :, :20] - [255, 0, 255]).max() < 8
 
 
 def test_interlaced_frames_are_deinterlaced(tmp_path):
@@ -216,10 +249,11 @@ def test_interlaced_frames_are_deinterlaced(tmp_path):
     assert np.abs(frames[1:-1].astype(int) - wanted[1:-1]).mean() < 0.5
 
 
-@pytest.mark.parametrize("share", [0.6, 0.9])
+@pytest.mark.parametrize("share", [0.6, 0.98])
 @pytest.mark.parametrize(
     "kind",
-    ["mkv", "webm", "fragmented.mp4", "live.mkv", "avi", "gif", "ts", "m2ts", "wmv", "mxf", "ogv"],
+    ["mkv", "webm", "mp4", "fragmented.mp4", "live.mkv", "avi", "gif", "ts", "m2ts", "wmv", "mxf"]
+    + ["ogv", "flv", "y4m", "mjpeg", "h264"],
 )
 def test_a_file_cut_off_is_noticed(tmp_path, kind, share):
     whole, cut = tmp_path / f"whole.{kind}", tmp_path / f"cut.{kind}"
@@ -227,11 +261,14 @@ def test_a_file_cut_off_is_noticed(tmp_path, kind, share):
         "webm": ("-c:v", "libvpx-vp9"),
         "avi": ("-c:v", "mpeg4"),
         "gif": (),
+        "y4m": (),
+        "mjpeg": ("-c:v", "mjpeg"),
         "wmv": ("-c:v", "wmv2"),
         "mxf": ("-c:v", "mpeg2video"),
         "ogv": ("-c:v", "libtheora"),
     }.get(kind, X264)
     more = {
+        "mp4": ("-movflags", "+faststart"),
         "fragmented.mp4": ("-movflags", "frag_keyframe+empty_moov"),
         "live.mkv": ("-live", 1),
     }.get(kind, ())

@@ -26,7 +26,7 @@ from hvc_jax.data.image_files import (
     read_picture,
 )
 from hvc_jax.data.sound import ClipSound, sound_of
-from hvc_jax.data.timing import DEFAULT_FPS, Timing, resampled, timing_of
+from hvc_jax.data.timing import DEFAULT_FPS, Timing, lasting, resampled, timing_of
 from hvc_jax.data.track import Decoding, open_track
 from hvc_jax.data.video_output import write_png, write_video
 
@@ -281,7 +281,7 @@ def _selected(
             height, width = source.picture(item).shape[:2]
             count = source.count
             if not timing.constant and len(source.times) > 1:
-                count = round((source.times[-1] - source.times[0]) * timing.fps) + 1
+                count = lasting(source.times, timing.fps)
             notes = [timing.note] if timing.note else []
             name = Path(path).stem
             info = ClipInfo(width, height, timing.fps, count, name, notes, source.sound)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hvc_jax.data.tone_mapping import HLG, PQ, tone_map
+from hvc_jax.data.tone_mapping import BT2020, HLG, PQ, to_standard_gamut, tone_map
 
 BACKGROUND = 0
 """Grey level that shows through transparent pixels and around turned pictures: black, as padding.
@@ -48,6 +48,8 @@ def remarks(frame: Any, pixel_aspect: Fraction | None = None) -> list[str]:
     if transfer in _HDR_NAMES:
         name = _HDR_NAMES[transfer]
         said.append(f"HDR ({name}) tone-mapped to standard range by BT.2390")
+    elif _wide_gamut(frame):
+        said.append("colours of BT.2020 brought to BT.709")
     if _has_alpha(frame):
         said.append("transparent pixels put on black")
     if _stretch(pixel_aspect) != 1:
@@ -122,6 +124,8 @@ def _rgb(frame: Any, least_side: int | None) -> np.ndarray:
             width, height = width // 2, height // 2
         signal = frame.reformat(width, height, format="rgb48le", interpolation="AREA")
         return tone_map(signal.to_ndarray(), frame.color_trc)
+    if _wide_gamut(frame) and not _has_alpha(frame):
+        return to_standard_gamut(_array(frame, "rgb48le"))
     if _has_alpha(frame):
         return over_background(_array(frame, "rgba"))
     return _array(frame, "rgb24")
@@ -134,6 +138,10 @@ def _array(frame: Any, layout: str) -> np.ndarray:
 
 def _has_alpha(frame: Any) -> bool:
     return frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components)
+
+
+def _wide_gamut(frame: Any) -> bool:
+    return getattr(frame, "color_primaries", None) == BT2020
 
 
 def _stretch(pixel_aspect: Fraction | None) -> Fraction:

@@ -17,7 +17,10 @@ MAX_FPS = 60_000
 DEFAULT_FPS = Fraction(25)
 
 LONGEST_PAUSE = 600.0
-"""Seconds: a longer step of the timestamps, or one backwards, is a jump of the clock, no pause."""
+"""Seconds: a longer step of the timestamps, or one far back, is a jump of the clock, no pause."""
+
+LONGEST_SWAP = 0.5
+"""Seconds by which timestamps may run backwards without another clock."""
 
 _USUAL = [
     Fraction(n, d)
@@ -57,8 +60,8 @@ def timing_of(
     if declared is not None and not 0 < declared <= MAX_FPS:
         declared = None
     shown = np.asarray(times, np.float64)
-    steps = np.diff(shown)
-    steps = steps[(steps > 1e-6) & (steps < LONGEST_PAUSE)]
+    all_steps = np.diff(shown)
+    steps = all_steps[(all_steps > 1e-6) & (all_steps < LONGEST_PAUSE)]
     if not len(steps):
         fps = declared or DEFAULT_FPS
         return Timing(fps, True) if wanted in (None, fps) else Timing(wanted, False)
@@ -68,7 +71,10 @@ def timing_of(
     rates = [declared] if declared is not None else []
     rates += [_near_usual(float(rate), 0.005) for rate in (mean, median)]
     constant = _first(rates, lambda rate: _strays(shown, rate, tick) < 0.25)
-    variable = _first([*rates[::-1], fastest], lambda rate: _off_slots(shown, rate, tick) < 0.25)
+    finer = [rate for rate in sorted(_USUAL) if dense < rate < 2.1 * dense]
+    variable = _first(
+        [*rates[::-1], fastest, *finer], lambda rate: _off_slots(shown, rate, tick) < 0.25
+    )
     if constant is None and variable is None:
         constant = _first(rates, lambda rate: _strays(shown, rate, tick) < 0.75)
     if constant is not None:
@@ -76,11 +82,18 @@ def timing_of(
             return Timing(constant, True)
         return Timing(wanted, False, f"{float(constant):.5g} frames/s brought to {wanted}")
     fps = wanted or variable or fastest
+    shortest, longest = 1000 * all_steps.min(), 1000 * all_steps.max()
     note = (
-        f"frames of {1000 * steps.min():.0f} to {1000 * steps.max():.0f} ms (variable rate) "
+        f"frames of {shortest:.0f} to {longest:.0f} ms (variable rate) "
         f"brought to {float(fps):.5g} frames/s by their times"
     )
     return Timing(fps, False, note)
+
+
+def lasting(times: Sequence[float], fps: Fraction) -> int:
+    """Returns how many frames `resampled` makes of frames at rising times in seconds, about."""
+    steps = np.diff(np.asarray(times, np.float64))
+    return 1 + round(float(np.where(steps < LONGEST_PAUSE, steps, 1 / fps).sum()) * float(fps))
 
 
 def resampled(
@@ -99,6 +112,8 @@ def resampled(
         if first is None:
             first = time = time or 0.0
         now = last + 1 / rate if time is None else time - first + shift
+        if held is not None and last - LONGEST_SWAP < now < last:
+            now = last  # times in disorder; what follows keeps its own
         if held is not None and not last - 0.5 / rate <= now <= last + LONGEST_PAUSE:
             jump = max(ends, last + 1 / rate) - now  # another clock: goes on without a pause
             shift, now = shift + jump, now + jump

@@ -119,8 +119,9 @@ def _moves(track: Any) -> bool:
     """Whether a track has, as far as is told, more than one frame."""
     if track.frames:
         return track.frames > 1
+    # Of Matroska the tag is the track's own; the other duration may be that of the whole file.
     seconds = _tagged_seconds(track.metadata.get("DURATION"))
-    if track.duration and track.time_base:
+    if not seconds and track.duration and track.time_base:
         seconds = float(track.duration * track.time_base)
     rate = track.average_rate or track.guessed_rate
     return not (seconds and rate and seconds * rate < 1.5)
@@ -174,8 +175,10 @@ class Decoding:
             sound: Takes what passes by of its track.
         """
         self._track, self._sound = track, sound
+        self._codec = _alpha_decoder(track.stream) or track.stream.codec_context
         self._packets = self._demuxed()
-        self._end = 0.0
+        self._end = self._shown_until = 0.0
+        self._torn = False  # whether the last frame so far lacks a part
         self.interlaced = False
         self.count = 0
         self.tick = float(track.stream.time_base or 0)
@@ -207,7 +210,7 @@ class Decoding:
                 if packet.stream is not self._track.stream:
                     self._hear(packet)
                     continue
-                for frame in packet.decode():
+                for frame in self._decoded(packet):
                     self.count += 1
                     if self._sound is not None:
                         self._sound.begin(_timed(frame)[0] or 0.0)
@@ -223,6 +226,22 @@ class Decoding:
                 f"copy it again, or code its first part with --frames {max(self.count, 1)}."
             ) from error
         self._check_end()
+
+    def _decoded(self, packet: Any) -> Iterator[Any]:
+        """The frames that come out after a packet, with the times at which they are shown."""
+        base = self._track.stream.time_base
+        # AVI has no times of showing: what is told there is the order of decoding.
+        in_order = "avi" in self._track.container.format.name
+        for frame in self._codec.decode(packet if packet.size else None):
+            if frame.time_base is None:
+                frame.time_base = base
+            self._torn = frame.is_corrupt
+            if in_order and self.count < len(self.times) and base:
+                frame.pts = round(self.times[self.count] / base)
+            time, duration, _ = _timed(frame)
+            if time is not None:
+                self._shown_until = max(self._shown_until, time + duration)
+            yield frame
 
     def _hear(self, packet: Any) -> None:
         if self._sound is not None and packet.stream is self._sound.stream and packet.size:
@@ -245,20 +264,34 @@ class Decoding:
         track = self._track
         lacking = 0 if track.path == "-" else missing_bytes(track.path)
         end, rate = track.end, float(track.declared_rate or 25)
-        if end is None:
+        if end is None and self._torn:
+            cut, of = True, ", whose end is missing"
+        elif end is None:
             counted = track.stream.frames and track.container.format.name != "gif"
             cut = lacking > 0 and not (counted and self.count >= track.stream.frames)
             of = f" ({lacking} bytes are missing, at least)"
         else:
             # Writers round durations or leave the last frame's out; a cut file has no excuse.
             slack = min(0.5, 0.05 * end) if end < 10 else 0.05 * end
-            cut = end - self._end > (1.5 / rate if lacking else max(3 / rate, slack))
+            if lacking:
+                cut = end - min(self._end, self._shown_until or self._end) > 0.5 / rate
+            else:
+                cut = end - self._end > max(3 / rate, slack)
             of = f" of {end:.2f} s"
         if cut:
+            at = f", {self._end:.2f} s" if self._end else ""
             raise ClipError(
-                f"{track.path} breaks off after frame {self.count}, {self._end:.2f} s{of}; "
+                f"{track.path} breaks off after frame {self.count}{at}{of}; "
                 f"copy it again, or code its first part with --frames {max(self.count, 1)}."
             )
+
+
+def _alpha_decoder(stream: Any) -> Any:
+    """What decodes the transparency of VP8 and VP9, which ffmpeg's own decoders leave out."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
+        return None
+    return av.CodecContext.create(name, "r")
 
 
 class _Deinterlacer:

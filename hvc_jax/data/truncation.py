@@ -1,12 +1,13 @@
 """Files that end before their container says: downloads broken off, recordings cut by a full disk.
 
 MP4, MOV, Matroska, WebM, AVI and ASF (WMV) say of every part how long it is; a part that runs past
-the end of the file was cut. MXF says where its footer stands, GIF and Ogg end with a mark, and
-MPEG transport streams have packets of one size. What other formats lack shows in their duration
-alone.
+the end of the file was cut; so it is with the tags of FLV. MXF says where its footer stands, GIF,
+JPEG and Ogg end with a mark, and MPEG transport streams and YUV4MPEG2 have parts of one size. What
+other formats lack shows in their duration alone.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,6 +45,13 @@ def missing_bytes(path: str | os.PathLike) -> int:
             end = _asf_end(file, size)
         elif head[:4] == b"OggS":
             end = _ogg_end(file, size)
+        elif head[:3] == b"FLV":
+            end = _flv_end(file, size)
+        elif head[:9] == b"YUV4MPEG2":
+            end = _yuv4mpeg_end(file, size)
+        elif head[:3] == b"\xff\xd8\xff":  # JPEG pictures, one after the other
+            file.seek(max(0, size - 64))
+            end = size if file.read().rstrip(b"\0").endswith(b"\xff\xd9") else size + 1
         else:
             end = _mxf_end(file) or _transport_end(file, size)
     return max(0, end - size)
@@ -119,6 +127,38 @@ def _ogg_end(file: BinaryIO, size: int) -> int:
         return size + 1
     end = start + page + 27 + len(sizes) + sum(sizes)
     return end if data[page + 5] & 4 else max(end, size + 1)
+
+
+def _flv_end(file: BinaryIO, size: int) -> int:
+    """Where the last tag of a Flash video ends (Adobe's specification, version 10, annex E.3)."""
+    position = 9
+    for _ in range(_MOST_PARTS):
+        file.seek(position)
+        head = file.read(8)  # the length of the tag before, then this one's kind and length
+        position += 4 if len(head) < 8 else 15 + int.from_bytes(head[5:8], "big")
+        if position >= size:
+            return position
+    return 0
+
+
+def _yuv4mpeg_end(file: BinaryIO, size: int) -> int:
+    """Where the last frame of a YUV4MPEG2 file ends; frames are of one size."""
+    file.seek(0)
+    words = file.readline(256).split()
+    start = file.tell()
+    said = {word[:1]: word[1:].decode("ascii", "replace") for word in words[1:]}
+    width, height, layout = said.get(b"W", ""), said.get(b"H", ""), said.get(b"C", "420")
+    if not (width.isdecimal() and height.isdecimal()):
+        return 0
+    wide, high = (int(width) + 1) // 2, (int(height) + 1) // 2
+    full = int(width) * int(height)
+    chroma = {"420": 2 * wide * high, "422": 2 * wide * int(height), "444": 2 * full, "mon": 0}
+    name = "mon" if layout.startswith("mono") else layout[:3]
+    if name not in chroma or "alpha" in layout:
+        return 0
+    deep = 2 if re.search(r"p\d\d$|mono\d\d$", layout) else 1
+    frame = len(b"FRAME\n") + deep * (full + chroma[name])
+    return start + -(-(size - start) // frame) * frame
 
 
 def _mxf_end(file: BinaryIO) -> int:
