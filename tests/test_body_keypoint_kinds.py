@@ -225,6 +225,8 @@ def test_tables(tmp_path, pixels, header, tail, mark):
     _check(path, pixels, GAPS)
     path.write_text(mark + "\n".join(lines[1:]), encoding="utf-8")  # without names
     _check(path, pixels, GAPS)
+    path.write_text("\n".join(lines), encoding="utf-16")
+    _check(path, pixels, GAPS)
     path.write_text((mark + "\n".join(lines)).replace(",", ";").replace(".", ","), encoding="utf-8")
     _check(path, pixels, GAPS)
 
@@ -304,6 +306,47 @@ def test_the_main_person_or_the_one_that_is_asked_for(tmp_path, pixels):
         load_keypoints(path, VIEW, FRAMES, person=5)
     write(False)
     _check(path, small, range(FRAMES), person=0)  # first in the first frame
+
+
+def test_lists_of_pictures_say_which_frame_an_id_means(tmp_path, pixels):
+    path = tmp_path / "coco.json"
+    for listed in (range(FRAMES), reversed(range(FRAMES)), GAPS):
+        images = [{"id": 7 * t + 3, "file_name": f"clip/f{t:03d}.jpg"} for t in listed]
+        rows = _coco(lambda t: 7 * t + 3, pixels, GAPS)
+        path.write_text(json.dumps({"images": images, "annotations": rows}))
+        _check(path, pixels, GAPS)
+
+
+def test_numbers_of_people_in_every_spelling(tmp_path, pixels):
+    small = pixels.copy()
+    small[..., :2] = (small[..., :2] - small[..., :2].mean(1, keepdims=True)) * 0.3 + [190, 60]
+    path = tmp_path / "two.json"
+    for name, spelt in (("idx", float), ("person_id", lambda k: [k]), ("track_id", int)):
+        rows = [
+            {"image_id": t, "keypoints": points[t].ravel().tolist(), name: spelt(k)}
+            for t in range(FRAMES)
+            for k, points in ((2, pixels), (5, small))
+        ]
+        path.write_text(json.dumps(rows))
+        _check(path, small, range(FRAMES), person=5)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_json_lines_of_frames_with_and_without_people(tmp_path, pixels, first):
+    path = tmp_path / "pifpaf.json"
+    lines = []
+    for t in range(FRAMES):
+        people = [{"keypoints": pixels[t].ravel().tolist(), "score": 0.9}] if t in GAPS else []
+        lines.append(json.dumps({"frame": t + first, "predictions": people}))
+    path.write_text("\n".join(lines) + "\n")
+    _check(path, pixels, GAPS)
+
+
+def test_points_of_a_larger_picture_are_remarked(tmp_path, pixels):
+    pixels[..., :2] *= 2
+    path = tmp_path / "k.json"
+    path.write_text(json.dumps(_coco(str, pixels, GAPS)))
+    assert "lie outside the picture of 320x240" in load_keypoints(path, VIEW, FRAMES).notes[0]
 
 
 @pytest.mark.parametrize(

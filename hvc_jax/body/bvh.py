@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hvc_jax.ops.files import text_of
+
 JOINTS_AT_MOST = 4096
 CHANNELS_AT_MOST = 9
 BYTES_AT_MOST = 256 << 20
@@ -69,7 +71,7 @@ def read_bvh(path: str | Path) -> Motion:
         size = Path(path).stat().st_size
         if size > BYTES_AT_MOST:
             raise _Broken(f"has {size >> 20} MiB; cut it into parts of at most 256")
-        text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+        text = text_of(path)
         return _parse(text)
     except _Broken as error:
         raise ValueError(f"{path} {error}") from None

@@ -67,7 +67,7 @@ def place(
     Raises:
       FrameNumberError: there are more labels than frames, or numbers beyond the clip.
     """
-    if order is not None:
+    if order:
         index = {label: k for k, label in enumerate(order)}
         if all(label in index for label in labels):
             return _within([index[label] for label in labels], frames)

@@ -16,6 +16,7 @@ import numpy as np
 
 from hvc_jax.body.keypoint_json import Seen, from_columns
 from hvc_jax.body.keypoint_layouts import KNOWN, LAYOUTS
+from hvc_jax.ops.files import text_of
 
 _FRAME = re.compile(r"(frame|image|img)(_?(id|no|nr|num|number|idx|index|name))?|file_?name")
 _INDEX = re.compile(r"|unnamed_?0|index|idx|id|no|nr")
@@ -37,7 +38,7 @@ def read_csv(path: Path) -> list[Seen]:
     Raises:
       ValueError: the columns are not understood; OSError where the file cannot be read.
     """
-    text = path.read_text(encoding="utf-8-sig")
+    text = text_of(path)
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
     if separator == ";":

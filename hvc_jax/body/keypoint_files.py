@@ -21,9 +21,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hvc_jax.body.frame_numbers import FrameNumberError, natural, place, place_times
+from hvc_jax.body.frame_numbers import (
+    FrameNumberError,
+    natural,
+    numbers_of,
+    place,
+    place_times,
+)
 from hvc_jax.body.keypoint_csv import read_csv
-from hvc_jax.body.keypoint_json import Seen, find_people, first_frame, from_columns, listed_frames
+from hvc_jax.body.keypoint_json import (
+    Seen,
+    find_people,
+    first_frame,
+    from_columns,
+    listed_frames,
+    named_frames,
+    parse,
+)
 from hvc_jax.body.keypoint_layouts import (
     LAYOUTS,
     SEEN,
@@ -34,10 +48,14 @@ from hvc_jax.body.keypoint_layouts import (
 )
 from hvc_jax.body.keypoint_people import follow
 from hvc_jax.body.parameter_cameras import View
+from hvc_jax.ops.files import text_of
 from hvc_jax.ops.npz import read_npy, read_npz
 from hvc_jax.ops.plain_values import UnpickleError, plain_array
 
 _SUFFIX_OF_OPENPOSE = "_keypoints.json"
+
+MANY_OUTSIDE = 0.2
+"""Share of points outside the picture from which on it may be another picture."""
 
 _UNITS = {
     "pixels": "pixels",
@@ -71,7 +89,7 @@ class _File(NamedTuple):
     people: Sequence[Seen]
     labels: Sequence[int | str]
     first: int = 0
-    order: Sequence[int | str] | None = None
+    order: dict[int | str, int | str | None] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -133,7 +151,7 @@ def load_keypoints(
     notes = list(file.notes)
     if unit != ("fractions" if blaze else "pixels") and seen:
         notes.append(f"{path.name}: coordinates are taken as {_UNITS[unit]}")
-    _check_inside(points, confidence, path, unit, view)
+    notes += _check_inside(points, confidence, path, unit, view)
     inside = (np.abs(points) <= 1).all(-1)
     return Keypoints(
         points[:frames].astype(np.float32),
@@ -166,14 +184,14 @@ def describe(path: str | os.PathLike) -> str:
 def _read(path: Path) -> _File:
     if path.is_dir():
         return _read_folder(path)
-    if path.suffix.lower() == ".json":
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
+        content = parse(text_of(path))
         people = list(find_people(content))
         if not people and not (isinstance(content, list | dict) and content):
             raise ValueError("it is empty")
         if not people and not _knows_frames(content):
             raise ValueError("neither 'keypoints' nor 'landmarks' nor 'annotations' is in it")
-        labels = [entry.frame for entry in people]
+        labels = [*(entry.frame for entry in people), *named_frames(content)]
         return _File(people, labels, first_frame(content), listed_frames(content))
     if path.suffix.lower() == ".csv":
         people = read_csv(path)
@@ -206,7 +224,7 @@ def _read_folder(path: Path) -> _File:
     labels: list[int | str] = []
     for file in files:
         try:
-            content = json.loads(file.read_text(encoding="utf-8-sig"))
+            content = json.loads(text_of(file))
             found = list(find_people(content))
             frame_file = isinstance(content, list) or bool(found) or _knows_frames(content)
         except (ValueError, TypeError, LookupError, RecursionError, ArithmeticError) as error:
@@ -245,7 +263,11 @@ def _placed(file: _File, total: int, fps: float | None) -> tuple[list[int], list
     if fps and people and all(entry.time is not None for entry in people):
         return place_times([entry.time for entry in people], total, fps), people
     labels = list(dict.fromkeys(file.labels))
-    where = dict(zip(labels, place(labels, total, file.first, file.order), strict=True))
+    names = list((file.order or {}).values())
+    if set(labels) <= set(file.order or ()) and None not in names and numbers_of(names):
+        listed = dict(zip(file.order or (), place(names, total), strict=True))
+        return [listed[entry.frame] for entry in people], people
+    where = dict(zip(labels, place(labels, total, file.first, list(file.order or ())), strict=True))
     return [where[entry.frame] for entry in people], people
 
 
@@ -263,11 +285,20 @@ def _on_square(
 
 def _check_inside(
     points: np.ndarray, confidence: np.ndarray, path: Path, unit: str, view: View
-) -> None:
+) -> list[str]:
+    """Returns what to say where many points lie outside the picture; raises where all do."""
     seen = points[confidence > SEEN]
     reach = np.array([view.width, view.height]) / view.side
-    if len(seen) and not (np.abs(seen) <= reach + 1e-6).all(-1).any():
+    outside = 1 - float((np.abs(seen) <= reach + 1e-6).all(-1).mean()) if len(seen) else 0.0
+    size = f"the picture of {view.width}x{view.height}"
+    if outside == 1:
         raise KeypointFileError(
-            f"{path}: no keypoint lies inside the picture of {view.width}x{view.height}; taken as "
-            f"{_UNITS[unit]}, are they of a picture of another size?"
+            f"{path}: no keypoint lies inside {size}; taken as {_UNITS[unit]}, are they of a "
+            "picture of another size?"
         )
+    if outside < MANY_OUTSIDE:
+        return []
+    return [
+        f"{path.name}: {outside:.0%} of the keypoints lie outside {size} and count for nothing; "
+        f"taken as {_UNITS[unit]}, are they of a picture of another size?"
+    ]

@@ -3,9 +3,10 @@
 The same few things have many names and are nested in many ways, so the content is searched: for
 frames (by their names and numbers), people among them, and their points. Read are OpenPose, COCO
 results and ground truth, AlphaPose, MMPose 0.x and 1.x, Sapiens, ViTPose, Ultralytics, MediaPipe
-(solutions and tasks, Python and JavaScript) and TensorFlow.js.
+(solutions and tasks, Python and JavaScript), TensorFlow.js and OpenPifPaf.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ _FRAMES = (
     *("frameIndex", "frameNumber", "image_id", "image_name", "imgname", "file_name", "image"),
     *("image_path", "img_path"),
 )
+_IMAGE_NAMES = ("frame_id", "frame_index", "file_name")
 _PEOPLE = ("people", "instances", "persons", "bodies")
 _CONTAINERS = ("annotations", "instance_info", "predictions", "results", "frames", "data", "poses")
 _TRACKS = ("track_id", "idx", "person_id", "tracking_id", "instance_id")
@@ -67,13 +69,46 @@ def find_people(content: Any) -> Iterator[Seen]:
         yield person._replace(rows=person.rows[:, [1, 0, 2]]) if swap else person
 
 
-def listed_frames(content: Any) -> list[int | str] | None:
-    """Returns the ids of COCO's list of images in their order, or None without one."""
+def listed_frames(content: Any) -> dict[int | str, int | str | None] | None:
+    """Returns the ids of COCO's list of images in their order, each with its number or name.
+
+    None without such a list, and None for a number or name that is not told.
+    """
     images = content.get("images") if isinstance(content, dict) else None
-    if not isinstance(images, list) or not images:
+    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
         return None
-    ids = [image.get("id") if isinstance(image, dict) else None for image in images]
-    return ids if all(isinstance(k, int | str) for k in ids) else None
+    listed = {}
+    for image in images:
+        if not isinstance(image.get("id"), int | str):
+            return None
+        listed[image["id"]] = _label({k: v for k, v in image.items() if k in _IMAGE_NAMES})
+    return listed or None
+
+
+def named_frames(content: Any) -> list[int | str]:
+    """Returns the numbers or names that the rows of a list give, with and without people."""
+    rows = content.get("frames") if isinstance(content, dict) else content
+    labels = [_label(row) for row in rows] if _is_rows(rows) else []
+    return [label for label in labels if label is not None]
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+
+def parse(text: str) -> Any:
+    """Returns decoded JSON; of several lines of JSON (OpenPifPaf) a list.
+
+    Raises:
+      ValueError: it is neither.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if not error.msg.startswith("Extra data") or len(lines) < 2:
+            raise
+        return [json.loads(line) for line in lines]
 
 
 def first_frame(content: Any) -> int:
@@ -101,7 +136,7 @@ def _walk_object(node: dict, seen: Seen, depth: int) -> Iterator[Seen]:
     frame = _label(node)
     if frame is not None:
         seen = seen._replace(frame=frame)
-    track = next((node[k] for k in _TRACKS if type(node.get(k)) is int and node[k] >= 0), None)
+    track = next((t for t in (_track(node.get(key)) for key in _TRACKS) if t is not None), None)
     if track is not None:
         seen = seen._replace(track=track)
     time = next((node[key] for key in _TIMES if isinstance(node.get(key), int | float)), None)
@@ -142,6 +177,15 @@ def _label(node: dict) -> int | str | None:
         if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
             return int(value)
     return None
+
+
+def _track(value: Any) -> int | None:
+    """A person's number: 3, the 3.0 of AlphaPose, or the [3] of OpenPose; its [-1] is none."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if type(value) not in (int, float) or not 0 <= value < 1 << 53 or value != int(value):
+        return None
+    return int(value)
 
 
 def _has_frame(entry: Any) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 
 from hvc_jax.body.files import BodyFileError
 from hvc_jax.body.frame_numbers import natural, numbers_of
+from hvc_jax.ops.files import text_of
 from hvc_jax.ops.npz import read_npy, read_npz
 from hvc_jax.ops.plain_values import Budget, UnpickleError, plain_array
 from hvc_jax.ops.torch_files import load_torch_tree, tensor_names
@@ -100,7 +101,7 @@ def _read(path: Path) -> Any:
     if suffix in (".pt", ".pth"):
         return load_torch_tree(path)
     if suffix == ".json":
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(text_of(path))
     if suffix in (".pkl", ".pickle", ".joblib", ".p"):
         return load_pickle(path, tensor_names(Budget(path.stat().st_size)))
     raise BodyFileError(f"{path} is no file of parameters; kinds that are read: {KINDS}")
@@ -152,7 +153,7 @@ def _read_folder(path: Path) -> list[Record]:
         frame, _, person = file.stem.rpartition("_")
         known = frame and frame.isdecimal() and person.isdecimal()
         meta = path.parent / "meta" / f"{file.stem}.json"
-        extra = _numbers(json.loads(meta.read_text()), 1 << 16) if meta.is_file() else {}
+        extra = _numbers(json.loads(text_of(meta)), 1 << 16) if meta.is_file() else {}
         for record in records:
             out.append(
                 Record(

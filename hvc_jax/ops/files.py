@@ -114,6 +114,22 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def text_of(path: str | os.PathLike) -> str:
+    """Returns a text file as UTF-8, UTF-16 or, where it is none of these, Windows-1252.
+
+    Byte-order marks are left out. Raises OSError where the file cannot be read.
+    """
+    data = Path(path).read_bytes()
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = data.decode("utf-16", "replace")
+        return text.replace("\r\n", "\n")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def check_folder(path: str | os.PathLike) -> Path:
     """Returns the path of a folder to write, checked before any work is done.
 
