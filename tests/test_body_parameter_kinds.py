@@ -171,6 +171,10 @@ def test_cameras_draw_the_pelvis_where_their_own_formula_does(tmp_path, fit):
         ({"fps": np.array(0.0)}, "'fps' says 0"),
         ({"mocap_framerate": np.array(np.nan)}, "'mocap_framerate' says nan"),
         ({"Rh": np.zeros((T, 3)), "Th": np.zeros((T, 3))}, "EasyMocap"),
+        (
+            {"root_orient": POSE[:, 0], "cam_R": np.zeros((T, 3, 3)), "cam_t": np.zeros((T, 3))},
+            "SLAHMR",
+        ),
     ],
 )
 def test_unknown_cameras_are_refused_by_name(tmp_path, fields, message):
@@ -223,6 +227,34 @@ def test_rows_are_told_by_the_names_of_pictures_and_from_one(tmp_path):
         assert np.flatnonzero(found.confidence).tolist() == kept
 
 
+@pytest.mark.parametrize("field", ["frames", "img_names", "image", "filenames", "frame_ids"])
+def test_names_of_pictures_in_any_field_say_the_frame(tmp_path, field):
+    names = np.array([f"{t:06d}.jpg" for t in (2, 3, 4, 7, 8, 11)])
+    np.savez(tmp_path / "n.npz", pose=POSE.reshape(T, 72), **CAMERA_FIELDS, **{field: names})
+    found = load_parameters(tmp_path / "n.npz", view=WIDE, frames=14)
+    assert np.flatnonzero(found.confidence).tolist() == [2, 3, 4, 7, 8, 11]
+    numbers = np.arange(T)
+    np.savez(
+        tmp_path / "n.npz",
+        pose=POSE.reshape(T, 72),
+        frame_id=numbers,
+        imgname=names,
+        **CAMERA_FIELDS,
+    )
+    assert load_parameters(tmp_path / "n.npz", view=WIDE, frames=T).confidence.all()
+
+
+def test_other_files_in_a_folder_of_frames(tmp_path):
+    for k, t in enumerate((2, 3, 4, 7, 8, 11)):
+        np.savez(tmp_path / f"frame_{t:05d}.npz", pose=POSE[k].ravel(), orig_cam=[0.8, 0.8, 0, 0])
+    (tmp_path / "settings.json").write_text('{"fps": 25}')
+    found = load_parameters(tmp_path, view=WIDE, frames=14)
+    assert np.flatnonzero(found.confidence).tolist() == [2, 3, 4, 7, 8, 11]
+    (tmp_path / "z.json").write_text("{")
+    with pytest.raises(BodyFileError, match="z.json.*take it out"):
+        load_parameters(tmp_path, view=WIDE, frames=14)
+
+
 def test_people_of_a_frame_in_rows(tmp_path):
     results = {}
     for t in range(T):
@@ -235,7 +267,7 @@ def test_people_of_a_frame_in_rows(tmp_path):
 
 
 def test_rows_that_are_not_finite_are_gaps(tmp_path):
-    for name, value in (("pose", np.nan), ("orig_cam", np.inf), ("pose", 1e30)):
+    for name, value in (("pose", np.nan), ("orig_cam", np.inf), ("pose", 1e30), ("orig_cam", 0)):
         fields = {"pose": POSE.reshape(T, 72).copy(), "orig_cam": CAMERA_FIELDS["orig_cam"].copy()}
         fields[name][3, 0] = value
         np.savez(tmp_path / "n.npz", **fields)

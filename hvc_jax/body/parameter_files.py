@@ -20,16 +20,12 @@ from hvc_jax.body.frame_numbers import FrameNumberError, place
 from hvc_jax.body.parameter_cameras import PELVIS, View
 from hvc_jax.body.parameter_poses import Pose, read_pose, upright
 from hvc_jax.body.parameter_timeline import Rows, on_frames, resampled
-from hvc_jax.body.parameter_trees import Record, read_records
+from hvc_jax.body.parameter_trees import FRAME_IDS, Record, read_records
 from hvc_jax.body.params import BODY_VECTOR_SIZE, BodyParams, pack
 
 if TYPE_CHECKING:
     from hvc_jax.body.assets import Body
 
-_FRAME_IDS = (
-    *("frame_ids", "frame_id", "frames", "frame", "frame_idx", "frame_indices", "frame_idxs"),
-    *("frame_numbers", "frame_nums", "image_ids", "img_ids"),
-)
 _RATES = ("mocap_framerate", "mocap_frame_rate", "mocap_fps", "fps", "frame_rate", "framerate")
 _STAND_IN = (0.9, 0.0, 0.0)
 _SAME_RATE = 0.01
@@ -205,7 +201,9 @@ def _convert(
         pelvis = _pelvis(raw, frames, body)
     found = parameter_cameras.read_camera(raw, frames, pelvis, view, path)
     camera = np.tile(_STAND_IN, (frames, 1)) if found.camera is None else found.camera
-    ids = next((raw[n] for n in _FRAME_IDS if n in raw and raw[n].size == frames), None)
+    # A scale of 0 shows nobody: a lost frame as zeros.
+    camera = np.where(camera[:, :1] > 1e-6, camera, np.nan)
+    ids = next((raw[n] for n in FRAME_IDS if n in raw and raw[n].size == frames), None)
     numbers = None
     if ids is not None and frames > 1:
         ids = ids.reshape(-1)

@@ -89,6 +89,11 @@ def read_pose(
             f"{path}: 'Rh' and 'Th' are in the world of EasyMocap's cameras, which are not in the "
             "file; give global_orient and transl in the camera, with K"
         )
+    if "root_orient" in raw and "cam_R" in raw and "cam_t" in raw:
+        raise BodyFileError(
+            f"{path}: 'root_orient' is in the world of the cameras 'cam_R' and 'cam_t' (SLAHMR); "
+            "give global_orient and transl in the camera, with K"
+        )
     for split in _SPLIT:
         if split.root in raw and split.body in raw:
             relative = split.turn == CAMERA_TURN and _axis_angle_hands(raw)

@@ -8,6 +8,7 @@ a file is executed.
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,12 +36,21 @@ _INNER = (
 """Where the parameters are one level deeper than the camera."""
 _TRACKS = ("track_id", "person_id", "tid", "id", "bbox_id")
 _FRAMES = ("frame_id", "frame", "frame_idx", "img_path", "imgname", "image_id")
+FRAME_IDS = (
+    *("frame_ids", "frame_id", "frames", "frame", "frame_idx", "frame_indices", "frame_idxs"),
+    *("frame_numbers", "frame_nums", "image_ids", "img_ids"),
+)
+"""Fields that number the frame of every row."""
 _PHALP_FOCAL = 5000.0
 _NESTED = 8
 _ROWS = ("smpl_thetas", "poses", "pose", "global_orient", "cam")
 """Fields whose first axis is frames, or people in a frame."""
-_NAMES = ("imgname", "imgnames", "img_paths", "img_path", "image_names", "image_paths", "img_names")
-"""Fields that name the picture of every row."""
+_NAMES = re.compile(r"(^|_)(img|image|frame|file|pic|picture)", re.I)
+"""Fields that name the picture of every row, where they hold text."""
+
+
+class NobodyError(BodyFileError):
+    """A file that can be read and holds nobody's parameters."""
 
 
 class Record(NamedTuple):
@@ -74,7 +84,8 @@ def read_records(path: str | os.PathLike) -> list[Record]:
         if any("pred_trans" in record.fields for record in found):
             found = [r._replace(fields={**_tram_camera(path), **r.fields}) for r in found]
     except UnpickleError as error:
-        raise BodyFileError(f"{path}: {error}") from None
+        named = str(error).startswith(str(path))
+        raise BodyFileError(str(error) if named else f"{path}: {error}") from None
     except OSError as error:
         raise BodyFileError(f"{path} cannot be read ({error.strerror or error})") from None
     except (ValueError, TypeError, LookupError, RecursionError, ArithmeticError) as error:
@@ -83,7 +94,7 @@ def read_records(path: str | os.PathLike) -> list[Record]:
         said = " ".join(str(error)[:120].split()) or type(error).__name__
         raise BodyFileError(f"{path} is damaged ({said}); kinds that are read: {KINDS}") from error
     if not found:
-        raise BodyFileError(
+        raise NobodyError(
             f"{path}: none of {', '.join(map(repr, POSE_FIELDS[1:6]))} is present; give a file of "
             f"hvc fit, AMASS, or an estimator's SMPL or SMPL-X parameters ({KINDS})"
         )
@@ -148,6 +159,8 @@ def _read_folder(path: Path) -> list[Record]:
     for file in sorted(files, key=lambda file: natural(file.name)):
         try:
             records = read_records(file)
+        except NobodyError:
+            continue  # settings and the like; frames that lack a body are told by their numbers
         except BodyFileError as error:
             raise BodyFileError(f"{error}; take it out of the folder") from None
         frame, _, person = file.stem.rpartition("_")
@@ -230,22 +243,26 @@ def _phalp(node: Mapping, at: Record, most: int) -> Iterator[Record]:
         yield at._replace(track=track, fields=fields)
 
 
+def _texts(value: Any) -> list[str] | None:
+    """Several pieces of text, or None where the value is none."""
+    texts = value.ravel().tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(texts, list) or len(texts) < 2:
+        return None
+    return texts if all(isinstance(text, str) for text in texts) else None
+
+
 def _numbers(node: Mapping, most: int) -> dict[str, np.ndarray]:
     """Returns the fields that are numbers, as arrays."""
-    out = {}
+    out: dict[str, np.ndarray] = {}
+    named: np.ndarray | None = None
     for key, value in node.items():
         if not isinstance(key, str):
             continue
-        if key in _NAMES and "frame_ids" not in node:
-            names = value.tolist() if isinstance(value, np.ndarray) else value
-            if (
-                isinstance(names, list)
-                and len(names) > 1
-                and all(isinstance(n, str) for n in names)
-            ):
-                numbers = numbers_of(names)
-                if numbers is not None and max(numbers) < 1 << 40:
-                    out["frame_ids"] = np.array(numbers)
+        names = _texts(value) if _NAMES.search(key) else None
+        if names is not None:
+            numbers = numbers_of(names)
+            if numbers is not None and max(numbers) < 1 << 40:
+                named = np.array(numbers)
             continue
         try:
             array = plain_array(value, most)
@@ -255,4 +272,6 @@ def _numbers(node: Mapping, most: int) -> dict[str, np.ndarray]:
             continue
         if array.dtype.kind in "fiub":
             out[key] = array
+    if named is not None and not any(name in out for name in FRAME_IDS):
+        out["frame_ids"] = named
     return out
