@@ -309,8 +309,14 @@ def decode(data: bytes, export: Path | None = None) -> list[list[float]]:
             at += 4
             groups = []
             if kind == 2:
-                key = decoder.static(payload)
+                static = decoder.static(payload)[len(dynamic) :]
                 editor.static(payload)
+            if kind == 10:
+                place, static = 0, list(static)
+                while place < len(payload):
+                    slot, place = varint(payload, place)
+                    folded, place = varint(payload, place)
+                    static[slot] = -(folded + 1) // 2 if folded % 2 else folded // 2
             if kind in (3, 8):
                 word, start = varint(payload, 0)
                 count = (word >> 1) + 1
@@ -321,9 +327,7 @@ def decode(data: bytes, export: Path | None = None) -> list[list[float]]:
         for payload, resync in groups:
             for levels in (editor if kind == 8 else decoder).motion(payload, count, resync):
                 vector = [0.0] * size
-                for (_, place, step), level in zip(
-                    slots, levels + key[len(dynamic) :], strict=True
-                ):
+                for (_, place, step), level in zip(slots, [*levels, *static], strict=True):
                     value = level * (step * quantiser / 64)
                     vector[place] = struct.unpack("f", struct.pack("f", value))[0]
                 vectors.append(vector)

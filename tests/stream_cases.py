@@ -7,13 +7,13 @@ import numpy as np
 
 from hvc_jax.stream.conceal import ConcealingDecoder, frames_and_keys, salvage
 from hvc_jax.stream.container import StreamWriter
-from hvc_jax.stream.edit import stream_tables
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import Header
 from hvc_jax.stream.schema import builtin_schema
 from hvc_jax.stream.slots import Schema
 from hvc_jax.stream.sound import AudioGroup
 from hvc_jax.stream.tables import default_tables
+from hvc_jax.stream.tracks import stream_tables
 from hvc_jax.stream.units import UnitType, motion_group
 from hvc_jax.stream.vectors import VectorDecoder, VectorEncoder
 
@@ -99,6 +99,8 @@ def repair(data: bytes) -> None:
         try:
             if unit.type == UnitType.STATIC:
                 decoder.key(unit.payload, unit.frame)
+            elif unit.type == UnitType.EDIT_STATIC:
+                decoder.edit_static(unit.payload, unit.frame)
             elif unit.type == UnitType.MOTION:
                 group = motion_group(unit)
                 while len(decoder.hold_until(group.frame)):

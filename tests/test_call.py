@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,13 @@ from sound_cases import make_clip
 from tiny_export import SIDE, make_export, make_frames
 
 from hvc_jax.call.call import Call
+from hvc_jax.call.hearing import Hearing
+from hvc_jax.call.packets import KeyMessage, KeyPart, unpack
 from hvc_jax.cli.main import main
 from hvc_jax.codec.codec import Codec
+from hvc_jax.data.sound import OpusEncoder
 from hvc_jax.models.export import load_export
+from hvc_jax.stream.sound import PACKET_SAMPLES, SAMPLE_RATE, AudioGroup
 
 SECONDS = 300
 """Longest wait for anything, on a machine that does other things as well."""
@@ -47,7 +52,7 @@ def test_pictures_and_sound_arrive_and_a_bad_network_is_survived(clip: Path, mod
     call = Call(Codec(load_export(model)), clip, SIDE)
     call.start()
     try:
-        wait(call, lambda: call.receiver.frames > 5 and call.receiver.sound_packets > 10)
+        wait(call, lambda: call.receiver.frames > 5 and call.receiver.hearing.packets > 10)
         figures = call.figures()
         assert figures.foreign == 0 and 0 < figures.latency_ms < 1000 * SECONDS
         assert figures.picture_kbps > 0 and figures.sound_kbps > 0
@@ -88,10 +93,45 @@ def test_an_avatar_is_sent_instead_of_the_person(clip: Path, model: Path) -> Non
         call.stop()
 
 
+def test_a_receiver_shows_a_picture_of_its_own_and_gets_none(clip: Path, model: Path) -> None:
+    avatar, sent = make_frames(1)[0], []
+    call = Call(Codec(load_export(model)), clip, SIDE, receiver_avatar=avatar)
+    send, call._out.send = call._out.send, lambda *packet: (sent.append(packet[0]), send(*packet))
+    call.start()
+    try:
+        wait(call, lambda: call.receiver.frames > 3)
+        np.testing.assert_array_equal(call.receiver._key.picture, avatar)
+    finally:
+        call.stop()
+    parts = [found[1] for found in map(unpack, sent) if isinstance(found[1], KeyPart)]
+    assert parts and all(KeyMessage.read(part.data).key.payload == b"" for part in parts)
+
+
+def test_sound_is_recorded_in_order_with_silence_for_what_is_lost(tmp_path: Path) -> None:
+    time_ = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    tone = np.stack([0.3 * np.sin(3000 * time_), 0.2 * np.sin(2000 * time_)], 1)
+    packets = OpusEncoder(32, 2).push(tone)
+    singles = [AudioGroup(7 + i, 2, 312, (packet,)) for i, packet in enumerate(packets)]
+    hearing = Hearing(tmp_path / "heard.wav")
+    lost = 20
+    for i in (0, 2, 1, *range(3, lost), *range(lost + 1, len(singles))):
+        hearing.push(singles[i], 0.02 * i)
+    hearing.close()
+    with wave.open(str(tmp_path / "heard.wav")) as file:
+        assert file.getframerate() == SAMPLE_RATE
+        data = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    data = data.reshape(-1, PACKET_SAMPLES * 2)
+    assert len(data) == len(singles) and not data[lost].any() and data[1:lost].any(1).all()
+    assert hearing.packets == len(singles) - 1 and 0 < hearing.loudness < 1
+
+
 def test_the_command_measures(clip: Path, model: Path, capsys: pytest.CaptureFixture) -> None:
     argv = ["call", str(clip), "--size", str(SIDE), "--model", str(model), "--variant", "keypoint"]
     argv += ["--no-page", "--seconds", "4", "--loss", "5"]
-    assert main([*argv, "--json"]) == 0
+    record = clip.with_name("heard.wav")
+    assert main([*argv, "--json", "--record", str(record)]) == 0
+    with wave.open(str(record)) as file:
+        assert file.getnframes() > SAMPLE_RATE
     figures = json.loads(capsys.readouterr().out)
     assert figures["seconds"] >= 4 and 0 < figures["drawn"] <= figures["sent"]
     assert main([*argv, "--loss", "30"]) == 2

@@ -48,7 +48,8 @@ class StillCall:
     def __init__(self) -> None:
         self.network_now, self.keys_asked = (0.0, 0.05), 0
         self.sender = SimpleNamespace(shown=Latest())
-        self.receiver = SimpleNamespace(shown=Latest(), loudness=0.25, ask_for_key=self._ask)
+        self.receiver = SimpleNamespace(shown=Latest(), ask_for_key=self._ask)
+        self.receiver.hearing = SimpleNamespace(loudness=0.25)
         for end, grey in ((self.sender, 60), (self.receiver, 200)):
             end.shown.put(np.full((256, 256, 3), grey, np.uint8))
 

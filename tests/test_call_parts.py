@@ -40,7 +40,7 @@ MESSAGES = [
     Motion(1, 0, Group(0, 1, False, b"")),
     AudioGroup(99, 2, 312, (b"opus", b"more")),
     Feedback(3, True, False, 25, 77),
-    Feedback(0, False, True, 0, 2**32 - 1),
+    Feedback(0, False, True, 0, 2**32 - 1, True),
 ]
 
 

@@ -17,9 +17,10 @@ from hvc_jax.codec.segment import unit_ranges
 from hvc_jax.models.export import Export, ExportError, load_export
 from hvc_jax.stream import binary_coder
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.edit import edit, read_tracks
+from hvc_jax.stream.edit import edit
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.operations import parse_assignment
+from hvc_jax.stream.tracks import read_tracks
 from hvc_jax.stream.units import UnitType
 
 SIDE, COUNT, FPS = 64, 13, Fraction(25)
@@ -158,6 +159,9 @@ def test_a_hybrid_is_edited_on_top_of_what_was_decoded(clip: np.ndarray) -> None
     assert np.abs(moved[4:8] + np.radians(45)).max() < 0.05 and not moved[:4].any()
     undone = edit(changed, [parse_assignment("left_shoulder_z+=45deg", 4, 8)], export.tables)
     np.testing.assert_array_equal(list(hybrid.decode(undone)), plain)
+    taller = edit(data, [parse_assignment("tall+=1")], export.tables)
+    difference = np.abs(np.stack(list(hybrid.decode(taller))).astype(int) - plain)
+    assert (difference.max((1, 2, 3)) > 20).all()
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from stream_cases import stream
 
 from hvc_jax.stream.conceal import ConcealingDecoder, frames_and_keys, salvage
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.edit import read_tracks, stream_tables
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import Header
+from hvc_jax.stream.tracks import read_tracks, stream_tables
 from hvc_jax.stream.units import Unit, UnitType, motion_group
 from hvc_jax.stream.vectors import VectorDecoder
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from stream_cases import KEY_PAYLOAD, stream
 
 from hvc_jax.stream.container import StreamReader, StreamWriter, key_unit, meta_record
-from hvc_jax.stream.edit import read_tracks, stream_tables
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import Header, read_header, read_varint, varint
+from hvc_jax.stream.tracks import read_tracks, stream_tables
 from hvc_jax.stream.units import UnitType, motion_group, unit_bytes
 from hvc_jax.stream.vectors import Group
 

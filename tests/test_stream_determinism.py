@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from stream_cases import stream
 
-from hvc_jax.stream.edit import edit, read_tracks
+from hvc_jax.stream.edit import edit
 from hvc_jax.stream.operations import parse_assignment
 from hvc_jax.stream.schema import builtin_schema, token_schema
 from hvc_jax.stream.tables import default_tables
+from hvc_jax.stream.tracks import read_tracks
 from hvc_jax.stream.vectors import encode_vectors
 
 HERE = Path(__file__).parent

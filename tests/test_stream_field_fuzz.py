@@ -12,13 +12,13 @@ from field_cases import CASES, FieldCase, field_stream, hybrid_stream, layout
 
 from hvc_jax.stream.chain import Chain
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.edit import read_tracks
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.field import decode_levels
 from hvc_jax.stream.field_layout import segments
 from hvc_jax.stream.field_unit import field_group, field_payload, grid_size
 from hvc_jax.stream.schema import builtin_schema
 from hvc_jax.stream.tables import default_tables
+from hvc_jax.stream.tracks import read_tracks
 from hvc_jax.stream.units import Unit, UnitType, unit_bytes
 
 INPUTS = int(os.environ.get("HVC_FUZZ_INPUTS", "200"))

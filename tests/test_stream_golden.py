@@ -10,11 +10,13 @@ from field_cases import LIVE, FieldCase, field_stream, hybrid_stream, layout
 from stream_cases import stream
 
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.edit import read_tracks
+from hvc_jax.stream.edit import edit
 from hvc_jax.stream.field import decode_levels
 from hvc_jax.stream.field_unit import field_group, grid_size
+from hvc_jax.stream.operations import parse_assignment
 from hvc_jax.stream.schema import builtin_schema
 from hvc_jax.stream.tables import default_tables
+from hvc_jax.stream.tracks import read_tracks
 from hvc_jax.stream.units import UnitType
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -54,6 +56,12 @@ FIELDS = {
 HYBRID_HASHES = (
     "a00912f63fc884671468e26dd298b4d8f339caf6ba78873a5ccc8f27455b4039",
     "1b12d0c31a3891b1c7453c80371838ec88141dc40ebbc03ce634799a81d45089",
+)
+
+
+SHAPE_HASHES = (
+    "6e7dbf111b89a139bc770ed76fede232aa0f13410fee4629a164026821cc3aa3",
+    "2ad813a1b01c3e4e80fe672158c261c85ac083a0653fa2e997e6aea83fb78bfc",
 )
 
 
@@ -97,3 +105,13 @@ def test_edits_of_a_hybrid_are_what_they_were() -> None:
     tracks = read_tracks(data, default_tables(builtin_schema("token8")))
     vectors = tracks.vectors.astype("<f4").tobytes()
     assert hashlib.sha256(vectors).hexdigest() == HYBRID_HASHES[1]
+
+
+def test_an_edit_of_body_shape_is_what_it_was() -> None:
+    data = (GOLDEN / "shape.hvc").read_bytes()
+    tables = default_tables(builtin_schema("upper31"))
+    operations = [parse_assignment(text) for text in ("shape_1=+1", "betas_7-=0.4", "jaw_x+=0.3")]
+    assert edit(stream("upper31", keys=(0, 7)), operations, tables) == data
+    assert hashlib.sha256(data).hexdigest() == SHAPE_HASHES[0] and data[4] == 3
+    vectors = read_tracks(data, tables).vectors.astype("<f4").tobytes()
+    assert hashlib.sha256(vectors).hexdigest() == SHAPE_HASHES[1]

@@ -10,7 +10,8 @@ _SCRIPT = """
 import io, random, resource, sys, zlib
 from stream_cases import repair, stream
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.edit import edit, read_tracks, stream_tables
+from hvc_jax.stream.edit import edit
+from hvc_jax.stream.tracks import read_tracks, stream_tables
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.chain import Chain
 from hvc_jax.stream.header import Header, varint

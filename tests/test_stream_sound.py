@@ -13,13 +13,14 @@ from stream_cases import repair, stream
 
 from hvc_jax.stream.conceal import intact_sound, salvage
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.edit import edit, read_tracks
+from hvc_jax.stream.edit import edit
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.operations import parse_assignment
 from hvc_jax.stream.rates import bytes_by_unit
 from hvc_jax.stream.schema import builtin_schema
 from hvc_jax.stream.sound import AudioGroup, SoundQueue, audio_group, audio_payload
 from hvc_jax.stream.tables import default_tables
+from hvc_jax.stream.tracks import read_tracks
 from hvc_jax.stream.units import Unit, UnitType, unit_bytes
 
 TABLES = default_tables(builtin_schema("token3"))

@@ -12,11 +12,11 @@ from stream_cases import waving
 
 from hvc_jax.models.export import load_export
 from hvc_jax.stream.container import StreamWriter
-from hvc_jax.stream.edit import read_tracks, stream_tables
 from hvc_jax.stream.header import Header, read_header
 from hvc_jax.stream.motion import MotionCoder
 from hvc_jax.stream.schema import builtin_schema
 from hvc_jax.stream.tables import PREDICTORS, default_tables, fit_tables
+from hvc_jax.stream.tracks import read_tracks, stream_tables
 from hvc_jax.stream.vectors import Group, VectorEncoder
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("[!f]*.hvc"))  # field.hvc has no vectors

@@ -21,7 +21,10 @@ from hvc_jax.studio.worker import Clock, Worker
 def test_every_number_that_is_sent_has_a_control() -> None:
     schema = semantic_schema("full_body")
     found = {control.slot: control for control in controls(schema)}
-    assert set(found) == {slot.name for slot in schema.dynamic}
+    shape = {f"betas_{i}" for i in range(10)}
+    assert set(found) == {slot.name for slot in schema.dynamic} | shape
+    assert {slot for slot, control in found.items() if control.constant} == shape
+    assert found["betas_0"].label == "Shape 0 tall" and found["betas_3"].label == "Shape 3"
     assert (found["head_y"].label, found["head_y"].unit) == ("Head yaw", "deg")
     assert found["left_elbow_x"].section == "Arms" and found["right_knee_z"].section == "Legs"
     assert found["expression_0"].label == "Smile" and found["expression_8"].label == "Eyes closed"

@@ -14,7 +14,7 @@ from hvc_jax.codec.codec import Codec
 from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.models.export import load_export
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.edit import read_tracks
+from hvc_jax.stream.tracks import read_tracks
 from hvc_jax.stream.units import UnitType
 from hvc_jax.studio.history import Span
 from hvc_jax.studio.live_drive import resampled
@@ -64,6 +64,7 @@ def change_everything(session: Session, folder: Path) -> None:
     session.freeze("neck", True, Span(3))
     session.smooth("head", 1.5)
     session.copy("right_shoulder", 4, Span(5, 8))
+    session.offset("betas_0", 1.2, Span(2, 4))
     session.turn({"left_shoulder_z": -0.2, "left_shoulder_y": 0.1}, Span(0, 6))
 
 
@@ -94,11 +95,14 @@ def test_latents_are_those_of_the_edited_stream(session: Session, folder: Path) 
 
 def test_frames_are_those_that_the_edited_stream_decodes_to(session: Session) -> None:
     session.offset("head_y", 30)
+    session.offset("betas_0", 2)
     codec = next(c for c in CODECS.values() if c.export.variant == "semantic")
     decoded = list(codec.decode(io.BytesIO(session.stream())))
     for index in (0, 3, 7):
         shown = session.frame(index).picture.astype(int)
         assert np.abs(shown - decoded[index]).max() <= 1
+    session.offset("betas_0", 0)
+    assert np.abs(session.frame(3).picture.astype(int) - decoded[3]).max() > 5
     sent = list(codec.decode(session.opened.data))
     np.testing.assert_allclose(session.frame(3, edited=False).picture, sent[3], atol=1)
 
@@ -130,6 +134,19 @@ def test_undo_and_redo_go_by_drags(session: Session) -> None:
     session.history.undo()
     assert session.history.reset() and not session.history.reset()
     assert session.history.undo() and session.offsets() == {"head_y": 20}
+
+
+def test_body_shape_is_moved_in_the_whole_clip(session: Session) -> None:
+    session.offset("head_y", 20, Span(2, 8))
+    session.offset("betas_0", 1.5, Span(2, 8))
+    assert session.offsets(Span(2, 8)) == {"head_y": 20, "betas_0": 1.5}
+    assert session.offsets() == {"betas_0": 1.5} and "betas" not in session.groups
+    height = VECTOR_INDEX["betas_0"]
+    moved = [session.latent(i)[height] for i in range(COUNT)]
+    sent = session.tracks.vectors[:, height]
+    np.testing.assert_allclose(moved, sent + 1.5, atol=1e-6)
+    session.offset("betas_0", 0)
+    assert session.offsets() == {}
 
 
 def test_sessions_are_separate(folder: Path) -> None:

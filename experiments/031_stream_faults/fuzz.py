@@ -20,10 +20,11 @@ with atheris.instrument_imports(include=["hvc_jax"]):
     from hvc_jax.stream.chain import Chain
     from hvc_jax.stream.conceal import salvage
     from hvc_jax.stream.container import StreamReader, key_unit, meta_record
-    from hvc_jax.stream.edit import edit, read_tracks, stream_tables
+    from hvc_jax.stream.edit import edit
     from hvc_jax.stream.errors import BitstreamError
     from hvc_jax.stream.index import key_offsets
     from hvc_jax.stream.operations import Operation
+    from hvc_jax.stream.tracks import read_tracks, stream_tables
     from hvc_jax.stream.units import motion_group
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))

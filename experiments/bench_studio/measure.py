@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 
 from hvc_jax.ops.compile import keep_compiled_programs
-from hvc_jax.studio.page import enlarged
 from hvc_jax.studio.player import open_player
 from hvc_jax.studio.session import Session
+from hvc_jax.studio.web import enlarged
 
 
 def now() -> np.ndarray:

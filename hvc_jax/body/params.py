@@ -100,13 +100,18 @@ EXPRESSION_NAMES: tuple[str, ...] = (
 )
 """What the expression coefficients of the open body move (`expression_names` in its file)."""
 
+SHAPE_NAMES: dict[int, str] = {0: "tall", 4: "slim"}
+"""Shape coefficients of the open body that one word describes: by 24 cm, and by 5 cm of waist."""
+
 EDIT_ALIASES: dict[str, str] = {
     f"{joint}_{turn}": f"{joint}_{axis}" for joint in JOINT_NAMES for turn, axis in _TURNS.items()
 }
 EDIT_ALIASES |= {f"body_{turn}": f"pelvis_{axis}" for turn, axis in _TURNS.items()}
 EDIT_ALIASES |= {name: f"expression_{i}" for i, name in enumerate(EXPRESSION_NAMES)}
 EDIT_ALIASES |= {"jaw": "expression_1", "blink": "expression_8"}
-"""Other names for entries of the body vector, e.g. head_yaw for head_y, smile, blink."""
+EDIT_ALIASES |= {f"shape_{i}": f"betas_{i}" for i in range(NUM_BETAS)}
+EDIT_ALIASES |= {name: f"betas_{i}" for i, name in SHAPE_NAMES.items()}
+"""Other names for entries of the body vector, e.g. head_yaw for head_y, smile, blink, tall."""
 
 
 class BodyParams(NamedTuple):

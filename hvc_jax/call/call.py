@@ -3,6 +3,7 @@
 import os
 import secrets
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,8 @@ class Call:
         *,
         qp: int = 32,
         avatar: np.ndarray | None = None,
+        receiver_avatar: np.ndarray | None = None,
+        record: Path | None = None,
         audio_kbps: float = 8.0,
         seed: int = 0,
     ) -> None:
@@ -82,6 +85,8 @@ class Call:
           side: Of the square pictures, pixels.
           qp: Of key pictures.
           avatar: See `Sender`.
+          receiver_avatar: See `Receiver`.
+          record: See `Receiver`.
           audio_kbps: Rate of the sound of a file; 0 for none.
           seed: Of what is lost on the way.
 
@@ -95,7 +100,9 @@ class Call:
         self.sender = Sender(
             codec, self._source, self._out, self._in.address, session, qp=qp, avatar=avatar
         )
-        self.receiver = Receiver(codec, self._in, session)
+        self.receiver = Receiver(
+            codec, self._in, self._out.address, session, receiver_avatar, record
+        )
         self._started = time.monotonic()
 
     def start(self) -> None:
@@ -147,7 +154,7 @@ class Call:
             late_ms=1e3 * receiver.latency.late(),
             analysis_ms=1e3 * sender.analysis.median(),
             drawing_ms=1e3 * receiver.drawing.median(),
-            sound_packets=receiver.sound_packets,
+            sound_packets=receiver.hearing.packets,
             foreign=receiver.foreign,
         )
 

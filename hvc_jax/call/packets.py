@@ -6,9 +6,14 @@
     SOUND    = AUDIO payload                                          SPEC.md, 7
     FEEDBACK = key u16, wishes u8, loss u8, time u32
 
+A receiver says hello by FEEDBACK with key 0, and the sender begins when that has come. Wishes are
+1 for motion that decodes on its own, 2 for a new key picture, 4 for none at all: the receiver shows
+another picture, and that in the `KeyMessage` is empty.
+
 `time` counts tenths of a millisecond on the sender's clock, and a receiver sends back the last one.
 """
 
+import io
 import struct
 import zlib
 from collections import OrderedDict
@@ -16,7 +21,7 @@ from typing import NamedTuple
 
 from hvc_jax.stream.container import KeyUnit
 from hvc_jax.stream.errors import BitstreamError
-from hvc_jax.stream.header import Header, read_header, read_varint, varint
+from hvc_jax.stream.header import Header, Payload, read_header, varint
 from hvc_jax.stream.sound import AudioGroup, audio_group, audio_payload
 from hvc_jax.stream.units import Unit, UnitType, motion_group, motion_payload
 from hvc_jax.stream.vectors import Group
@@ -58,6 +63,7 @@ class Feedback(NamedTuple):
       key_wanted: whether a new key picture is wanted.
       loss: share of the motion packets that were lost lately, in 1/255.
       time: of the newest motion packet.
+      own_picture: whether it shows a picture of its own, so that none is to be sent.
     """
 
     key: int
@@ -65,6 +71,7 @@ class Feedback(NamedTuple):
     key_wanted: bool
     loss: int
     time: int
+    own_picture: bool = False
 
 
 Message = KeyPart | Motion | AudioGroup | Feedback
@@ -80,8 +87,8 @@ def pack(message: Message, session: int) -> bytes:
             kind, body = _MOTION, head + motion_payload(group)
         case AudioGroup():
             kind, body = _SOUND, audio_payload(message)
-        case Feedback(key, motion_wanted, key_wanted, loss, time):
-            wishes = motion_wanted | key_wanted << 1
+        case Feedback(key, motion_wanted, key_wanted, loss, time, own_picture):
+            wishes = motion_wanted | key_wanted << 1 | own_picture << 2
             kind, body = _FEEDBACK, struct.pack("<HBBI", key, wishes, loss, time)
     data = struct.pack("<BI", kind, session) + body
     return data + zlib.crc32(data).to_bytes(4, "little")
@@ -111,7 +118,8 @@ def _message(kind: int, body: bytes) -> Message | None:
         return audio_group(Unit(UnitType.AUDIO, 0, body, 0, 0))
     if kind == _FEEDBACK:
         key, wishes, loss, time = struct.unpack("<HBBI", body)
-        return Feedback(key, bool(wishes & 1), bool(wishes & 2), loss, time)
+        wants = bool(wishes & 1), bool(wishes & 2)
+        return Feedback(key, *wants, loss, time, bool(wishes & 4))
     return None
 
 
@@ -142,22 +150,11 @@ class KeyMessage(NamedTuple):
         Raises:
           BitstreamError: when it is malformed.
         """
-        position = 0
-
-        def take(count: int) -> bytes:
-            nonlocal position
-            position += count
-            return data[position - count : position]
-
-        def next_byte() -> int:
-            if position >= len(data):
-                raise BitstreamError("a key message ends inside a number")
-            return take(1)[0]
-
-        header, position = read_header(take)
-        static = take(read_varint(next_byte))
-        codec, qp = next_byte(), next_byte()
-        return cls(header, static, KeyUnit(0, codec, qp, data[position:]))
+        header, size = read_header(io.BytesIO(data).read)
+        payload = Payload(data[size:], "a key message")
+        static = payload.take(payload.varint())
+        codec, qp = payload.byte(), payload.byte()
+        return cls(header, static, KeyUnit(0, codec, qp, payload.rest()))
 
 
 class KeyCollector:

@@ -6,12 +6,14 @@ leaves out those that came while it was drawing.
 
 import threading
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
 
 from hvc_jax.call.arrivals import Arrivals
+from hvc_jax.call.avatar import Avatar, body_of
+from hvc_jax.call.hearing import Hearing
 from hvc_jax.call.link import Link
 from hvc_jax.call.packets import (
     TICKS,
@@ -25,7 +27,7 @@ from hvc_jax.call.packets import (
 )
 from hvc_jax.call.statistics import Latest, Window
 from hvc_jax.codec.codec import Codec, key_picture
-from hvc_jax.stream.sound import SAMPLE_RATE, AudioGroup
+from hvc_jax.codec.scenes import BodyFinder
 
 _TELL_EVERY = 0.1  # seconds between feedback packets
 
@@ -53,33 +55,42 @@ class Receiver:
       shown: The newest picture [H, W, 3] uint8.
       frames: Pictures that were drawn.
       foreign: Packets that were damaged or not of this call.
-      loudness: Root mean square of the newest sound, 0 to 1.
-      sound_packets: Packets of sound that were decoded.
+      hearing: The sound.
       latency: Seconds from taking to showing each frame, both on this machine's clock.
       drawing: Seconds that frames took to be drawn.
       drawn: 1 for every frame that was drawn.
       error: What ended one of its threads, if anything did.
     """
 
-    def __init__(self, codec: Codec, link: Link, session: int) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        link: Link,
+        sender: tuple[str, int],
+        session: int,
+        avatar: np.ndarray | None = None,
+        record: Path | None = None,
+    ) -> None:
         """Prepares a receiver.
 
         Args:
           codec: Of the model that the sender uses.
           link: Where packets come in and feedback goes out.
+          sender: Its address.
           session: Number of the call.
+          avatar: [H, H, 3] uint8 of the person who is shown instead of the sender's, of whom no
+            picture is asked for then.
+          record: WAV file for the sound, if any.
         """
         self._codec, self._link, self._session = codec, link, session
         self._keys, self._key, self._key_wanted = KeyCollector(), None, False
-        self._from: tuple[str, int] | None = None
+        self._to, self._avatar, self._moves = sender, avatar, None
+        self.hearing = Hearing(record)
         self._time, self._told = 0, 0.0
         self._before = (0, 0)  # packets received and lost with earlier key pictures
         self._to_draw: Latest[_ToDraw] = Latest()
         self.shown: Latest[np.ndarray] = Latest()
-        self.frames = self.foreign = self.sound_packets = 0
-        self.loudness = 0.0
-        self._opus: Any = None
-        self._opus_channels = 0
+        self.frames = self.foreign = 0
         self.latency, self.drawing, self.drawn = Window(), Window(), Window()
         self.error: Exception | None = None
         self._stop = threading.Event()
@@ -108,6 +119,7 @@ class Receiver:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(10)
+        self.hearing.close()
 
     def ask_for_key(self) -> None:
         """Asks the sender for a new key picture."""
@@ -127,15 +139,17 @@ class Receiver:
                 self._take(*came, now)
             if self._key is not None:
                 self._hand_on(self._key, self._key.arrivals.poll(now))
-            if self._from is not None and now - self._told > _TELL_EVERY:
+            self.hearing.poll(now)
+            if now - self._told > _TELL_EVERY:
                 self._tell(now)
 
     def _take(self, data: bytes, address: tuple[str, int], now: float) -> None:
         found = unpack(data)
-        if found is None or found[0] != self._session or isinstance(found[1], Feedback):
+        ours = address == self._to and found is not None and found[0] == self._session
+        if found is None or not ours or isinstance(found[1], Feedback):
             self.foreign += 1
             return
-        self._from, message = address, found[1]
+        message = found[1]
         if isinstance(message, KeyPart):
             whole = None if self._has(message.key) else self._keys.push(message)
             if whole is not None:
@@ -150,7 +164,7 @@ class Receiver:
                 if key.arrivals.broken and not was_broken:
                     self._tell(now)
         else:
-            self._hear(message)
+            self.hearing.push(message, now)
 
     def _has(self, number: int) -> bool:
         return self._key is not None and self._key.number == number
@@ -160,8 +174,11 @@ class Receiver:
         try:
             message = KeyMessage.read(data)
             decoder = self._codec.vector_decoder(message.header)
-            picture = key_picture(message.key, message.header, 0)
             latent = decoder.key(message.static)
+            if self._avatar is None:
+                picture = key_picture(message.key, message.header, 0)
+            else:
+                picture, latent = self._own_picture(self._avatar)
         except ValueError:  # damaged, or of another model
             self.foreign += 1
             return
@@ -170,8 +187,17 @@ class Receiver:
         self._key = _Key(number, picture, features, latent, Arrivals(decoder))
         self._key_wanted = False
 
+    def _own_picture(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The avatar's picture and latent."""
+        if self._moves is None:
+            body = body_of(self._codec, picture, BodyFinder(0))
+            self._moves = Avatar(self._codec, self._codec.networks.analyse_one(picture, body))
+        return picture, self._moves.latent
+
     def _hand_on(self, key: _Key, made: list[tuple[Motion, np.ndarray]]) -> None:
         for motion, latent in made:
+            if self._moves is not None:
+                latent = self._moves.moved(latent)
             self._to_draw.put(_ToDraw(key, latent, motion.time))
 
     def _tell(self, now: float) -> None:
@@ -180,27 +206,10 @@ class Receiver:
         loss = 0 if key is None else round(255 * key.arrivals.loss)
         broken = key is not None and key.arrivals.broken
         number = 0 if key is None else key.number
-        feedback = Feedback(number, broken, self._key_wanted, loss, self._time)
-        assert self._from is not None
-        self._link.send(pack(feedback, self._session), self._from)
+        own = self._avatar is not None
+        feedback = Feedback(number, broken, self._key_wanted, loss, self._time, own)
+        self._link.send(pack(feedback, self._session), self._to)
         self._told = now
-
-    def _hear(self, group: AudioGroup) -> None:
-        """Decodes sound; what a player would take is measured and let go."""
-        if self._opus is None or group.channels != self._opus_channels:
-            self._opus = av.CodecContext.create("libopus", "r")
-            self._opus.sample_rate = SAMPLE_RATE
-            self._opus.layout = "mono" if group.channels == 1 else "stereo"
-            self._opus_channels = group.channels
-        for packet in group.packets:
-            try:
-                for frame in self._opus.decode(av.Packet(packet)):
-                    samples = frame.to_ndarray()
-                    whole = 32768 if samples.dtype == np.int16 else 1
-                    self.loudness = float(np.sqrt(np.mean(np.square(samples / whole))))
-                    self.sound_packets += 1
-            except av.FFmpegError:
-                continue
 
     def _draw(self) -> None:
         while not self._stop.is_set():

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from hvc_jax import keyframes
-from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.call.avatar import Avatar, body_of
 from hvc_jax.call.link import Link
 from hvc_jax.call.packets import TICKS, Feedback, KeyMessage, Motion, pack, unpack
 from hvc_jax.call.source import LiveSource, Taken
@@ -21,7 +21,6 @@ from hvc_jax.data.cuts import CutDetector
 from hvc_jax.stream.container import KeyUnit
 from hvc_jax.stream.header import Header
 from hvc_jax.stream.levels import Levels
-from hvc_jax.stream.operations import Operation, apply
 from hvc_jax.stream.sound import AudioGroup
 from hvc_jax.stream.vectors import VectorEncoder
 
@@ -68,13 +67,11 @@ class Sender:
         self._codec, self._source, self._link, self._to = codec, source, link, to
         self._session, self._qp, self._avatar = session, qp, avatar
         schema, tables = codec.export.tables.schema, codec.export.tables
-        self._schema = schema
         self._levels, self._vectors = Levels(schema), VectorEncoder(schema, tables)
         self._find, self._cuts = BodyFinder(0), CutDetector()
+        self._moves: Avatar | None = None
         self._parts: list[bytes] = []
         self._key, self._key_sent, self._key_made = 0, 0.0, 0.0
-        self._key_latent: np.ndarray | None = None
-        self._origin: np.ndarray | None = None  # latent in which an avatar's person begins
         self._feedback: Feedback | None = None
         self._resync = self._new_key = False
         self._since_resync = 0
@@ -117,7 +114,7 @@ class Sender:
                     raise self._source.error
                 self._listen()
                 taken = self._source.frames.take(0.01)
-                if taken is not None:
+                if taken is not None and self._feedback is not None:
                     self._frame(taken)
         except Exception as error:  # told by the call, which ends
             self.error = error
@@ -150,14 +147,14 @@ class Sender:
         """Sends one frame."""
         started = time.monotonic()
         picture = taken.picture
-        body = self._body(picture, self._find)
+        body = body_of(self._codec, picture, self._find)
         cut = self._cuts.push(picture)
         wanted = (self._new_key or cut) and self._avatar is None
-        if self._key_latent is None or (wanted and started - self._key_made > _KEYS_APART):
+        if not self._parts or (wanted and started - self._key_made > _KEYS_APART):
             self._make_key(picture, body)
         latent = self._codec.networks.analyse_one(picture, body)
-        if self._avatar is not None:
-            latent = self._as_avatar(latent)
+        if self._moves is not None:
+            latent = self._moves.moved(latent)
         levels = self._levels.of(latent[None])[:, : self._levels.dynamic]
         loss = self._feedback.loss / 255 if self._feedback else 0.0
         every = min(_RESYNC_EVERY, max(1, round(0.5 / max(loss, 1e-3))))
@@ -171,38 +168,24 @@ class Sender:
         self.shown.put(picture)
         self.analysis.add(time.monotonic() - started)
 
-    def _body(self, picture: np.ndarray, find: BodyFinder) -> np.ndarray:
-        if self._codec.variant != "semantic":
-            return np.zeros(BODY_VECTOR_SIZE, np.float32)
-        return find(picture[None])[0][0]
-
     def _make_key(self, picture: np.ndarray, body: np.ndarray) -> None:
-        """Codes and sends a key picture: this one, or that of the avatar."""
+        """Codes and sends a key picture: this one, that of the avatar, or where wanted none."""
         codec = self._codec
         if self._avatar is not None:
-            picture, body = self._avatar, self._body(self._avatar, BodyFinder(0))
+            picture, body = self._avatar, body_of(codec, self._avatar, BodyFinder(0))
         height, width = picture.shape[:2]
-        coded = keyframes.encode(picture, self._qp)
-        decoded = keyframes.decode(coded.codec, coded.payload, height, width)
-        latent = codec.networks.analyse_one(decoded, body)
-        static, self._key_latent = self._vectors.key(latent)
+        content, kind = b"", 0
+        if self._feedback is None or not self._feedback.own_picture:
+            coded = keyframes.encode(picture, self._qp)
+            content, kind = coded.payload, coded.codec
+            picture = keyframes.decode(kind, content, height, width)
+        static, key_latent = self._vectors.key(codec.networks.analyse_one(picture, body))
+        if self._avatar is not None:
+            self._moves = Avatar(codec, key_latent)
         header = Header(codec.variant, width, height, self._source.fps, None, codec.export.model_id)
         self._key = self._key % 0xFFFF + 1
-        message = KeyMessage(header, static, KeyUnit(0, coded.codec, self._qp, coded.payload))
+        message = KeyMessage(header, static, KeyUnit(0, kind, self._qp, content))
         self._parts = [pack(part, self._session) for part in message.parts(self._key)]
         self.key_bytes = sum(map(len, self._parts))
         self._resync, self._new_key, self._key_made = True, False, time.monotonic()
         self._send_key()
-
-    def _as_avatar(self, latent: np.ndarray) -> np.ndarray:
-        """The avatar's latent, moved as the person has moved since the first frame."""
-        assert self._key_latent is not None
-        if self._origin is None:
-            self._origin = latent
-        columns = [slot.index for slot in self._schema.dynamic]
-        base = np.tile(self._key_latent[columns].astype(np.float64), (2, 1))
-        source = np.stack([self._origin, latent])[:, columns].astype(np.float64)
-        moved = apply(Operation("retarget", source=source), self._schema, base, base)[1]
-        out = self._key_latent.copy()
-        out[columns] = moved
-        return out

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-_EXAMPLE = """\
+DESCRIPTION = "Describes, converts and renders body models."
+EXAMPLES = """\
 examples:
   hvc body info                                  (the open body)
   hvc body info SMPLX_NEUTRAL.npz
@@ -19,16 +20,10 @@ examples:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     from hvc_jax.body.poses import POSES
 
-    parser = subparsers.add_parser(
-        "body",
-        description="Describes, converts and renders body models.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     info = actions.add_parser("info", help="what a model, parameter, motion or keypoint file holds")
     info.add_argument("file", type=Path, nargs="?", help="any (default: the open body)")

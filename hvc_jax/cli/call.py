@@ -1,31 +1,31 @@
 """`hvc call`: a video call with one packet a frame, both ends on this machine."""
 
 import argparse
+import contextlib
 import json
 import time
 import webbrowser
 from pathlib import Path
 
-_EXAMPLE = """\
+from hvc_jax.cli.options import add_page_options
+
+DESCRIPTION = """\
+Sends the person in a video or before a camera over a UDP socket to a receiver on this
+machine, one packet a frame, and shows both ends on a page."""
+EXAMPLES = """\
 examples:
   hvc call clip.mp4                            a page with both ends; stop with ^C
   hvc call /dev/video0                         the same with a camera
   hvc call clip.mp4 --avatar somebody.png      shows somebody else, moved as the person moves
+  hvc call clip.mp4 --receiver-avatar somebody.png --record heard.wav
   hvc call clip.mp4 --no-page --seconds 10 --json --loss 10
 
 The page needs pip install 'hvc_jax[studio]'.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "call",
-        description="Sends the person in a video or before a camera over a UDP socket to a "
-        "receiver on this machine, one packet a frame, and shows both ends on a page.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("source", help="video file, which repeats, or a camera, as /dev/video0")
     parser.add_argument(
         "--variant", choices=("semantic", "keypoint"), default="keypoint",
@@ -35,23 +35,27 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--key-qp", type=int, default=32, help="of key pictures, 0 to 63 (32)")
     parser.add_argument(
         "--avatar", type=Path, metavar="PICTURE",
-        help="picture of the person who is shown; the sender's own is never sent then",
+        help="the sender's choice of who is shown; its own picture is never sent then",
     )  # fmt: skip
+    parser.add_argument(
+        "--receiver-avatar", type=Path, metavar="PICTURE",
+        help="the receiver's choice; no picture is asked for then, and none is sent",
+    )  # fmt: skip
+    parser.add_argument(
+        "--record", type=Path, metavar="WAV", help="write the sound that the receiver hears"
+    )
     parser.add_argument(
         "--audio-kbps", type=float, default=8.0, help="of the sound of a file, 0 for none (8)"
     )
     parser.add_argument("--loss", type=float, default=0.0, help="per cent of packets, 0 to 20 (0)")
     parser.add_argument("--jitter", type=float, default=0.0, help="milliseconds, 0 to 200 (0)")
     parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
-    parser.add_argument("--port", type=int, default=8090, help="of the page, or the next free one")
-    parser.add_argument("--host", default="127.0.0.1", help="address of the page (127.0.0.1)")
-    parser.add_argument("--browse", action="store_true", help="open it in the default browser")
+    add_page_options(parser, 8090)
     parser.add_argument("--no-page", action="store_true", help="only measure")
     parser.add_argument(
         "--seconds", type=float, help="end so long after the first picture (default: never)"
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON at the end")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,38 +74,51 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.codec.options import check_side
     from hvc_jax.data.clips import read_clip
     from hvc_jax.ops.compile import keep_compiled_programs
+    from hvc_jax.ops.files import atomic_path, check_output
 
     check_side("--size", arguments.size)
-    avatar = None
-    if arguments.avatar is not None:
-        avatar = read_clip(arguments.avatar, arguments.size, frames=1).frames[0]
+    record = arguments.record
+    if record is not None:
+        check_output(record, inputs=(arguments.source,), suffixes=(".wav",))
+
+    avatars = [
+        None if path is None else read_clip(path, arguments.size, frames=1).frames[0]
+        for path in (arguments.avatar, arguments.receiver_avatar)
+    ]
     keep_compiled_programs()
     codec = codec_of_variant(arguments.variant, arguments.model)
-    call = Call(
-        codec, arguments.source, arguments.size, qp=arguments.key_qp, avatar=avatar,
-        audio_kbps=arguments.audio_kbps,
-    )  # fmt: skip
-    call.network(arguments.loss / 100, arguments.jitter / 1000)
-    page = None
-    if not arguments.no_page:
-        from hvc_jax.studio.call_page import CallPage
+    with contextlib.ExitStack() as stack:
+        call = Call(
+            codec,
+            arguments.source,
+            arguments.size,
+            qp=arguments.key_qp,
+            avatar=avatars[0],
+            receiver_avatar=avatars[1],
+            record=None if record is None else stack.enter_context(atomic_path(record)),
+            audio_kbps=arguments.audio_kbps,
+        )
+        call.network(arguments.loss / 100, arguments.jitter / 1000)
+        if not arguments.no_page:
+            from hvc_jax.studio.call_page import CallPage
+            from hvc_jax.studio.web import is_loopback
 
-        page = CallPage(call, arguments.host, arguments.port)
-        print(f"{arguments.source}: {page.url}   (stop with ^C)", flush=True)
-        if arguments.browse:
-            webbrowser.open(page.url)
-    call.start()
-    left = arguments.seconds or float("inf")
-    try:
-        while left > 0:
-            time.sleep(0.1)
-            call.check()
-            left -= 0.1 if call.receiver.frames else 0.0
-    finally:
+            page = CallPage(call, arguments.host, arguments.port)
+            stack.callback(page.stop)
+            print(f"{arguments.source}: {page.url}   (stop with ^C)", flush=True)
+            if not is_loopback(arguments.host):
+                print(f"--host {arguments.host}: everybody who reaches this machine can watch")
+            if arguments.browse:
+                webbrowser.open(page.url)
+        stack.callback(call.stop)
+        call.start()
+        left = arguments.seconds or float("inf")
+        with contextlib.suppress(KeyboardInterrupt):  # the usual end
+            while left > 0:
+                time.sleep(0.1)
+                call.check()
+                left -= 0.1 if call.receiver.frames else 0.0
         figures = call.figures()
-        call.stop()
-        if page is not None:
-            page.stop()
     if arguments.json:
         print(json.dumps(figures._asdict()))
     else:

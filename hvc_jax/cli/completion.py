@@ -2,24 +2,19 @@
 
 import argparse
 
-_EXAMPLE = """\
+DESCRIPTION = """\
+Prints the completion script of a shell. Needs the package shtab, which comes with pip
+install hvc_jax[completion]."""
+EXAMPLES = """\
 examples:
   hvc completion bash > ~/.local/share/bash-completion/completions/hvc
   hvc completion zsh > ~/.zfunc/_hvc      (with fpath+=~/.zfunc before compinit)
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "completion",
-        description="Prints the completion script of a shell. Needs the package shtab, which comes "
-        "with pip install hvc_jax[completion].",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("shell", choices=("bash", "zsh", "tcsh"))
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

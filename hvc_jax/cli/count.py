@@ -4,7 +4,8 @@ import argparse
 import json
 from typing import Any
 
-_EXAMPLE = """\
+DESCRIPTION = "Counts multiply-accumulates and parameters by module."
+EXAMPLES = """\
 example:
   hvc count --config configs/semantic.py:size=base --side 384
 
@@ -14,22 +15,14 @@ the rasteriser and element-wise work are not.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     from hvc_jax.training.config import add_config_options
 
-    parser = subparsers.add_parser(
-        "count",
-        help="multiply-accumulates and parameters of a model, by module",
-        description="Counts multiply-accumulates and parameters by module.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
     add_config_options(parser)
     parser.add_argument("--side", type=int, default=384, help="of the picture, pixels")
     parser.add_argument("--depth", type=int, default=1, help="levels of modules to show (1)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

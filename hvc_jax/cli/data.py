@@ -7,7 +7,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-_EXAMPLE = """\
+from hvc_jax.cli.options import add_picture_options, add_slurm_options
+
+DESCRIPTION = "Builds, describes and times data sets."
+EXAMPLES = """\
 examples:
   hvc data prepare my_videos/ datasets/ --size 256
   hvc data prepare my_videos/ datasets/ --kind taichi_hd --metadata taichi-metadata.csv
@@ -28,19 +31,12 @@ them, body/CLIP.npy where body vectors are known, and labels/CLIP.npz where pixe
 _KINDS = ("human_clips", "ted_talks", "taichi_hd", "ubc_fashion")
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command and of its actions."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command and of its actions."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = subparsers.add_parser(
-        "data",
-        help="build datasets from videos and from synthetic people",
-        description="Builds, describes and times data sets.",
-        epilog=_EXAMPLE,
-        formatter_class=raw,
-    )
     actions = parser.add_subparsers(dest="action", required=True)
 
-    prepare = actions.add_parser("prepare", help="videos to a data set", epilog=_EXAMPLE)
+    prepare = actions.add_parser("prepare", help="videos to a data set", epilog=EXAMPLES)
     prepare.formatter_class = raw
     prepare.add_argument("source", type=Path, help="folder of videos")
     prepare.add_argument("folder", type=Path, help="where the data set goes")
@@ -55,24 +51,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     prepare.add_argument(
         "--metadata", type=Path, help="metadata csv of the set (ted_talks, taichi_hd)"
     )
-    prepare.add_argument("--size", type=int, default=256, help="side of the frames in pixels")
-    prepare.add_argument(
-        "--fit",
-        choices=("crop", "pad"),
-        default="crop",
-        help="cut the centre out, or pad with black",
-    )
-    prepare.add_argument(
-        "--slurm", nargs="*", metavar="NAME=VALUE",
-        help="queue jobs on SLURM through submitit, with these parameters, and put their parts "
-        "together"
-    )  # fmt: skip
-    prepare.add_argument(
-        "--shards", type=int, default=8, metavar="N", help="jobs on SLURM (default: 8)"
-    )
+    add_picture_options(prepare)
+    add_slurm_options(prepare)
     _key_options(prepare)
 
-    make = actions.add_parser("synthesise", help="render synthetic people", epilog=_EXAMPLE)
+    make = actions.add_parser("synthesise", help="render synthetic people", epilog=EXAMPLES)
     make.formatter_class = raw
     make.add_argument("folder", type=Path, help="where the data set goes")
     make.add_argument("--clips", type=int, default=60, help="clips in the split train")
@@ -91,7 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     _key_options(make)
 
-    keys = actions.add_parser("keys", help="code key pictures of a data set", epilog=_EXAMPLE)
+    keys = actions.add_parser("keys", help="code key pictures of a data set", epilog=EXAMPLES)
     keys.formatter_class = raw
     keys.add_argument("path", type=Path, help="data set")
     keys.add_argument("--split", default="train", help="split whose clips are taken")
@@ -108,7 +91,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="code videos for training the generator of displacement fields",
         description="Codes videos at random operating points and keeps what the decoder makes "
         "their frames of, about 16 MB a coding. Goes on where it was stopped.",
-        epilog=_EXAMPLE,
+        epilog=EXAMPLES,
         formatter_class=raw,
     )
     fields.add_argument("source", type=Path, help="folder of videos")
@@ -131,7 +114,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     speed.add_argument("--batches", type=int, default=40, help="batches that are timed")
     speed.add_argument("--threads", type=int, default=1, help="threads that read in each process")
     speed.add_argument("--workers", type=int, default=0, help="processes that read")
-    parser.set_defaults(run=run)
 
 
 def _key_options(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hvc_jax.cli.encode import add_memory_option
+from hvc_jax.cli.options import add_memory_option
 from hvc_jax.ops.progress import progress
 from hvc_jax.stream.header import WITH_FIELD
 from hvc_jax.stream.index import key_offsets
@@ -19,7 +19,8 @@ from hvc_jax.stream.sound import SoundQueue
 if TYPE_CHECKING:
     from hvc_jax.codec.conceal import RepairingDecoder
 
-_EXAMPLE = """\
+DESCRIPTION = "Decodes a stream with the model that its header names."
+EXAMPLES = """\
 examples:
   hvc decode out.hvc out.mp4
   hvc decode out.hvc frames/              PNG pictures frames/000000.png, ...
@@ -30,14 +31,8 @@ examples:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "decode",
-        description="Decodes a stream with the model that its header names.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("input", type=Path, nargs="+", help="streams; - is standard input")
     parser.add_argument(
         "output",
@@ -57,7 +52,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_memory_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per stream")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,13 @@ import argparse
 import json
 from pathlib import Path
 
-_EXAMPLE = """\
+from hvc_jax.cli.options import add_picture_options
+
+DESCRIPTION = """\
+Renders a synthetic person (or takes your clip), codes it with the hybrid, semantic and
+keypoint variants, decodes the files in a fresh process, edits the hybrid stream, and sets
+VVC, HEVC and AV1 at the nearest rate beside them."""
+EXAMPLES = """\
 examples:
   hvc demo
   hvc demo clip.mp4 --output results/
@@ -14,26 +20,15 @@ examples:
 _EDITS = ("head_yaw+=25deg", "left_shoulder_z+=45deg")
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "demo",
-        description="Renders a synthetic person (or takes your clip), codes it with the hybrid, "
-        "semantic and keypoint variants, decodes the files in a fresh process, edits the hybrid "
-        "stream, and sets VVC, HEVC and AV1 at the nearest rate beside them.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("input", type=Path, nargs="?", help="video file (default: a rendered clip)")
     parser.add_argument(
         "--output", type=Path, default=Path("hvc_demo"), help="folder (default: hvc_demo)"
     )
     parser.add_argument("--start", type=int, default=0, help="frames to skip")
     parser.add_argument("--frames", type=int, default=50, help="frames to code (default: 50)")
-    parser.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
-    parser.add_argument(
-        "--fit", choices=("crop", "pad"), default="crop", help="how to make it square"
-    )
+    add_picture_options(parser)
     parser.add_argument("--key-qp", type=int, default=32, help="0 (finest) to 63 (default: 32)")
     parser.add_argument(
         "--set",
@@ -49,7 +44,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,38 +5,36 @@ import sys
 from pathlib import Path
 
 from hvc_jax.models.find import read_stream, stream_reader, tables_of_stream
-from hvc_jax.stream.edit import edit, read_tracks
+from hvc_jax.stream.edit import edit
 from hvc_jax.stream.operations import (
     Operation,
     parse_assignment,
     parse_frames,
     parse_operation,
 )
+from hvc_jax.stream.tracks import read_tracks
 from hvc_jax.studio.transfer import Motion, retarget_operation
 
-_EXAMPLE = """\
+DESCRIPTION = "Changes parameters of a semantic stream. Key frames keep their bytes."
+EXAMPLES = """\
 examples:
   hvc edit in.hvc out.hvc --set head_yaw+=20deg
   hvc edit in.hvc out.hvc --set left_elbow_z=-0.8 --frames 30:90 --ease 10
   hvc edit in.hvc out.hvc --freeze head --smooth camera 4
+  hvc edit in.hvc out.hvc --set tall+=1
   hvc edit in.hvc out.hvc --retarget other.hvc
   hvc edit in.hvc out.hvc --retarget walk.bvh
   hvc edit in.hvc out.hvc --edit "add head_y 20deg 30:90 ease 10" --edit "copy head 17 100:"
 
 A parameter is a name that `hvc inspect` shows (head_y), an alias (head_yaw, head_pitch,
-head_roll, smile, blink), a joint (head) or '*'. Angles are radians unless written with deg:
-head_yaw+=20deg.
+head_roll, smile, blink), a joint (head) or '*'. Body shape (tall, slim, shape_0 to shape_9) and
+other numbers that are sent with key pictures only are changed in the whole clip. Angles are
+radians unless written with deg: head_yaw+=20deg.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "edit",
-        description="Changes parameters of a semantic stream. Key frames keep their bytes.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("input", type=Path, help="stream, or - for a pipe")
     parser.add_argument("output", type=Path, help="edited stream, or - for a pipe")
     parser.add_argument(
@@ -90,7 +88,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--ease", type=int, default=0, metavar="N", help="frames to fade in and out at the range"
     )
     parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,14 +9,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, parse_memory
+from hvc_jax.cli.options import add_memory_option, add_picture_options
 from hvc_jax.models.find import is_pipe
 from hvc_jax.ops.progress import progress
 
 if TYPE_CHECKING:
     from hvc_jax.codec.options import EncodeOptions
 
-_EXAMPLE = """\
+DESCRIPTION = """\
+Codes a video of one person. Input is anything that ffmpeg reads, with any frame rate, which
+is kept; other shapes than square are cropped or padded."""
+EXAMPLES = """\
 examples:
   hvc encode in.mp4 out.hvc
   hvc encode in.mp4 out.hvc --kbps 10
@@ -28,15 +31,8 @@ examples:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "encode",
-        description="Codes a video of one person. Input is anything that ffmpeg reads, with any "
-        "frame rate, which is kept; other shapes than square are cropped or padded.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument(
         "input",
         type=Path,
@@ -91,15 +87,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="the SMPL, SMPL-H or SMPL-X model that --body-params are of; see hvc fit",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(run=run)
 
 
 def add_coding_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say how a clip is coded, shared by several commands."""
-    parser.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
-    parser.add_argument(
-        "--fit", choices=("crop", "pad"), default="crop", help="how to make it square"
-    )
+    add_picture_options(parser)
     parser.add_argument(
         "--key-qp",
         type=int,
@@ -179,26 +171,6 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
     add_memory_option(parser)
-
-
-def add_memory_option(parser: argparse.ArgumentParser) -> None:
-    """Adds the option that limits what the networks take."""
-    parser.add_argument(
-        "--max-memory",
-        type=memory_of,
-        default=DEFAULT_MAX_MEMORY,
-        metavar="SIZE",
-        help="most memory that drawing frames may take, as 500M or 16G; fewer frames are drawn at "
-        "once where it is little (default: 8G)",
-    )
-
-
-def memory_of(text: str) -> int:
-    """Bytes of an option such as "8G"."""
-    try:
-        return parse_memory(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _audio_rate(text: str) -> float:

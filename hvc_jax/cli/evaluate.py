@@ -6,7 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-_EXAMPLE = """\
+from hvc_jax.cli.options import add_picture_options, add_slurm_options
+
+DESCRIPTION = "Codes every clip of a folder with every model at every rate point."
+EXAMPLES = """\
 examples:
   hvc evaluate --clips clips/ --out results/
   hvc evaluate --model a.safetensors runs/b/model.safetensors --clips clips/ --out results/ \\
@@ -26,14 +29,8 @@ results.csv (a row for each clip and rate point), run.json, streams/, strips/, a
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "evaluate",
-        description="Codes every clip of a folder with every model at every rate point.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("--clips", type=Path, required=True, help="folder of video files")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument(
@@ -68,20 +65,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="how long they search (default: best)",
     )
     parser.add_argument("--frames", type=int, default=64, help="of each clip (default: 64)")
-    parser.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
-    parser.add_argument(
-        "--fit", choices=("crop", "pad"), default="crop", help="how to make it square"
-    )
+    add_picture_options(parser)
     parser.add_argument("--effort", type=int, choices=range(4), default=1, help="of the body fit")
     parser.add_argument("--clip-count", type=int, metavar="N", help="evenly spaced clips only")
     parser.add_argument("--jobs", type=int, default=1, help="clips side by side (default: 1)")
-    parser.add_argument(
-        "--slurm", nargs="*", metavar="NAME=VALUE",
-        help="queue jobs on SLURM through submitit, with these parameters, and merge their rows"
-    )  # fmt: skip
-    parser.add_argument(
-        "--shards", type=int, default=8, metavar="N", help="jobs on SLURM at most (default: 8)"
-    )
+    add_slurm_options(parser)
     parser.add_argument(
         "--manifest", type=Path, metavar="CSV",
         help="with the columns name (of the file) and kind (talk, sign, exercise, dance, walk); "
@@ -90,7 +78,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_score_options(parser)
     parser.add_argument("--json", action="store_true", help="print the means as a JSON list")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(run=run)
 
 
 def add_score_options(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-_EXAMPLE = """\
+DESCRIPTION = """\
+Writes the mean parameters of a run's newest checkpoint as float16, with coding tables
+fitted to its training clips."""
+EXAMPLES = """\
 example:
   hvc export --workdir runs/a --out model.safetensors
   hvc export --workdir runs/field --bodies-of semantic --out hybrid.safetensors
@@ -12,16 +15,8 @@ example:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "export",
-        help="turn a checkpoint into a model file that the codec opens",
-        description="Writes the mean parameters of a run's newest checkpoint as float16, with "
-        "coding tables fitted to its training clips.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("--workdir", required=True, type=Path, help="that of hvc train")
     parser.add_argument("--out", required=True, type=Path, help="the .safetensors file to write")
     parser.add_argument(
@@ -43,7 +38,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--clips", type=int, default=32, help="clips to fit tables on, at most")
     parser.add_argument("--frames", type=int, default=128, help="frames of each, at most")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from hvc_jax.data.clips import Clip, ClipInfo
     from hvc_jax.pose.estimator import Estimate
 
-_EXAMPLE = """\
+DESCRIPTION = "Finds the body parameters of a clip of one person."
+EXAMPLES = """\
 examples:
   hvc fit clip.mp4 bodies.npy --overlay overlay.mp4 --sheet overlay.png
   hvc encode clip.mp4 clip.hvc --body-params bodies.npy
@@ -48,15 +49,8 @@ _ONE_PERSON = 0.8
 """Share of what looks like a person that one body explains, at least."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "fit",
-        help="estimate the body parameters of a clip",
-        description="Finds the body parameters of a clip of one person.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("input", type=Path, help="any video file")
     parser.add_argument(
         "output", type=Path, nargs="?", help="bodies: .npy, .npz, .bvh or .json, see below"
@@ -90,7 +84,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--masks", type=Path, help="video of the clip's size, white where the person is, to fit to"
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

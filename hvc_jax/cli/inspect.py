@@ -6,20 +6,24 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hvc_jax.cli.text import printable
 from hvc_jax.evaluation.table import csv_text, text_table
 from hvc_jax.models.find import read_stream, stream_reader, tables_of_stream
 from hvc_jax.ops.files import check_output, write_text
 from hvc_jax.stream.container import StreamReader, key_unit, meta_record
-from hvc_jax.stream.edit import Tracks, read_tracks
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.field_unit import GRIDS, field_group
 from hvc_jax.stream.header import Header
+from hvc_jax.stream.levels import Levels
 from hvc_jax.stream.rates import kbps, unit_name
 from hvc_jax.stream.sound import audio_group
+from hvc_jax.stream.tracks import Tracks, read_tracks
 from hvc_jax.stream.units import Unit, UnitType
 
-_EXAMPLE = """\
+DESCRIPTION = "Shows units, bytes, rates and parameters of a stream without decoding frames."
+EXAMPLES = """\
 examples:
   hvc inspect out.hvc
   hvc inspect out.hvc --units --json
@@ -34,20 +38,13 @@ _MOST_RECORDS = 100
 _KEY_CODECS = {1: "VVC", 2: "AV1"}
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "inspect",
-        description="Shows units, bytes, rates and parameters of a stream without decoding frames.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("input", type=Path, help="stream, or - for a pipe")
     parser.add_argument("--units", action="store_true", help="list every unit, also in --json")
     parser.add_argument("--tracks", type=Path, metavar="CSV", help="write all decoded parameters")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -148,6 +145,7 @@ def _report(
         "meta": summary.meta,
         "schema": tracks.schema.name if tracks else None,
         "parameters": _parameter_rows(tracks) if tracks else None,
+        "constants": _constant_rows(tracks) if tracks else None,
     }
 
 
@@ -166,6 +164,8 @@ def _unit_row(unit: Unit) -> dict[str, Any]:
         sound = audio_group(unit)
         detail = f"Opus, {sound.channels} channel{'s' * (sound.channels > 1)}, "
         detail += f"{len(sound.packets)} packets from {sound.first} on"
+    elif unit.type == UnitType.EDIT_STATIC:
+        detail = "numbers of the frames up to the next key picture"
     return {
         "offset": unit.offset,
         "unit": unit_name(unit.type),
@@ -193,6 +193,23 @@ def _parameter_rows(tracks: Tracks) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _constant_rows(tracks: Tracks) -> list[dict[str, Any]]:
+    """What is sent with key pictures only and is not zero, edits included."""
+    count = len(tracks.steps)
+    steps = Levels(tracks.schema, tracks.header.quantiser).steps[count:]
+    sent = np.array([interval.key[count:] for interval in tracks.intervals]) * steps
+    return [
+        {
+            "parameter": slot.name,
+            "unit": slot.unit or "-",
+            "sent": float(sent[0, place]),
+            "shown": float(tracks.constants[0, place]),
+        }
+        for place, slot in enumerate(tracks.schema.static)
+        if len(sent) and (sent[:, place].any() or tracks.constants[:, place].any())
+    ]
 
 
 def _write_tracks(path: Path, tracks: Tracks) -> None:
@@ -225,3 +242,6 @@ def _print(report: dict[str, Any], all_units: bool) -> None:
     if report["parameters"]:
         print(f"\nschema {report['schema']}, sent with every frame:")
         print(text_table(report["parameters"]))
+    if report["constants"]:
+        print("\nsent with key pictures, at the first, where not zero:")
+        print(text_table(report["constants"]))

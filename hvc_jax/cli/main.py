@@ -1,8 +1,9 @@
 """The `hvc` program: finds the command's module, runs it, turns errors into one plain line.
 
 Only the module of the command that was called is imported, so that `hvc inspect` and `hvc edit`
-start without jax. A command module has `add_parser(subparsers)`, which adds one parser and sets
-its default `run` to a function of the parsed arguments that returns an exit status or None.
+start without jax. A command module has the texts DESCRIPTION and EXAMPLES of its --help,
+`add_options(parser)`, and `run`, a function of the parsed arguments that returns an exit status or
+None; where it has actions instead, each sets a default `run` of its own.
 """
 
 import argparse
@@ -75,8 +76,17 @@ def build_parser(*commands: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hvc", allow_abbrev=False)
     subparsers = parser.add_subparsers(dest="command", required=True)
     for command in commands:
-        module, _ = COMMANDS[command]
-        importlib.import_module(f"hvc_jax.cli.{module}").add_parser(subparsers)
+        name, line = COMMANDS[command]
+        module = importlib.import_module(f"hvc_jax.cli.{name}")
+        added = subparsers.add_parser(
+            command,
+            help=line,
+            description=module.DESCRIPTION,
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run=getattr(module, "run", None))
+        module.add_options(added)
     return parser
 
 

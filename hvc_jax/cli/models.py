@@ -8,7 +8,8 @@ from hvc_jax.evaluation.table import text_table
 from hvc_jax.models.export import Export
 from hvc_jax.models.find import known_models, measured_scores
 
-_EXAMPLE = """\
+DESCRIPTION = "Lists the models that are shipped and those in the folders of HVC_MODELS."
+EXAMPLES = """\
 examples:
   hvc models
   HVC_MODELS=runs/a:runs/b hvc models --json
@@ -17,16 +18,9 @@ Further models are found in the folders of HVC_MODELS. A stream names its model 
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "models",
-        description="Lists the models that are shipped and those in the folders of HVC_MODELS.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("--json", action="store_true", help="print a JSON list")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

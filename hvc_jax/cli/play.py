@@ -11,9 +11,10 @@ import tempfile
 import webbrowser
 from pathlib import Path
 
-from hvc_jax.cli.encode import add_memory_option
+from hvc_jax.cli.options import add_memory_option
 
-_EXAMPLE = """\
+DESCRIPTION = "Decodes a stream and shows it."
+EXAMPLES = """\
 examples:
   hvc play out.hvc
   hvc play out.hvc --browser        in the web browser; ends with ^C
@@ -25,14 +26,8 @@ video{{max-width:95vw;max-height:85vh;image-rendering:auto}}</style>
 <p>{name}</p><video src="clip.mp4" controls autoplay loop muted></video>"""
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "play",
-        description="Decodes a stream and shows it.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("input", type=Path, help="stream, or - for a pipe")
     parser.add_argument("--browser", action="store_true", help="in the browser, not in ffplay")
     parser.add_argument(
@@ -41,7 +36,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--port", type=int, default=0, help="of the page (default: a free one)")
     parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
     add_memory_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-_EXAMPLE = """\
+DESCRIPTION = "Makes everything that follows from results.csv, and tables in Markdown files."
+EXAMPLES = """\
 examples:
   hvc report results/                  means.csv, bd_rate.csv, contents.csv, worst.csv, plots/,
                                        sheets/ and report.md
@@ -14,14 +15,8 @@ examples:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "report",
-        description="Makes everything that follows from results.csv, and tables in Markdown files.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument(
         "path", type=Path, nargs="+", help="folders of hvc evaluate, and Markdown files"
     )
@@ -32,7 +27,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the rows of means.csv as a JSON list a folder"
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,12 +1,16 @@
 """`hvc studio`: a page on which the person in a stream is changed while one watches."""
 
 import argparse
-import ipaddress
 import time
 import webbrowser
 from pathlib import Path
 
-_EXAMPLE = """\
+from hvc_jax.cli.options import add_page_options
+
+DESCRIPTION = """\
+Shows a stream on a page with its frames, its posed mesh and a control for every parameter
+that is sent; what is changed there is what hvc edit does."""
+EXAMPLES = """\
 examples:
   hvc studio clip.hvc
   hvc studio clip.hvc --source clip.mp4 --port 9000
@@ -18,32 +22,18 @@ default that of the stream. Every browser window has its own edits.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "studio",
-        description="Shows a stream on a page with its frames, its posed mesh and a control for "
-        "every parameter that is sent; what is changed there is what hvc edit does.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("input", type=Path, help="stream, or a video that is encoded first")
     parser.add_argument("--source", type=Path, metavar="CLIP", help="what the stream was made from")
     parser.add_argument(
         "--folder", type=Path, help="what may be read and written (default: that of the stream)"
     )
-    parser.add_argument("--port", type=int, default=8080, help="or the next free one (8080)")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on; others than 127.0.0.1 let other machines in (127.0.0.1)",
-    )
+    add_page_options(parser, 8080)
     parser.add_argument(
         "--most-upload", type=int, default=64, metavar="MIB", help="largest upload (64)"
     )
     parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
-    parser.add_argument("--browse", action="store_true", help="open it in the default browser")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.studio.folder import CLIP_SUFFIXES, Folder
     from hvc_jax.studio.server import Studio
+    from hvc_jax.studio.web import is_loopback
 
     path = arguments.input
     if not 1 <= arguments.port <= 65535:
@@ -84,11 +75,3 @@ def run(arguments: argparse.Namespace) -> int:
             time.sleep(3600)
     finally:
         studio.stop()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

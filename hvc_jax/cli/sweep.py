@@ -6,7 +6,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
-_EXAMPLE = """\
+DESCRIPTION = """\
+Trains every run of an experiment. The exit status is 1 if any failed. sweep.py and the
+configurations that it names are Python programs and are run."""
+EXAMPLES = """\
 examples:
   hvc sweep experiments/010_lambda_sweep --jobs 2
   hvc sweep experiments/010_lambda_sweep --dry-run
@@ -18,16 +21,8 @@ again after a crash: finished runs are skipped, others go on from their checkpoi
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "sweep",
-        help="train every run of an experiment",
-        description="Trains every run of an experiment. The exit status is 1 if any failed. "
-        "sweep.py and the configurations that it names are Python programs and are run.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("experiment", type=Path, help="folder with a sweep.py")
     parser.add_argument(
         "--workdir", type=Path, help="takes a folder for each run; default: runs/EXPERIMENT"
@@ -41,7 +36,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="NAME=VALUE",
         help="queue the runs on SLURM through submitit, with these parameters of it",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

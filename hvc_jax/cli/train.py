@@ -4,7 +4,10 @@ import argparse
 from contextlib import nullcontext
 from pathlib import Path
 
-_EXAMPLE = """\
+DESCRIPTION = """\
+Trains a model and exports it. The file of --config is a Python program and is run: use none
+that you would not run."""
+EXAMPLES = """\
 example:
   hvc train --config configs/semantic.py:size=tiny --workdir runs/a --config.total_steps=2000
 
@@ -25,18 +28,10 @@ memory in large pages, which saves up to a sixth of a step of the larger models.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     from hvc_jax.training.config import add_config_options
 
-    parser = subparsers.add_parser(
-        "train",
-        help="train a model",
-        description="Trains a model and exports it. The file of --config is a Python program and "
-        "is run: use none that you would not run.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
     add_config_options(parser)
     parser.add_argument("--workdir", required=True, type=Path, help="checkpoints and logs")
     parser.add_argument(
@@ -46,7 +41,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "process 0, how many there are, and the number of this one",
     )
     parser.add_argument("--no-export", action="store_true", help="write no model.safetensors")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-_EXAMPLE = """\
+DESCRIPTION = "Trains the body regressor and exports it."
+EXAMPLES = """\
 example:
   hvc train-regressor --output body_regressor.safetensors --workdir runs/regressor \\
       --clips clips/train --nets nets --mocap mocap
@@ -17,15 +18,8 @@ move smoothly, and draw the frames through the codec.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "train-regressor",
-        help="train the body regressor",
-        description="Trains the body regressor and exports it.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument("--output", required=True, type=Path, help=".safetensors to write")
     parser.add_argument("--workdir", required=True, type=Path, help="labels, stills, checkpoints")
     parser.add_argument("--mocap", required=True, type=Path, help="folder of .bvh files")
@@ -61,7 +55,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--start", type=Path, help="regressor to go on from")
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

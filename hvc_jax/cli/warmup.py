@@ -5,9 +5,10 @@ import io
 import time
 from pathlib import Path
 
-from hvc_jax.cli.encode import add_memory_option
+from hvc_jax.cli.options import add_memory_option
 
-_EXAMPLE = """\
+DESCRIPTION = "Compiles the programs of encode and decode once, and keeps them on disk."
+EXAMPLES = """\
 examples:
   hvc warmup                              the default variant at 256x256
   hvc warmup --variant keypoint --size 384
@@ -21,14 +22,8 @@ _FRAMES = 12
 """More than one batch of the networks, so that short batches are met as well."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the parser of this command."""
-    parser = subparsers.add_parser(
-        "warmup",
-        description="Compiles the programs of encode and decode once, and keeps them on disk.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
     parser.add_argument(
         "--variant",
         choices=("hybrid", "field", "semantic", "keypoint", "implicit"),
@@ -42,7 +37,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--effort", type=int, choices=range(4), default=1, help="(default: 1)")
     parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
     add_memory_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

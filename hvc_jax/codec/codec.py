@@ -20,10 +20,10 @@ from hvc_jax.codec.options import CodecError, EncodeOptions, Source, check_side
 from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.models.export import Export
 from hvc_jax.stream.container import KeyUnit, StreamReader, StreamWriter, key_unit
-from hvc_jax.stream.edit import stream_schema
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import Header
 from hvc_jax.stream.sound import SoundSource
+from hvc_jax.stream.tracks import stream_schema
 from hvc_jax.stream.units import UnitType, motion_group
 from hvc_jax.stream.vectors import VectorDecoder
 
@@ -145,6 +145,8 @@ class Codec:
                 features = self.networks.features(picture)
             elif unit.type == UnitType.STATIC:
                 key_latent = vectors.key(unit.payload)
+            elif unit.type == UnitType.EDIT_STATIC:
+                vectors.edit_static(unit.payload)
             elif unit.type == UnitType.MOTION:
                 group = motion_group(unit)
                 if picture is None or features is None or key_latent is None:

@@ -70,6 +70,8 @@ class RepairingDecoder:
                         self._picture, self._key_latent = waiting, latent
                         self._features = self._codec.networks.features(waiting)
                     waiting = None
+                elif unit.type == UnitType.EDIT_STATIC:
+                    self._decoder.edit_static(unit.payload, unit.frame)
                 elif unit.type == UnitType.MOTION:
                     before = self._decoder.concealed
                     latents = self._decoder.motion(motion_group(unit))

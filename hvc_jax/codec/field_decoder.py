@@ -29,10 +29,10 @@ from hvc_jax.models.motion.pose_change import change_pose
 from hvc_jax.ops.batching import padded
 from hvc_jax.ops.compile import fast_jit
 from hvc_jax.stream.container import key_unit
-from hvc_jax.stream.edit import edited_levels
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.field_unit import FieldGroup, field_group, grid_size
 from hvc_jax.stream.header import Header
+from hvc_jax.stream.tracks import edited_levels
 from hvc_jax.stream.units import Unit, UnitType, motion_group
 from hvc_jax.stream.vectors import VectorDecoder
 
@@ -96,8 +96,11 @@ class FieldDecoder:
         elif unit.type == UnitType.STATIC and self._sent is not None:
             self._sent.key(unit.payload), self._edited.key(unit.payload)
         elif unit.type == UnitType.MOTION and self._sent is not None:
-            vectors = self._sent.motion(motion_group(unit))
-            self._poses |= {unit.frame + i: (v, v) for i, v in enumerate(vectors)}
+            levels = self._sent.motion_levels(motion_group(unit))
+            both = zip(self._sent.to_vectors(levels), self._edited.to_vectors(levels), strict=True)
+            self._poses |= {unit.frame + i: poses for i, poses in enumerate(both)}
+        elif unit.type == UnitType.EDIT_STATIC and self._edited is not None:
+            self._edited.edit_static(unit.payload)
         elif unit.type == UnitType.EDIT and self._edited is not None:
             vectors = self._edited.to_vectors(edited_levels(unit, self._edited))
             for i, vector in enumerate(vectors):

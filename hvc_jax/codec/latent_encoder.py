@@ -170,7 +170,8 @@ class LatentEncoder:
     def _as_decoded(self, latents: np.ndarray) -> np.ndarray:
         """Latents [T, D] rounded to levels; numbers that go with the key picture only are its."""
         levels, key = self._levels.of(latents), self._levels.of(self._key.latent)
-        return self._levels.vectors(with_static(levels[:, : self._levels.dynamic], key))
+        count = self._levels.dynamic
+        return self._levels.vectors(with_static(levels[:, :count], key[count:]))
 
     def _write_groups(self, groups: Iterable[Any]) -> None:
         for group in groups:

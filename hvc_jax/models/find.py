@@ -17,11 +17,11 @@ from hvc_jax.models.export import (
 )
 from hvc_jax.ops.files import is_special
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.edit import stream_tables
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import MAGIC, NO_MODEL, Header
 from hvc_jax.stream.opened import Stream
 from hvc_jax.stream.tables import CodingTables
+from hvc_jax.stream.tracks import stream_tables
 
 _MOST_BYTES = 1 << 30
 _ACCEPTED = {"hybrid": ("hybrid", "semantic")}

@@ -155,6 +155,15 @@ class ConcealingDecoder:
         self._last, self._key_frame = vector, frame
         return vector
 
+    def edit_static(self, payload: bytes, frame: int) -> None:
+        """Takes an EDIT_STATIC unit, which is of no use where its key's numbers are lost.
+
+        Raises:
+          BitstreamError: when the payload is damaged.
+        """
+        if frame == self._key_frame:
+            self._last = self._decoder.edit_static(payload)
+
     def hold_until(self, frame: int) -> np.ndarray:
         """Returns the held vectors [n, size] of the frames before `frame` that are missing.
 

@@ -36,6 +36,8 @@ from hvc_jax.stream.units import (
 from hvc_jax.stream.vectors import Group
 
 _CHUNK = 1 << 16
+_ONCE = (UnitType.STATIC, UnitType.EDIT, UnitType.EDIT_STATIC)
+"""Types of which one may stand behind a KEY or MOTION unit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,7 +228,11 @@ class StreamReader:
                 group = self._audio(unit)
                 if self._keep_sound:
                     self.sound.append(group)
-            if unit.type in seen and unit.type in (UnitType.STATIC, UnitType.EDIT):
+            elif unit.type == UnitType.EDIT_STATIC and (
+                unit.frame != frames or UnitType.STATIC not in seen
+            ):
+                raise BitstreamError("an edit of static numbers without them", unit.offset)
+            if unit.type in seen and unit.type in _ONCE:
                 name = UnitType(unit.type).name
                 raise BitstreamError(f"two {name} units where one belongs", unit.offset)
             if unit.type in (UnitType.KEY, UnitType.MOTION):

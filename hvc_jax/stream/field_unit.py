@@ -10,8 +10,7 @@ The frames from the unit's own on are those that it describes. Imports no jax.
 
 import dataclasses
 
-from hvc_jax.stream.errors import BitstreamError
-from hvc_jax.stream.header import MAX_FRAMES, read_varint, varint
+from hvc_jax.stream.header import MAX_FRAMES, Payload, varint
 from hvc_jax.stream.units import Unit
 
 MAX_FIELD_FRAMES = 256
@@ -75,39 +74,25 @@ def field_group(unit: Unit) -> FieldGroup:
     Raises:
       BitstreamError: when it is malformed.
     """
-    data, position = unit.payload, 0
-
-    def next_byte() -> int:
-        nonlocal position
-        if position >= len(data):
-            raise BitstreamError("a field unit is cut short")
-        position += 1
-        return data[position - 1]
-
-    try:
-        count, number = read_varint(next_byte) + 1, read_varint(next_byte)
-        if count > MAX_FIELD_FRAMES or unit.frame + count > MAX_FRAMES:
-            raise BitstreamError(f"a field of {count} frames at frame {unit.frame} is not allowed")
-        if number > MAX_PICTURES:
-            raise BitstreamError(f"{number} key pictures in a unit are not allowed")
-        pictures: list[Predicted] = []
-        for _ in range(number):
-            offset, length = read_varint(next_byte), read_varint(next_byte)
-            shown = {picture.frame for picture in pictures}
-            if offset > MAX_AHEAD or unit.frame + offset in shown:
-                raise BitstreamError("a key picture shows a frame that is far off, or one twice")
-            if position + length > len(data):
-                raise BitstreamError("a key picture is cut short")
-            pictures.append(Predicted(unit.frame + offset, data[position : position + length]))
-            position += length
-        form = next_byte()
-        predicted, grid, step = bool(form >> 7), form >> 4 & 7, form & 15
-        if grid >= len(GRIDS):
-            raise BitstreamError(f"grid {grid} of a field is unknown")
-    except BitstreamError as error:
-        raise BitstreamError(error.reason, unit.offset) from error
-    payload = data[position:]
-    return FieldGroup(unit.frame, count, tuple(pictures), grid, step, payload, predicted)
+    payload = Payload(unit.payload, "a field unit", unit.offset)
+    count, number = payload.varint() + 1, payload.varint()
+    if count > MAX_FIELD_FRAMES or unit.frame + count > MAX_FRAMES:
+        raise payload.error(f"a field of {count} frames at frame {unit.frame} is not allowed")
+    if number > MAX_PICTURES:
+        raise payload.error(f"{number} key pictures in a unit are not allowed")
+    pictures: dict[int, Predicted] = {}
+    for _ in range(number):
+        offset, length = payload.varint(), payload.varint()
+        frame = unit.frame + offset
+        if offset > MAX_AHEAD or frame in pictures:
+            raise payload.error("a key picture shows a frame that is far off, or one twice")
+        pictures[frame] = Predicted(frame, payload.take(length))
+    form = payload.byte()
+    predicted, grid, step = bool(form >> 7), form >> 4 & 7, form & 15
+    if grid >= len(GRIDS):
+        raise payload.error(f"grid {grid} of a field is unknown")
+    shown = tuple(pictures.values())
+    return FieldGroup(unit.frame, count, shown, grid, step, payload.rest(), predicted)
 
 
 def grid_size(grid: int, height: int, width: int) -> tuple[int, int]:

@@ -170,6 +170,49 @@ def read_varint(next_byte: Callable[[], int]) -> int:
     raise BitstreamError("a number is malformed")
 
 
+class Payload:
+    """Bytes of a unit, taken from their beginning on; errors say where the unit stands.
+
+    Attributes:
+      at: bytes that were taken.
+    """
+
+    def __init__(self, data: bytes, name: str, offset: int | None = None) -> None:
+        """Goes to the beginning of `data`, which is that of `name`, "an audio unit"."""
+        self._data, self._name, self._offset, self.at = data, name, offset, 0
+
+    def error(self, reason: str) -> BitstreamError:
+        """What is raised where the content is wrong."""
+        return BitstreamError(reason, self._offset)
+
+    @property
+    def left(self) -> int:
+        """Bytes that were not taken."""
+        return len(self._data) - self.at
+
+    def take(self, count: int) -> bytes:
+        """The next bytes; raises BitstreamError where there are fewer."""
+        if count > self.left:
+            raise self.error(f"{self._name} is cut short")
+        self.at += count
+        return self._data[self.at - count : self.at]
+
+    def rest(self) -> bytes:
+        """All that is left."""
+        return self.take(self.left)
+
+    def byte(self) -> int:
+        """The next byte; raises BitstreamError where there is none."""
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        """The next number of variable length; raises BitstreamError as `read_varint`."""
+        try:
+            return read_varint(self.byte)
+        except BitstreamError as error:
+            raise self.error(error.reason) from error
+
+
 class _Recorder:
     """Reads exactly, remembers what was read, and says where it stopped."""
 

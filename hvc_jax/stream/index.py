@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from hvc_jax.stream.chain import short_size
 from hvc_jax.stream.errors import BitstreamError
-from hvc_jax.stream.header import MAX_FRAMES, read_varint
+from hvc_jax.stream.header import MAX_FRAMES, Payload, read_varint
 from hvc_jax.stream.units import MAX_PAYLOAD, SHORT, Unit, UnitType, parse_unit
 
 _TAIL = 1 << 16
@@ -67,18 +67,10 @@ def index_keys(unit: Unit) -> list[tuple[int, int]]:
     Raises:
       BitstreamError: when its payload is malformed.
     """
-    data = iter(unit.payload)
-
-    def next_byte() -> int:
-        byte = next(data, None)
-        if byte is None:
-            raise BitstreamError("an index ends inside a number", unit.offset)
-        return byte
-
-    keys: list[tuple[int, int]] = []
+    payload, keys = Payload(unit.payload, "an index", unit.offset), []
     frame = offset = 0
-    while data.__length_hint__():
-        frame, offset = frame + read_varint(next_byte), offset + read_varint(next_byte)
+    while payload.left:
+        frame, offset = frame + payload.varint(), offset + payload.varint()
         keys.append((frame, offset))
     return keys
 

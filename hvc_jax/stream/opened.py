@@ -9,10 +9,11 @@ import numpy as np
 
 from hvc_jax.ops.files import atomic_path
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.edit import edit, read_tracks
+from hvc_jax.stream.edit import edit
 from hvc_jax.stream.operations import Operation, parse_assignment
 from hvc_jax.stream.rates import bytes_by_unit
 from hvc_jax.stream.tables import CodingTables
+from hvc_jax.stream.tracks import read_tracks
 
 
 class Stream:

@@ -5,14 +5,13 @@ into such arrays and back. Imports no jax.
 """
 
 import dataclasses
-import difflib
 import math
 import re
 
 import numpy as np
 
-from hvc_jax.body.params import EDIT_ALIASES
-from hvc_jax.stream.schema import Schema
+from hvc_jax.stream.named_slots import named, resolve
+from hvc_jax.stream.slots import Schema
 
 KINDS = ("set", "add", "scale", "freeze", "copy", "smooth", "retarget")
 _ASSIGNMENT = re.compile(
@@ -153,63 +152,29 @@ def parse_frames(text: str) -> tuple[int, int | None]:
     return first, int(match[3]) if match[3] else None
 
 
-def resolve(schema: Schema, names: tuple[str, ...]) -> np.ndarray:
-    """Returns the positions among the dynamic slots that `names` stand for.
+def apply_constant(operation: Operation, schema: Schema, constants: np.ndarray) -> np.ndarray:
+    """Returns `constants` [intervals, static slots] after an edit of some, of the whole clip.
 
     Raises:
-      ValueError: when a name is unknown, or not sent with every frame; near names are proposed.
+      ValueError: when it is an edit over time.
     """
-    slots = [slot.name for slot in schema.dynamic]
-    found: list[int] = []
-    for name in names:
-        plain = EDIT_ALIASES.get(name, name)
-        hits = [
-            i
-            for i, slot in enumerate(slots)
-            if name == "*" or plain in (slot, slot.rpartition("_")[0])
-        ]
-        if not hits:
-            static = [slot.name for slot in schema.static]
-            if any(plain in (slot, slot.rpartition("_")[0]) for slot in static):
-                raise ValueError(
-                    f"parameter {name!r} is sent once per key frame by the model of this stream, "
-                    "so edits cannot change it; hvc inspect shows those that can be"
-                )
-            known = {*slots, *(s.rpartition("_")[0] for s in slots)}
-            known |= {alias for alias, slot in EDIT_ALIASES.items() if slot in slots}
-            raise ValueError(f"unknown parameter {name!r}; {_hint(name, known)}")
-        found += hits
-    return np.array(sorted(set(found)), int)
+    names = ",".join(operation.names)
+    if operation.kind not in ("set", "add", "scale"):
+        raise ValueError(f"{names} does not change over time; set, add to or scale it")
+    if operation.first or operation.last is not None or operation.ease:
+        raise ValueError(f"{names} holds for the whole clip; give no frames and no ease with it")
+    columns = np.array([c for name in operation.names for c in named(schema.static, name)])
+    _check_unit(operation, [schema.static[c].unit for c in columns])
+    out = constants.copy()
+    out[:, columns] = _changed(operation, out[:, columns])
+    return out
 
 
-def _hint(name: str, known: set[str]) -> str:
-    """What may be meant by a name that is none."""
-    words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    meant = [m for guess, m in _GUESSES.items() if words & set(guess.split())]
-    meant = [m for m in meant if m in known or m.rpartition("_")[0] in known]
-    side = next((word for word in ("left", "right") if word in words), "")
-    near = [m for m in meant if not side or m.startswith(side) or "_" not in m]
-    near = near[:3] or difflib.get_close_matches(name, sorted(known), n=3)
-    proposal = f"did you mean {', '.join(near)}? " if near else ""
-    return proposal + "hvc inspect shows all that the stream has"
-
-
-_GUESSES = {
-    "smile smiling happy sad mouth face grin laugh eyebrow brow eyes eye blink": "expression_0",
-    "yaw turn look": "head_yaw",
-    "nod pitch up down": "head_pitch",
-    "tilt roll lean": "head_roll",
-    "shake": "head_yaw",
-    "body rotate rotation orientation torso hips hip waist": "body_yaw",
-    "arm arms hand wave left": "left_shoulder",
-    "arms arm hand wave right": "right_shoulder",
-    "leg legs foot knee": "left_hip",
-    "chest spine back bend": "spine1",
-    "zoom scale size big small": "camera_scale",
-    "position move translate x horizontal": "camera_x",
-    "y vertical height": "camera_y",
-}
-"""Words that people try, and a parameter that does what they may mean."""
+def _changed(operation: Operation, part: np.ndarray) -> np.ndarray:
+    """What "set", "add" or "scale" makes of numbers."""
+    if operation.kind == "set":
+        return np.full_like(part, operation.value)
+    return part + operation.value if operation.kind == "add" else part * operation.value
 
 
 def fit_length(
@@ -274,12 +239,8 @@ def _edited(
 ) -> np.ndarray:
     part = values[first:last, columns]
     match operation.kind:
-        case "set":
-            return np.full_like(part, operation.value)
-        case "add":
-            return part + operation.value
-        case "scale":
-            return part * operation.value
+        case "set" | "add" | "scale":
+            return _changed(operation, part)
         case "freeze":
             return np.broadcast_to(part[:1], part.shape)
         case "copy":

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Protocol
 
-from hvc_jax.stream.errors import BitstreamError
-from hvc_jax.stream.header import MAX_FRAMES, read_varint, varint
+from hvc_jax.stream.header import MAX_FRAMES, Payload, varint
 from hvc_jax.stream.units import Unit
 
 SAMPLE_RATE = 48_000
@@ -76,30 +75,18 @@ def audio_group(unit: Unit) -> AudioGroup:
     Raises:
       BitstreamError: when it is malformed.
     """
-    data, position = unit.payload, 0
-
-    def next_byte() -> int:
-        nonlocal position
-        if position >= len(data):
-            raise BitstreamError("an audio unit ends inside a number")
-        position += 1
-        return data[position - 1]
-
-    try:
-        first, channels, pre_skip = read_varint(next_byte), next_byte(), read_varint(next_byte)
-        packets = []
-        while position < len(data):
-            length = read_varint(next_byte)
-            packets.append(data[position : position + length])
-            position += length
-            if not 1 <= length <= _MOST_BYTES or position > len(data):
-                raise BitstreamError(f"an audio packet of {length} bytes is not allowed")
-        if len(packets) > _MOST_PACKETS or first + len(packets) > MAX_FRAMES:
-            raise BitstreamError(f"{len(packets)} audio packets from {first} on are not allowed")
-        if channels not in (1, 2) or pre_skip > _MOST_SKIPPED:
-            raise BitstreamError(f"sound of {channels} channels, {pre_skip} samples before it")
-    except BitstreamError as error:
-        raise BitstreamError(error.reason, unit.offset) from error
+    payload = Payload(unit.payload, "an audio unit", unit.offset)
+    first, channels, pre_skip = payload.varint(), payload.byte(), payload.varint()
+    packets = []
+    while payload.left:
+        length = payload.varint()
+        if not 1 <= length <= _MOST_BYTES:
+            raise payload.error(f"an audio packet of {length} bytes is not allowed")
+        packets.append(payload.take(length))
+    if len(packets) > _MOST_PACKETS or first + len(packets) > MAX_FRAMES:
+        raise payload.error(f"{len(packets)} audio packets from {first} on are not allowed")
+    if channels not in (1, 2) or pre_skip > _MOST_SKIPPED:
+        raise payload.error(f"sound of {channels} channels, {pre_skip} samples before it")
     return AudioGroup(first, channels, pre_skip, tuple(packets))
 
 

@@ -2,6 +2,9 @@
 
     STATIC  tokens of the dynamic slots, then of the static slots in blocks of 4, 4, 8, 16, 16, ...
 
+    EDIT_STATIC  for every static slot whose number is another in the frames than in the key
+                 picture: varint place among the static slots, varint level, signs folded in
+
 A block's scale follows the size of the levels before it, so that a body which was never posed below
 the wrists costs next to nothing. The extra bits of large values follow their block. Imports no jax.
 """
@@ -12,6 +15,7 @@ import numpy as np
 
 from hvc_jax.stream.contexts import capped
 from hvc_jax.stream.errors import BitstreamError
+from hvc_jax.stream.header import Payload, varint
 from hvc_jax.stream.levels import QUANTISER_ONE, checked
 from hvc_jax.stream.range_coder import SymbolDecoder, SymbolEncoder
 from hvc_jax.stream.tables import FRACTION_BITS, CodingTables
@@ -50,6 +54,31 @@ def decode_static(tables: CodingTables, quantiser: int, payload: bytes) -> np.nd
             contexts.update(block, levels[block])
     except ValueError as error:
         raise BitstreamError(str(error)) from error
+    return checked(levels)
+
+
+def encode_edit(sent: np.ndarray, wanted: np.ndarray) -> bytes:
+    """Returns the EDIT_STATIC payload that turns static levels [n] into others."""
+    out = b""
+    for place in np.flatnonzero(sent != wanted).tolist():
+        level = int(wanted[place])
+        out += varint(place) + varint(2 * level if level >= 0 else -2 * level - 1)
+    return out
+
+
+def decode_edit(sent: np.ndarray, payload: bytes) -> np.ndarray:
+    """Returns static levels [n] int64 after an EDIT_STATIC payload.
+
+    Raises:
+      BitstreamError: when the payload was not written by an encoder.
+    """
+    source, levels, last = Payload(payload, "an edit of static numbers"), sent.copy(), -1
+    while source.left:
+        place, folded = source.varint(), source.varint()
+        if not last < place < len(levels):
+            raise BitstreamError(f"an edit of static number {place}, which is not due")
+        levels[place] = -(folded + 1 >> 1) if folded & 1 else folded >> 1
+        last = place
     return checked(levels)
 
 

@@ -8,7 +8,7 @@ import zlib
 from enum import IntEnum
 
 from hvc_jax.stream.errors import BitstreamError
-from hvc_jax.stream.header import MAX_FRAMES, read_varint, varint
+from hvc_jax.stream.header import MAX_FRAMES, Payload, varint
 from hvc_jax.stream.vectors import MAX_GROUP_FRAMES, Group
 
 MAX_PAYLOAD = 1 << 26
@@ -27,6 +27,7 @@ class UnitType(IntEnum):
     FIELD = 7
     EDIT = 8
     AUDIO = 9
+    EDIT_STATIC = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,19 +67,12 @@ def parse_unit(data: bytes, start: int, base: int = 0) -> Unit | int:
       start: where in `data`.
       base: position of `data` in the stream.
     """
-    position = start + 1
-
-    def next_byte() -> int:
-        nonlocal position
-        if position >= len(data):
-            raise BitstreamError("the stream ends")
-        position += 1
-        return data[position - 1]
-
+    payload = Payload(data[start + 1 : start + 11], "a unit")
     try:
-        frame, length = read_varint(next_byte), read_varint(next_byte)
+        frame, length = payload.varint(), payload.varint()
     except BitstreamError:
         return 8
+    position = start + 1 + payload.at
     end = position + length
     if data[start] >= SHORT or length > MAX_PAYLOAD or frame > MAX_FRAMES or end + 4 > len(data):
         return 8
@@ -98,21 +92,11 @@ def motion_group(unit: Unit) -> Group:
     Raises:
       BitstreamError: when it is malformed.
     """
-    position = 0
-
-    def next_byte() -> int:
-        nonlocal position
-        if position >= len(unit.payload):
-            raise BitstreamError("a motion unit is empty")
-        position += 1
-        return unit.payload[position - 1]
-
-    try:
-        word = read_varint(next_byte)
-        if word >> 1 >= MAX_GROUP_FRAMES:
-            raise BitstreamError(f"a motion group of {(word >> 1) + 1} frames is not allowed")
-        if unit.frame + (word >> 1) >= MAX_FRAMES:
-            raise BitstreamError("a motion group runs past the last possible frame")
-    except BitstreamError as error:
-        raise BitstreamError(error.reason, unit.offset) from error
-    return Group(unit.frame, (word >> 1) + 1, bool(word & 1), unit.payload[position:])
+    payload = Payload(unit.payload, "a motion unit", unit.offset)
+    word = payload.varint()
+    count = (word >> 1) + 1
+    if count > MAX_GROUP_FRAMES:
+        raise payload.error(f"a motion group of {count} frames is not allowed")
+    if unit.frame + count > MAX_FRAMES:
+        raise payload.error("a motion group runs past the last possible frame")
+    return Group(unit.frame, count, bool(word & 1), payload.rest())

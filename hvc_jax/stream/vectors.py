@@ -20,7 +20,7 @@ from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.levels import QUANTISER_ONE, Levels, with_static
 from hvc_jax.stream.motion import MotionCoder
 from hvc_jax.stream.slots import Schema
-from hvc_jax.stream.static import decode_static, encode_static
+from hvc_jax.stream.static import decode_edit, decode_static, encode_static
 from hvc_jax.stream.tables import CodingTables
 
 __all__ = [
@@ -207,7 +207,11 @@ class VectorEncoder:
 
 
 class VectorDecoder:
-    """Reads vectors back, group by group; the mirror image of `VectorEncoder`."""
+    """Reads vectors back, group by group; the mirror image of `VectorEncoder`.
+
+    Attributes:
+      static: [static slots] int64 levels of the frames behind the last key.
+    """
 
     def __init__(
         self, schema: Schema, tables: CodingTables, quantiser: int = QUANTISER_ONE
@@ -217,6 +221,7 @@ class VectorDecoder:
         self._tables = tables
         self._coder = MotionCoder(tables, quantiser)
         self._key: np.ndarray | None = None
+        self.static = np.zeros(0, np.int64)
         self._next_frame: int | None = None
 
     def key(self, static: bytes) -> np.ndarray:
@@ -230,8 +235,23 @@ class VectorDecoder:
     def key_levels(self, static: bytes) -> np.ndarray:
         """Returns the levels [slots] int64 of a key picture; raises as `key`."""
         self._key = decode_static(self._tables, self._levels.quantiser, static)
+        self.static = self._key[self._levels.dynamic :]
         self._next_frame = None
         return self._key
+
+    def edit_static(self, payload: bytes) -> np.ndarray:
+        """Returns the vector [size] float32 of a key picture with other static numbers.
+
+        From here to the next key, frames have those of the EDIT_STATIC payload.
+
+        Raises:
+          BitstreamError: when the payload is damaged, or no key is before it.
+        """
+        if self._key is None:
+            raise BitstreamError("an edit of static numbers comes before any static unit")
+        dynamic = self._levels.dynamic
+        self.static = decode_edit(self._key[dynamic:], payload)
+        return self.to_vectors(self._key[None, :dynamic])[0]
 
     @property
     def choice(self) -> np.ndarray | None:
@@ -267,7 +287,7 @@ class VectorDecoder:
 
     def to_vectors(self, levels: np.ndarray) -> np.ndarray:
         """Returns the vectors [count, size] float32 of dynamic `levels` [count, dynamic slots]."""
-        return self._levels.vectors(with_static(levels, self._key))
+        return self._levels.vectors(with_static(levels, self.static))
 
 
 def encode_vectors(

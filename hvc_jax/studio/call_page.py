@@ -1,14 +1,11 @@
 """The page of a call: the sender's picture and the receiver's, the network, what is measured."""
 
-import contextlib
-import io
 import threading
 
 import numpy as np
 
 from hvc_jax.call.call import Call, Figures
-from hvc_jax.studio.page import enlarged
-from hvc_jax.studio.server import free_port
+from hvc_jax.studio.web import enlarged, open_server
 
 _REFRESH = 0.03  # seconds between looks for a new picture
 _TELL_EVERY = 15  # looks between two updates of the figures
@@ -33,16 +30,8 @@ class CallPage:
         Raises:
           ModuleNotFoundError: viser is not installed.
         """
-        try:
-            import viser
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "the page needs viser; pip install 'hvc_jax[studio]', or use --no-page",
-                name="viser",
-            ) from error
         self._call = call
-        with contextlib.redirect_stdout(io.StringIO()):  # its banner
-            self._server = viser.ViserServer(host, free_port(host, port), verbose=False)
+        self._server, self.url = open_server(host, port)
         gui, blank = self._server.gui, np.full((256, 256, 3), 128, np.uint8)
         gui.set_panel_label("hvc call")
         gui.configure_theme(show_logo=False, show_share_button=False)
@@ -69,7 +58,6 @@ class CallPage:
         def _(_: object) -> None:
             call.receiver.ask_for_key()
 
-        self.url = f"http://{host}:{self._server.get_port()}"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hvc call page", daemon=True)
         self._thread.start()
@@ -92,7 +80,7 @@ class CallPage:
                     place.image = enlarged(picture)
             looks += 1
             if looks % _TELL_EVERY == 0:
-                self._figures.content = described(call.figures(), call.receiver.loudness)
+                self._figures.content = described(call.figures(), call.receiver.hearing.loudness)
 
 
 def described(figures: Figures, loudness: float) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
-from hvc_jax.body.params import EXPRESSION_NAMES
+from hvc_jax.body.params import EXPRESSION_NAMES, SHAPE_NAMES
 from hvc_jax.stream.slots import Schema, Slot
 
 _TURNS = {"x": "pitch", "y": "yaw", "z": "roll"}
@@ -18,9 +18,9 @@ _SECTIONS = {
     "neck": "Head", "head": "Head", "jaw": "Head",
     "collar": "Arms", "shoulder": "Arms", "elbow": "Arms", "wrist": "Arms",
     "hip": "Legs", "knee": "Legs", "ankle": "Legs", "foot": "Legs",
-    "expression": "Face", "camera": "Camera",
+    "expression": "Face", "camera": "Camera", "betas": "Body shape",
 }  # fmt: skip
-SECTIONS = ("Head", "Face", "Arms", "Torso", "Legs", "Camera", "Other")
+SECTIONS = ("Head", "Face", "Arms", "Torso", "Legs", "Body shape", "Camera", "Other")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Control:
       unit: "deg", or "" for standard deviations and picture widths.
       most: Largest offset either way, in that unit.
       step: Of the slider, in that unit.
+      constant: Whether it holds for the whole clip: body shape.
     """
 
     slot: str
@@ -44,17 +45,20 @@ class Control:
     unit: str
     most: float
     step: float
+    constant: bool = False
 
 
 def controls(schema: Schema) -> list[Control]:
-    """One control for every number that is sent with every frame, section by section."""
+    """One control for every number of the frames and of body shape, section by section."""
+    shape = [slot for slot in schema.static if slot.name.startswith("betas")]
     found = [_control(slot) for slot in schema.dynamic]
+    found += [dataclasses.replace(_control(slot), constant=True) for slot in shape]
     return sorted(found, key=lambda control: SECTIONS.index(control.section))
 
 
 def groups(found: Iterable[Control]) -> list[str]:
-    """Names of the groups of controls, in their order."""
-    return list(dict.fromkeys(control.group for control in found))
+    """Names of the groups of what changes over time, in their order."""
+    return list(dict.fromkeys(control.group for control in found if not control.constant))
 
 
 def _control(slot: Slot) -> Control:
@@ -65,6 +69,9 @@ def _control(slot: Slot) -> Control:
     if section == "Face" and end.isdecimal() and int(end) < len(EXPRESSION_NAMES):
         label = EXPRESSION_NAMES[int(end)].replace("_", " ").capitalize()
         return Control(slot.name, label, section, group, "", 3.0, 0.05)
+    if section == "Body shape":
+        name = SHAPE_NAMES.get(int(end), "")
+        return Control(slot.name, f"Shape {end} {name}".strip(), section, group, "", 3.0, 0.1)
     if section == "Camera":
         label = {"scale": "Camera zoom", "x": "Camera to the left", "y": "Camera up"}.get(end, end)
         return Control(slot.name, label, section, group, "", 0.5, 0.005)

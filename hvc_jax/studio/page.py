@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import viser
-from PIL import Image
 
 from hvc_jax.call.source import CAMERAS, LiveSource
 from hvc_jax.studio import ik
@@ -19,9 +18,9 @@ from hvc_jax.studio.panels import PosePanel, ViewPanel
 from hvc_jax.studio.scene import BodyScene
 from hvc_jax.studio.session import Session
 from hvc_jax.studio.timeline import bits_of_frames, draw_bars, draw_motion
+from hvc_jax.studio.web import enlarged, small
 from hvc_jax.studio.worker import Clock, Worker
 
-_LARGE, _SMALL = 400, 192
 _TIMES = 200
 _LIVE_SIDE = 256
 
@@ -204,18 +203,3 @@ class Page:
             self.client.gui.add_markdown(f"**Nothing to show.** {text}")
         elif self._pose is not None:
             self._pose.renew()
-
-
-def enlarged(picture: np.ndarray) -> np.ndarray:
-    """A picture [H, W, 3] uint8 that is at least _LARGE pixels high."""
-    height, width = picture.shape[:2]
-    if height >= _LARGE:
-        return picture
-    size = round(width * _LARGE / height), _LARGE
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
-
-
-def small(picture: np.ndarray) -> np.ndarray:
-    """A picture [H, W, 3] uint8 at a height of _SMALL pixels."""
-    width = max(1, round(picture.shape[1] * _SMALL / picture.shape[0]))
-    return np.asarray(Image.fromarray(picture).resize((width, _SMALL), Image.Resampling.BILINEAR))

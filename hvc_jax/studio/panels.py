@@ -165,7 +165,6 @@ class PosePanel:
         ]
         drag = gui.add_dropdown("Drag a joint", ("none", *(j.replace("_", " ") for j in joints)))
         moved(drag, lambda value: page.ask("hold", lambda: page.hold(_joint(value)), False))
-        gui.add_markdown("Body shape is sent with key pictures only and cannot be changed.")
         self._command = gui.add_markdown("No edits.")
 
     def _slider(self, gui: viser.GuiApi, control: Control) -> None:

@@ -18,17 +18,18 @@ from hvc_jax.codec.codec import Codec, key_picture
 from hvc_jax.codec.field_decoder import posed
 from hvc_jax.codec.load import codec_of_stream, repairing_decoder
 from hvc_jax.stream.container import StreamReader, key_unit
-from hvc_jax.stream.edit import Tracks, read_tracks
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import Header
 from hvc_jax.stream.levels import Levels, with_static
 from hvc_jax.stream.tables import CodingTables
+from hvc_jax.stream.tracks import Tracks, read_tracks
 from hvc_jax.stream.units import Unit, UnitType
 
 MOST_BYTES = 1 << 29
 """Decoded pictures that a `FixedPlayer` holds; 2730 frames of 256x256."""
 
 _KEYS_HELD = 3
+_EDITS = (UnitType.EDIT, UnitType.EDIT_STATIC)
 
 
 class Drawn(NamedTuple):
@@ -148,7 +149,7 @@ class HybridPlayer(FixedPlayer):
         self.tracks = tracks
         self._vectors, levels = tracks.vectors, Levels(tracks.schema, tracks.header.quantiser)
         sent = [
-            levels.vectors(with_static(interval.sent, interval.key))
+            levels.vectors(with_static(interval.sent, interval.key[len(tracks.steps) :]))
             for interval in tracks.intervals
         ]
         self._sent = np.concatenate(sent)
@@ -211,7 +212,7 @@ def open_player(path: Path, model: Path | None = None, codecs: dict | None = Non
     tables = None if header.variant == "field" else codec.export.tables
     if header.variant == "hybrid" and tables is not None:
         decoder = codec.decoder(header)
-        pushed = (decoder.push(unit) for unit in units if unit.type != UnitType.EDIT)
+        pushed = (decoder.push(unit) for unit in units if unit.type not in _EDITS)
         frames = _held_in_memory(itertools.chain.from_iterable(pushed), header, path)
         return Opened(data, HybridPlayer(read_tracks(data, tables), frames), tables, units)
     if header.variant == "semantic" and tables is not None:

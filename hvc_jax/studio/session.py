@@ -18,10 +18,12 @@ from hvc_jax.body.params import POSE
 from hvc_jax.data.video_output import write_png, write_video
 from hvc_jax.ops.files import write_bytes
 from hvc_jax.stream.conceal import intact_sound
-from hvc_jax.stream.edit import Tracks, edit
-from hvc_jax.stream.levels import Levels, with_static
-from hvc_jax.stream.operations import Operation, apply, parse_operation, resolve
+from hvc_jax.stream.edit import edit, edited_values
+from hvc_jax.stream.levels import Levels, in_levels
+from hvc_jax.stream.named_slots import resolve
+from hvc_jax.stream.operations import Operation, apply, parse_operation
 from hvc_jax.stream.sound import SoundQueue
+from hvc_jax.stream.tracks import Tracks
 from hvc_jax.studio.controls import Control, controls, groups, number
 from hvc_jax.studio.history import Edit, History, Span, command
 from hvc_jax.studio.player import Drawn, Opened
@@ -48,7 +50,7 @@ class Session:
         self.times: deque[float] = deque(maxlen=_TIMES)
         tracks = opened.player.tracks
         self.controls: list[Control] = controls(tracks.schema) if tracks else []
-        self._values = tracks.values if tracks else None
+        self._values = (tracks.values, tracks.constants) if tracks else None
         self._values_of: tuple[Edit, ...] = ()
         self._cache: OrderedDict[tuple[int, bytes], Drawn] = OrderedDict()
         self._cached = 0
@@ -73,8 +75,12 @@ class Session:
     # Changes. Each is kept only if it can be applied; else ValueError leaves everything as it was.
 
     def offset(self, slot: str, value: float, span: Span = Span()) -> bool:  # noqa: B008
-        """Moves a slot by `value`, in the unit of its control; 0 takes the edit away."""
-        line = f"add {slot} {number(value, self._unit(slot))}{span.text()}"
+        """Moves a slot by `value`, in the unit of its control; 0 takes the edit away.
+
+        Body shape is moved in the whole clip, whatever the span.
+        """
+        span = Span() if self._control(slot).constant else span
+        line = f"add {slot} {number(value, self._control(slot).unit)}{span.text()}"
         return self._change(f"add {slot}{span.text()}", [line] if value else [])
 
     def scale(self, group: str, factor: float, span: Span = Span()) -> bool:  # noqa: B008
@@ -109,7 +115,7 @@ class Session:
             self._model,
             **dataclasses.asdict(span),
         )
-        apply(operation, tracks.schema, tracks.values, tracks.keys)
+        edited_values(tracks, [operation])
         words = ["--retarget", os.fspath(motion.path)]
         words += ["--absolute"] if motion.absolute else []
         words += [] if motion.how == "hold" else [f"--{motion.how}"]
@@ -120,7 +126,7 @@ class Session:
         amounts = dict(self.offsets(span))
         lines = {}
         for slot, radians in slots.items():
-            unit = self._unit(slot)
+            unit = self._control(slot).unit
             more = math.degrees(radians) if unit == "deg" else radians
             amounts[slot] = round(amounts.get(slot, 0.0) + more, 2)
             lines[slot] = f"add {slot} {number(amounts[slot], unit)}{span.text()}"
@@ -129,15 +135,19 @@ class Session:
             changed |= self._change(f"add {slot}{span.text()}", [line], step="turn")
         return changed
 
-    def _unit(self, slot: str) -> str:
-        resolve(self.tracks.schema, (slot,))
-        return next(control.unit for control in self.controls if control.slot == slot)
+    def _control(self, slot: str) -> Control:
+        self.tracks  # noqa: B018  says why where there are none
+        found = next((control for control in self.controls if control.slot == slot), None)
+        if found is None:
+            resolve(self.tracks.schema, (slot,))  # says what may be meant
+            raise ValueError(f"{slot} has no control")
+        return found
 
     def _change(self, key: str, lines: list[str], step: str | None = None) -> bool:
         tracks, edits = self.tracks, []
         for line in lines:
             operation = parse_operation(line)
-            apply(operation, tracks.schema, tracks.values, tracks.keys)
+            edited_values(tracks, [operation])
             edits.append(Edit(key, line, operation))
         return self.history.change(key, edits, step)
 
@@ -148,26 +158,25 @@ class Session:
         found = {}
         for edit_ in self.history.edits:
             operation = edit_.operation
-            if edit_.key == f"add {operation.names[0]}{span.text()}":
+            slot = f"add {operation.names[0]}"
+            if edit_.key in (f"{slot}{span.text()}", slot * operation.names[0].startswith("betas")):
                 angle = edit_.line.split()[2].endswith("deg")
                 value = math.degrees(operation.value) if angle else operation.value
                 found[operation.names[0]] = round(value, 6)
         return found
 
-    def values(self) -> np.ndarray:
-        """[T, dynamic slots] float64 values after the edits, before they are rounded."""
+    def values(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values [T, dynamic slots] and constants [keys, static slots] after edits, not rounded."""
         edits = self.history.edits
         if self._values is None or edits is not self._values_of:
-            tracks = self.tracks
-            values, keys = tracks.values, tracks.keys
-            for item in edits:
-                values = apply(item.operation, tracks.schema, values, keys)
-            self._values, self._values_of = values, edits
+            self._values = edited_values(self.tracks, [item.operation for item in edits])
+            self._values_of = edits
         return self._values
 
     def latent(self, index: int) -> np.ndarray:
         """[size] float32 latent of a frame after the edits, exactly as the edited stream has it."""
-        return self._latent(index, self.values()[index])
+        values, constants = self.values()
+        return self._latent(index, values[index], constants)
 
     def driven(self, index: int, bodies: np.ndarray) -> Drawn:
         """A frame moved as bodies [2, 188] moved from the first to the second, without its edits.
@@ -184,18 +193,21 @@ class Session:
         values = apply(operation, tracks.schema, sent, keys)[1]
         return self.opened.player.draw(index, self._latent(index, values))
 
-    def _latent(self, index: int, values: np.ndarray) -> np.ndarray:
+    def _latent(
+        self, index: int, values: np.ndarray, constants: np.ndarray | None = None
+    ) -> np.ndarray:
         """[size] float32 latent of a frame that has other values [dynamic slots]."""
-        tracks, start = self.tracks, 0
-        for interval in tracks.intervals:
-            if index < start + len(interval.levels):
-                break
-            start += len(interval.levels)
-        sent = interval.levels[index - start].astype(np.int64)
-        rounded = np.rint(np.clip(values / tracks.steps, -(2**31) + 1, 2**31 - 1)).astype(np.int64)
-        levels = np.where(values != tracks.values[index], rounded, sent)
-        every = with_static(levels[None], interval.key)
-        return Levels(tracks.schema, tracks.header.quantiser).vectors(every)[0]
+        tracks, start, number = self.tracks, 0, 0
+        while index >= start + len(tracks.intervals[number].levels):
+            start, number = start + len(tracks.intervals[number].levels), number + 1
+        interval = tracks.intervals[number]
+        rounding = Levels(tracks.schema, tracks.header.quantiser)
+        sent = np.concatenate([interval.levels[index - start], interval.static])
+        before = np.concatenate([tracks.values[index], tracks.constants[number]])
+        static = tracks.constants if constants is None else constants
+        wanted = np.concatenate([values, static[number]])
+        levels = np.where(wanted != before, in_levels(wanted, rounding.steps), sent)
+        return rounding.vectors(levels[None])[0]
 
     def frame(self, index: int, edited: bool = True) -> Drawn:
         """A frame after the edits, or as it was sent."""

@@ -13,10 +13,10 @@ import numpy as np
 from hvc_jax.body.driving import SUFFIXES as BODY_SUFFIXES
 from hvc_jax.body.driving import load_drive
 from hvc_jax.models.find import read_stream, stream_reader, tables_of_stream
-from hvc_jax.stream.edit import read_tracks
 from hvc_jax.stream.header import Header
 from hvc_jax.stream.operations import Operation, fit_length
 from hvc_jax.stream.tables import CodingTables
+from hvc_jax.stream.tracks import read_tracks
 
 SOURCE_SUFFIXES = (".hvc", *BODY_SUFFIXES)
 
