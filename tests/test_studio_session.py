@@ -132,6 +132,12 @@ def test_undo_and_redo_go_by_drags(session: Session) -> None:
     session.offset("head_y", 0)
     assert not session.history.edits and not session.history.redo()
     session.history.undo()
+    session.turn({"left_shoulder_z": -0.2, "left_shoulder_y": 0.1})
+    session.turn({"left_shoulder_z": -0.1})
+    session.history.settle()  # the joint is let go
+    session.turn({"left_shoulder_z": 0.4})
+    assert session.history.undo() and session.offsets()["left_shoulder_z"] == -17.19
+    assert session.history.undo() and session.offsets() == {"head_y": 20}
     assert session.history.reset() and not session.history.reset()
     assert session.history.undo() and session.offsets() == {"head_y": 20}
 

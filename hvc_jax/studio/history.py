@@ -89,6 +89,10 @@ class History:
         self._moving = None
         return True
 
+    def settle(self) -> None:
+        """Ends a drag: the next change is a step of undo of its own."""
+        self._moving = None
+
     def undo(self) -> bool:
         """One step back; returns whether there was one."""
         return self._step(self._past, self._future)

@@ -139,8 +139,10 @@ class Page:
             self._scene.hold(joint)
             self._shown = None
 
-    def _dragged(self, place: np.ndarray) -> None:
+    def _dragged(self, place: np.ndarray, ended: bool) -> None:
         self.ask("drag", functools.partial(self._reach, place))
+        if ended:
+            self.ask("drop", lambda: self.session.history.settle(), False)
 
     def _reach(self, place: np.ndarray) -> None:
         """Moves the dragged joint to a place, by the rotations above it."""

@@ -27,12 +27,15 @@ class BodyScene:
       joint: Which joint has a handle; "" for none.
     """
 
-    def __init__(self, client: viser.ClientHandle, dragged: Callable[[np.ndarray], None]) -> None:
+    def __init__(
+        self, client: viser.ClientHandle, dragged: Callable[[np.ndarray, bool], None]
+    ) -> None:
         """Puts the body there.
 
         Args:
           client: The browser.
-          dragged: Is told where the handle is, [3] metres from the pelvis.
+          dragged: Is told where the handle is, [3] metres from the pelvis, and whether the drag has
+            ended there.
         """
         self.body, self.joint = load_body(), ""
         self._client, self._dragged = client, dragged
@@ -76,4 +79,4 @@ class BodyScene:
         @self._handle.on_update
         async def _(event: viser.TransformControlsEvent) -> None:
             self._holding = event.phase != "end"
-            self._dragged(np.asarray(event.target.position, np.float64))
+            self._dragged(np.asarray(event.target.position, np.float64), not self._holding)
