@@ -72,6 +72,14 @@ def test_a_failure_leaves_what_was_there(tmp_path):
         ("encode IN/a.mp4 OUT/a.hvc --max-memory much", "no amount of memory"),
         ("decode IN/a.hvc OUT/a.xyz", "cannot write .xyz"),
         ("decode IN/a.hvc OUT/a.hvc", "cannot write .hvc"),
+        ("fit IN/a.mp4 IN/k.json --keypoints IN/k.json", "is also the input"),
+        ("fit IN/a.mp4 IN/k.npz --body-params IN/k.npz", "is also the input"),
+        ("fit IN/a.mp4 OUT/a.npz --masks IN/m.mp4 --overlay IN/m.mp4", "is also the input"),
+        ("fit IN/a.mp4 OUT/a.npz --overlay OUT/a.xyz", "must end in .mp4"),
+        ("fit IN/a.mp4 OUT/a.npz --out OUT/a.npz", "two outputs have one name"),
+        ("fit IN/a.mp4 OUT/a.txt", "must end in .npy"),
+        ("body render --pose IN/p.png --out IN/p.png", "is also the input"),
+        ("body convert IN/k.npz IN/k.npz", "is also the input"),
         ("inspect IN/a.hvc --tracks IN/a.hvc", "is also the input"),
         ("inspect IN/a.hvc --tracks OUT/a.txt", "must end in .csv"),
         ("edit IN/a.hvc IN/b.hvc --retarget IN/b.hvc", "is also the input"),
@@ -84,6 +92,8 @@ def test_wrong_outputs_are_refused_before_any_work(tmp_path, capsys, command, wo
     write_video(inside / "a.mp4", np.zeros((3, 64, 64, 3), np.uint8), 25)
     for name in ("a.hvc", "b.hvc"):
         (inside / name).write_bytes(b"HVC\x1a not a stream")
+    for name in ("k.json", "k.npz", "m.mp4", "p.png"):
+        (inside / name).write_bytes(b"given")
     before = {p: p.read_bytes() for p in inside.iterdir() if p.is_file()}
     words_of_command = command.replace("IN", str(inside)).replace("OUT", str(out)).split()
     try:

@@ -69,6 +69,8 @@ def kind_of(path: Path) -> str:
             return describe_file(path)
         except (ValueError, LookupError, TypeError, OSError, ArithmeticError, RecursionError) as e:
             said.append(str(e))
+        if path.suffix.lower() == ".bvh":
+            raise ValueError(said[0])
     raise ValueError(
         f"{path} is no body model, no parameters and no keypoints. As parameters: {said[0]}"
     )
@@ -137,7 +139,7 @@ def run_convert(arguments: argparse.Namespace) -> int:
 
     if arguments.output.suffix != ".npz":
         raise ValueError(f"{arguments.output}: name the output .npz")
-    check_output(arguments.output, inputs=(arguments.file,))
+    check_output(arguments.output, inputs=(arguments.file,), suffixes=(".npz",))
     model = files.read_model(arguments.file)
     files.write_model(arguments.output, model)
     joints = model["kintree_table"].shape[1]
@@ -157,7 +159,8 @@ def run_render(arguments: argparse.Namespace) -> int:
 
     if not 8 <= arguments.size <= 4096:
         raise ValueError(f"--size {arguments.size}: choose 8 to 4096 pixels")
-    check_output(arguments.out)
+    inputs = [arguments.pose] if arguments.body is None else [arguments.pose, arguments.body]
+    check_output(arguments.out, inputs=inputs, suffixes=(".png",))
     vectors = read_pose(arguments.pose)
     for text in arguments.assignments:
         assign(vectors, text)

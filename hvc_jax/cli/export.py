@@ -44,9 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Exports and says what was written."""
     from hvc_jax.ops.files import check_output
 
-    if arguments.out.suffix != ".safetensors":
-        raise ValueError(f"{arguments.out}: name a file that ends in .safetensors")
-    check_output(arguments.out)
+    inputs = () if arguments.bodies_of is None else (arguments.bodies_of,)
+    check_output(arguments.out, inputs=inputs, suffixes=(".safetensors",))
     blend = None if arguments.blend is None else _blend(arguments.blend)
     from hvc_jax.models.export import load_export
     from hvc_jax.training.export import export_run

@@ -91,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from hvc_jax.data.clips import probe, read_clip, write_png, write_video
+    from hvc_jax.data.video_output import VIDEO_SUFFIXES
     from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.ops.files import check_output
     from hvc_jax.pose.confidence import DOUBT
@@ -99,12 +100,15 @@ def run(arguments: argparse.Namespace) -> int:
     outputs = [*([arguments.output] if arguments.output else []), *arguments.out]
     if not outputs:
         raise ValueError(f"{arguments.input}: where to? give a file, as bodies.npz")
-    for path in outputs:
-        if path.suffix not in _ENDINGS:
-            raise ValueError(f"{path}: {', '.join(_ENDINGS)} can be written; rename it")
-    for path in (*outputs, arguments.overlay, arguments.sheet):
+    if len(set(outputs)) < len(outputs):
+        raise ValueError(f"{arguments.input}: two outputs have one name; choose another")
+    given = (arguments.input, arguments.keypoints, arguments.body_params, arguments.masks)
+    inputs = [path for path in (*given, arguments.body) if path is not None]
+    wanted = [(path, _ENDINGS) for path in outputs]
+    wanted += [(arguments.overlay, VIDEO_SUFFIXES), (arguments.sheet, (".png",))]
+    for path, suffixes in wanted:
         if path is not None:
-            check_output(path, inputs=(arguments.input,))
+            check_output(path, inputs=inputs, suffixes=suffixes)
     keep_compiled_programs()
     clip = read_clip(arguments.input, arguments.size, arguments.fit, frames=arguments.frames)
     info = probe(arguments.input)

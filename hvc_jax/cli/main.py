@@ -164,6 +164,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names need not be text, nor the terminal UTF-8
             stream.reconfigure(errors="backslashreplace")
+    # The compiler's remarks on its own speed are no errors of ours; errors are raised.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _catch_signals()
     try:
         arguments = build_parser(argv[0]).parse_args(argv)
