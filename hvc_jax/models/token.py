@@ -10,6 +10,7 @@ from hvc_jax.models.layers import Conv, Down, ResBlock
 from hvc_jax.ops.warp import identity_grid, space_to_depth
 
 ANALYSIS_SIDE = 128
+CELLS = 4  # along each side of the analysed picture, from which free numbers are made
 
 # Of the 17 COCO keypoints, those that a token carries first: the nose, shoulders, elbows, wrists,
 # hips, knees and ankles; then eyes and ears.
@@ -47,7 +48,7 @@ class TokenEncoder(nn.Module):
     """Frame -> token.
 
         frame ─► 128 px ─┬─► KeypointNet ─► heat maps ─► soft-argmax ─► 2 K numbers
-                         └─► space-to-depth 4 ─► conv ─► (Down ─► Res) x 2 ─► Down ─► mean ─► the rest
+                         └─► space-to-depth 4 ─► conv ─► (Down ─► Res) x 2 ─► Down ─► mean, or all ─► the rest
 
     The size is that of IMF (Gao et al., CVPR 2024: 16 to 64 numbers from a plain convolutional
     encoder). Its numbers are all free; making some of them positions is what keypoint codecs do
@@ -83,7 +84,14 @@ class TokenEncoder(nn.Module):
             h = Conv(self.width)(space_to_depth(frame, 4) - 0.5)
             h = ResBlock(2 * self.width)(Down(2 * self.width)(h))
             h = ResBlock(3 * self.width)(Down(3 * self.width)(h))
-            h = nn.silu(nn.RMSNorm()(Down(4 * self.width)(h))).mean((1, 2))
+            h = nn.silu(nn.RMSNorm()(Down(4 * self.width)(h)))
+            # Beside positions the rest says what, not where; alone it has to say both, and the
+            # mean over all cells would forget where.
+            if self.points:
+                h = h.mean((1, 2))
+            else:
+                size = (h.shape[0], CELLS, CELLS, h.shape[-1])
+                h = jax.image.resize(h, size, "linear").reshape(h.shape[0], -1)
             parts.append(nn.Dense(rest)(nn.silu(nn.Dense(4 * self.width)(h))))
         return jnp.concatenate(parts, -1)
 

@@ -92,12 +92,13 @@ class CrossAttention(nn.Module):
     """Values of the key picture for every cell of the target frame, by their motion features.
 
         motion ─► match (+ point) (+ position) ─► Q ─┐
+          both motions ─► point ──┘                  │
         key's motion ─► match (+ position) ─────► K ─┴─► softmax(Q K^T) V
 
     Q and K are sums of a projection and a positional code (Gao et al., "Implicit motion function",
     CVPR 2024, sec. 3.3). One projection serves both frames, so that cells that show the same can
-    agree; another, of the target alone and zero at the start, can point to a position. Positions
-    decide at the start: an untrained model looks at the same cell.
+    agree; another, of both and zero at the start, can point to a position. Positions decide at the
+    start: an untrained model looks at the same cell.
 
     Attributes:
       width: channels of Q and K, at least 4 * OCTAVES.
@@ -122,7 +123,7 @@ class CrossAttention(nn.Module):
         code = jnp.pad(code, ((0, 0), (0, 0), (0, self.width - code.shape[-1])))
         match = nn.Dense(self.width, kernel_init=nn.initializers.normal(0.05), name="match")
         point = nn.Dense(self.width, kernel_init=nn.initializers.zeros_init(), name="point")
-        query = match(motion) + point(motion) + code
+        query = match(motion) + point(jnp.concatenate([motion, key_motion], -1)) + code
         key = match(key_motion) + code
         small = nn.initializers.normal(0.02)
         null_key = self.param("null_key", small, (self.nulls, self.width))
