@@ -9,7 +9,7 @@ from hvc_jax.data import coded_keys
 from hvc_jax.data.builders import FrameBuilder
 from hvc_jax.data.errors import ClipError
 from hvc_jax.data.frames import FrameDataset, skipped_files, split_names
-from hvc_jax.ops.slurm import ShardError, ended, slurm_executor
+from hvc_jax.ops.slurm import run_shards
 
 MakeBuilder = Callable[[Path], FrameBuilder]
 """Folder of the data set -> its builder; it is sent to the jobs, which import it by its name."""
@@ -46,26 +46,13 @@ def prepare_on_slurm(
         ValueError: There is no SLURM here.
     """
     work = folder / "slurm"
-    executor = executor or slurm_executor(work, options, cluster)
-    with executor.batch():
-        jobs = {
-            number: executor.submit(_part, make, work, number, shards, keys)
-            for number in range(shards)
-        }
-    failed, parts, skipped = [], {}, []
-    for number, job in ended(jobs, cluster):
-        if job.exception():
-            failed.append(number)
-        else:
-            directory, files = job.result()
-            skipped += files
-            parts |= {number: Path(directory)} if directory else {}
-        report(f"job {number + 1} of {shards}: {'failed' if number in failed else 'done'}")
-    if failed:
-        raise ShardError(
-            f"{len(failed)} of {shards} jobs failed; see {work}, then run it again: parts that "
-            "were made are kept"
-        )
+    parts, skipped = {}, []
+    calls = [(_part, make, work, number, shards, keys) for number in range(shards)]
+    ran = run_shards(calls, work, options, cluster=cluster, executor=executor, report=report)
+    for number, job in ran:
+        directory, files = job.result() if job else ("", [])
+        skipped += files
+        parts |= {number: Path(directory)} if directory else {}
     builder = make(folder)
     builder.skipped = sorted(skipped)
     merge(builder, [parts[number] for number in sorted(parts)])

@@ -10,7 +10,7 @@ from typing import Any
 
 from hvc_jax.evaluation.run import Results, evaluate, part_path
 from hvc_jax.evaluation.settings import Settings
-from hvc_jax.ops.slurm import ShardError, ended, slurm_executor
+from hvc_jax.ops.slurm import run_shards
 
 
 def evaluate_on_slurm(
@@ -43,25 +43,12 @@ def evaluate_on_slurm(
         ValueError: There is no SLURM here.
     """
     folder = settings.out / "slurm"
-    executor = executor or slurm_executor(folder, options, cluster)
     merge_parts(settings.out)
     parts = [list(clips[i::shards]) for i in range(min(shards, len(clips)))]
-    with executor.batch():
-        submitted = {
-            number: executor.submit(evaluate, part, settings, jobs, True, number)
-            for number, part in enumerate(parts)
-        }
-    failed = []
-    for number, job in ended(submitted, cluster):
-        error = job.exception()
-        failed += [number] if error else []
-        report(f"job {number + 1} of {len(parts)}: {'failed' if error else 'done'}")
+    calls = [(evaluate, part, settings, jobs, True, number) for number, part in enumerate(parts)]
+    ran = run_shards(calls, folder, options, cluster=cluster, executor=executor, report=report)
+    for number, _ in ran:
         merge_parts(settings.out, [number])
-    if failed:
-        raise ShardError(
-            f"{len(failed)} of {len(parts)} jobs failed; see {folder}, then run it again: rows "
-            "that were made are kept"
-        )
 
 
 def merge_parts(out: Path, numbers: Sequence[int] | None = None) -> None:

@@ -1,13 +1,52 @@
 """Jobs on SLURM, by submitit, an optional package."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 
 class ShardError(RuntimeError):
     """Some of several jobs failed; the message says where their output is."""
+
+
+def run_shards(
+    calls: Sequence[tuple],
+    folder: Path,
+    options: dict[str, Any],
+    *,
+    cluster: str = "slurm",
+    executor: Any = None,
+    report: Callable[[str], None] = print,
+) -> Iterator[tuple[int, Any]]:
+    """Runs calls as jobs; yields the number and the job of each as it ends, None if it failed.
+
+    Args:
+        calls: (function, arguments ...) of each.
+        folder: See `slurm_executor`.
+        options: See there.
+        cluster: See there.
+        executor: Instead of submitit's.
+        report: Takes a line for each job that ends.
+
+    Raises:
+        ShardError: Jobs failed; once all have ended.
+        ValueError: There is no SLURM here.
+    """
+    executor = executor or slurm_executor(folder, options, cluster)
+    with executor.batch():
+        jobs = {number: executor.submit(*call) for number, call in enumerate(calls)}
+    failed = 0
+    for number, job in ended(jobs, cluster):
+        error = job.exception()
+        failed += error is not None
+        report(f"job {number + 1} of {len(calls)}: {'failed' if error else 'done'}")
+        yield number, None if error else job
+    if failed:
+        raise ShardError(
+            f"{failed} of {len(calls)} jobs failed; see {folder}, then run it again: what was made "
+            "is kept"
+        )
 
 
 def ended(jobs: dict[int, Any], cluster: str = "slurm") -> Iterator[tuple[int, Any]]:

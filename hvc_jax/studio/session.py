@@ -18,7 +18,7 @@ from hvc_jax.body.params import POSE
 from hvc_jax.data.video_output import write_png, write_video
 from hvc_jax.ops.files import write_bytes
 from hvc_jax.stream.conceal import intact_sound
-from hvc_jax.stream.edit import edit, edited_values
+from hvc_jax.stream.edit import edited_values, write_values
 from hvc_jax.stream.levels import Levels, in_levels
 from hvc_jax.stream.named_slots import resolve
 from hvc_jax.stream.operations import Operation, apply, parse_operation
@@ -240,7 +240,9 @@ class Session:
             return self.opened.data
         tables = self.opened.tables
         assert tables is not None  # without them there are no edits
-        return edit(self.opened.data, [item.operation for item in self.history.edits], tables)
+        values, constants = self.values()
+        notes = [item.operation.describe() for item in self.history.edits]
+        return write_values(self.opened.data, self.tracks, values, tables, notes, constants)
 
     # Files, whole or not at all.
 
