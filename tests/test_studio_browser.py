@@ -215,15 +215,23 @@ def test_a_joint_is_dragged_in_the_3d_view(browser: Any, served: Served) -> None
     shown = max(served.studio._pages.items())[1]
     choose(page, "Drag a joint", "right elbow")
     wait(lambda: shown._scene.joint == "right_elbow" and shown._scene._handle.position[0] != 0)
-    page.wait_for_timeout(1000)
     start = np.array(shown._scene._handle.position)
     x, y = on_screen(page, shown.client, start + [0, 0.14, 0])  # on the arrow that points up
-    page.mouse.move(x, y)
-    page.mouse.down()
-    for step in range(1, 9):
-        page.mouse.move(x, y - 8 * step)
-        page.wait_for_timeout(50)
-    page.mouse.up()
+
+    def drag() -> bool:
+        """Whether the arrow was there yet to be taken, on a machine that draws slowly."""
+        page.mouse.move(x, y + 3)
+        page.wait_for_timeout(200)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        for step in range(1, 9):
+            page.mouse.move(x, y - 8 * step)
+            page.wait_for_timeout(50)
+        page.mouse.up()
+        page.wait_for_timeout(500)
+        return bool(shown.session.history.edits)
+
+    wait(drag)
     wait(lambda: differs(picture(page), before))
     wait(lambda: page.get_by_text("right_shoulder").count() > 0)
     joints = joint_positions(load_body(), jnp.asarray(shown.session.latent(0)))
