@@ -149,3 +149,21 @@ def test_a_workdir_is_used_by_one_run_at_a_time(tmp_path):
         pass
     with files.exclusive(tmp_path / "run" / ".lock", wait=False):
         pass
+
+
+def test_names_that_begin_with_a_dash_are_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-a.hvc").write_bytes((ROOT / "tests/golden/upper31.hvc").read_bytes())
+    assert main(["edit", "-a.hvc", "-b c.hvc", "--set", "head_yaw-=0.5"]) == 0
+    assert (tmp_path / "-b c.hvc").read_bytes()[:3] == (tmp_path / "-a.hvc").read_bytes()[:3]
+    assert main(["edit", "--", "-a.hvc", "-d.hvc"]) == 2
+    assert "nothing to do" in capsys.readouterr().err
+
+
+def test_a_stream_with_other_parameters_drives_by_those_that_both_have(tmp_path, capsys):
+    golden, out = ROOT / "tests/golden", tmp_path / "o.hvc"
+    driven, driver = str(golden / "upper31.hvc"), str(golden / "shape.hvc")
+    assert main(["edit", driven, str(out), "--retarget", driver, "--absolute"]) == 0
+    assert "retarget" in capsys.readouterr().out and out.read_bytes() != Path(driven).read_bytes()
+    assert main(["edit", driven, str(out), "--retarget", str(golden / "hybrid.hvc")]) == 2
+    assert "hybrid.hvc: shares no parameter" in capsys.readouterr().err

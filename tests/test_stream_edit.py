@@ -168,7 +168,7 @@ def test_sources_of_other_lengths_and_rates() -> None:
         ("head_yaw=-90", "turns"),
         ("camera_x+=20deg", "is no angle"),
         ("expression_0=1rad", "is no angle"),
-        ("smiling=1", "expression_0"),
+        ("smiling=1", "did you mean smile"),
         ("left_arm+=20deg", "left_shoulder"),
         ("zoom*=2", "camera_scale"),
         ("head_yow+=1deg", "head_yaw"),

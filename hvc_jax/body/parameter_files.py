@@ -334,5 +334,5 @@ def _own(raw: Mapping[str, np.ndarray], path: Any) -> Parameters:
     confidence = raw.get("confidence", np.ones(0))
     if confidence.shape != (len(bodies),):
         confidence = np.ones(len(bodies))
-    confidence = np.nan_to_num(confidence.astype(np.float32)).clip(0, 1)
+    confidence = np.nan_to_num(confidence.astype(np.float64)).clip(0, 1).astype(np.float32)
     return Parameters(bodies.astype(np.float32), confidence, "body vectors of hvc fit", ())

@@ -10,6 +10,7 @@ import argparse
 import importlib
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -42,6 +43,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train-regressor": ("train_regressor", "train the network that finds bodies in clips"),
     "completion": ("completion", "the script with which a shell completes commands and options"),
 }
+
+_DASHED = re.compile(r"-(?!-)[^=]*\.[A-Za-z]\w*/?")
+"""A name such as -clip.mp4: no option has a dot, no number a letter behind it."""
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -121,6 +125,12 @@ def plain_message(error: Exception) -> str:
     return printable(" ".join(text.split()))
 
 
+def _with_names(argv: list[str]) -> list[str]:
+    """Returns words with ./ before names of files that begin with a dash, which are no options."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return [f"./{w}" if _DASHED.fullmatch(w) else w for w in argv[:end]] + argv[end:]
+
+
 def _catch_signals() -> None:
     """Lets SIGTERM and SIGHUP end the program as ^C does, unless they are ignored (nohup)."""
     if threading.current_thread() is not threading.main_thread():
@@ -168,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _catch_signals()
     try:
-        arguments = build_parser(argv[0]).parse_args(argv)
+        arguments = build_parser(argv[0]).parse_args(_with_names(argv))
         status = arguments.run(arguments)
         sys.stdout.flush()
         return int(status or 0)

@@ -61,7 +61,9 @@ def _hint(name: str, known: set[str]) -> str:
 
 
 _GUESSES = {
-    "smile smiling happy sad mouth face grin laugh eyebrow brow eyes eye blink": "expression_0",
+    "smiling happy mouth grin laugh": "smile",
+    "wink eyes eye eyelids": "blink",
+    "sad face eyebrow brow": "expression_0",
     "yaw turn look": "head_yaw",
     "nod pitch up down": "head_pitch",
     "tilt roll lean": "head_roll",
@@ -69,7 +71,8 @@ _GUESSES = {
     "body rotate rotation orientation torso hips hip waist": "body_yaw",
     "arm arms hand wave left": "left_shoulder",
     "arms arm hand wave right": "right_shoulder",
-    "leg legs foot knee": "left_hip",
+    "knee knees": "left_knee",
+    "leg legs foot": "left_hip",
     "chest spine back bend": "spine1",
     "zoom scale size big small": "camera_scale",
     "position move translate x horizontal": "camera_x",

@@ -66,8 +66,8 @@ def retarget_operation(
       ValueError: A file of another kind, a damaged one, or one that shares no parameter.
     """
     path = motion.path
+    names = [slot.name for slot in tables.schema.dynamic]
     if path.suffix.lower() in BODY_SUFFIXES:
-        names = [slot.name for slot in tables.schema.dynamic]
         drive = load_drive(path, names, float(header.fps), motion.person)
         print(*drive.notes, sep="\n", end="\n" * bool(drive.notes), file=sys.stderr)
         source, moved, speed = drive.values, drive.moved, Fraction(1)
@@ -77,12 +77,34 @@ def retarget_operation(
             other_tables = tables_of_stream(reader.header, path, model)
             source = read_tracks(data, other_tables, keep_units=False).values
         moved, speed = ("*",), reader.header.fps / header.fps
+        other = [slot.name for slot in other_tables.schema.dynamic]
+        if other != names:
+            source, moved = _shared(source, other, names, path)
     wanted = max(min(last or frames, frames) - first, 1)
     source, said = _fitted(motion, source, speed, wanted)
     operation = Operation(
         "retarget", moved, 0.0, first, last, ease, source, absolute=motion.absolute
     )
     return operation, said
+
+
+def _shared(
+    source: np.ndarray, has: list[str], wants: list[str], path: Path
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The values of a stream with other parameters in the order wanted, and which it has."""
+    columns = {name: column for column, name in enumerate(has)}
+    out = np.zeros((len(source), len(wants)))
+    for column, name in enumerate(wants):
+        if name in columns:
+            out[:, column] = source[:, columns[name]]
+    whole: dict[str, bool] = {}
+    for name in wants:
+        group = name.rpartition("_")[0] or name
+        whole[group] = whole.get(group, True) and name in columns
+    moved = tuple(group for group, here in whole.items() if here)
+    if not moved:
+        raise ValueError(f"{path}: shares no parameter with the stream; hvc inspect shows both")
+    return out, moved
 
 
 def _fitted(
