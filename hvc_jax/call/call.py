@@ -14,7 +14,7 @@ from hvc_jax.call.receiver import Receiver
 from hvc_jax.call.sender import Sender
 from hvc_jax.call.source import LiveSource
 from hvc_jax.codec.codec import Codec
-from hvc_jax.codec.scenes import BodyFinder
+from hvc_jax.pose.estimator import compile_for_live
 
 
 class Figures(NamedTuple):
@@ -163,7 +163,7 @@ def _compile(codec: Codec, side: int) -> None:
     """Compiles analysis and drawing, which would hold up the first frames."""
     grey = np.full((side, side, 3), 128, np.uint8)
     if codec.variant == "semantic":
-        BodyFinder(0)(grey[None])
+        compile_for_live(side)
     latent = codec.networks.analyse_one(grey, np.zeros(BODY_VECTOR_SIZE))
     features = codec.networks.features(grey)
     codec.networks.draw_one(grey, features, latent, latent + np.float32(1e-3))

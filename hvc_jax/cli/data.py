@@ -83,7 +83,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     bodies = actions.add_parser("bodies", help="fit bodies to the clips of a data set")
     bodies.add_argument("path", type=Path, help="data set")
     bodies.add_argument("--split", default="train", help="split whose clips are taken")
-    bodies.add_argument("--labels", type=Path, help="folder of pseudo labels, one .npz a clip")
     bodies.add_argument("--effort", type=int, choices=range(4), default=1, help="of the fit")
 
     fields = actions.add_parser(
@@ -209,7 +208,7 @@ def _bodies(arguments: argparse.Namespace) -> int:
     from hvc_jax.pose.data_set import write_bodies
 
     dataset = FrameDataset(arguments.path, arguments.split)
-    written = write_bodies(dataset, arguments.labels, arguments.effort)
+    written = write_bodies(dataset, arguments.effort)
     count = sum(1 for _ in tqdm(written, desc="fitting bodies", unit=" clips"))
     print(f"{dataset.directory / 'body'}: {count} clips fitted")
     return 0

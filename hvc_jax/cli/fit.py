@@ -30,7 +30,7 @@ By its ending a file holds
   .npz   those, the confidence of every frame [frames] and joint [frames, 22], and the pose with the
          names and axes of SMPL-X: global_orient, body_pose, jaw_pose, left_hand_pose, ..., pred_cam
   .bvh   motion capture of 55 joints, centimetres
-  .json  landmarks of the largest person as MediaPipe lists them: 33 in the picture, 33 in metres
+  .json  landmarks of the person as MediaPipe lists them: 33 in the picture, 33 in metres
 
 --keypoints takes what OpenPose (a folder with one .json a frame), COCO, AlphaPose, MMPose, Sapiens,
 ViTPose, Ultralytics and MediaPipe write: .json with 17, 18, 25, 26, 33, 133, 136 or 308 points a
@@ -45,8 +45,6 @@ is taken for.
 """
 
 _ENDINGS = (".npy", ".npz", ".bvh", ".json")
-_ONE_PERSON = 0.8
-"""Share of what looks like a person that one body explains, at least."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--frames", type=int, help="at most so many frames")
     parser.add_argument(
-        "--effort", type=int, choices=range(4), default=1, help="0: network only (default: 1)"
+        "--effort", type=int, choices=range(4), default=1, help="of the fit to pixels (default: 1)"
     )
     parser.add_argument("--overlay", type=Path, help="also write a video with the mesh drawn on it")
     parser.add_argument("--sheet", type=Path, help="also write a picture of twelve overlaid frames")
@@ -73,8 +71,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     known.add_argument("--body-params", type=Path, help="parameters to take as they are")
     parser.add_argument(
         "--person", type=int, metavar="N",
-        help="which of several people in that file: its track number, or place (default: the main "
-        "one)",
+        help="which of several people: in a file its track number, or place; in the clip 1 is the "
+        "largest (default: the main one)",
     )  # fmt: skip
     parser.add_argument(
         "--body", type=Path, metavar="FILE",
@@ -84,6 +82,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--masks", type=Path, help="video of the clip's size, white where the person is, to fit to"
     )
+    parser.add_argument(
+        "--nets", type=Path, metavar="FOLDER", help="landmark networks instead of those that come "
+        "with the program, converted with third_party/landmarks/convert.py",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -116,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     bodies, confidence = found.bodies, found.confidence
     for path in outputs:
         if path.suffix == ".json":
-            _write_landmarks(path, clip, View(info.width, info.height, arguments.fit))
+            _write_landmarks(path, arguments, clip, View(info.width, info.height, arguments.fit))
         else:
             _write_bodies(path, found, float(clip.fps))
     if arguments.overlay is not None:
@@ -131,9 +133,9 @@ def run(arguments: argparse.Namespace) -> int:
     note = f"; {low} frames are doubtful: look at an --overlay" if low else ""
     if low == len(bodies):
         note = "; no person is seen whose body can be followed: the bodies stand still"
-    more = int((found.explained < _ONE_PERSON).sum())
-    if more:
-        note += f"; {more} frames show more of people than one body: is it a clip of one person?"
+    more = int((found.people > 1).sum())
+    if more and arguments.person is None:
+        note += f"; {more} frames show several people, the largest is followed: see --person"
     named = ", ".join(map(str, outputs))
     print(f"{named}: {len(bodies)} frames, confidence {confidence.mean():.2f}{note}")
     return 0
@@ -158,16 +160,21 @@ def _write_bodies(path: Path, found: "Estimate", fps: float) -> None:
             np.savez(file, **found._asdict(), **smplx_fields(found.bodies, fps))
 
 
-def _write_landmarks(path: Path, clip: "Clip", view: View) -> None:
-    """Writes the landmarks of the largest person, scene by scene."""
+def _write_landmarks(path: Path, given: argparse.Namespace, clip: "Clip", view: View) -> None:
+    """Writes the landmarks of a person, scene by scene."""
     from hvc_jax.data.cuts import CutDetector, scene_starts
     from hvc_jax.ops.files import write_text
     from hvc_jax.pose.landmark_json import landmarks_json
     from hvc_jax.pose.sight import see
 
     bounds = [0, *scene_starts(clip.frames, CutDetector()), len(clip.frames)]
-    seen = [(a, see(clip.frames[a:b])) for a, b in itertools.pairwise(bounds)]
+    seen = [(a, see(clip.frames[a:b], *_who(given))) for a, b in itertools.pairwise(bounds)]
     write_text(path, landmarks_json(seen, view, float(clip.fps)))
+
+
+def _who(given: argparse.Namespace) -> tuple[int, str | None]:
+    """Which person is followed, and where the networks lie."""
+    return given.person or 1, None if given.nets is None else str(given.nets)
 
 
 def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo") -> "Estimate":
@@ -194,7 +201,7 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo
                 f"{count}; add --frames {len(found.bodies)}"
             )
         sure = found.confidence[:count]
-        return Estimate(found.bodies[:count], sure, np.tile(sure[:, None], 22), np.ones(count))
+        return Estimate(found.bodies[:count], sure, np.tile(sure[:, None], 22), np.ones(count, int))
     keypoints = None
     if arguments.keypoints is not None:
         from hvc_jax.body.keypoint_files import load_keypoints
@@ -221,7 +228,11 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo
     for scene in (slice(a, b) for a, b in itertools.pairwise(bounds)):
         known = None if keypoints is None else tuple(column[scene] for column in keypoints)
         shown = None if masks is None else masks[scene]
+        person, folder = _who(arguments)
         parts.append(
-            estimate(frames[scene], arguments.effort, None, None, known, shown, expression=True)
-        )
+            estimate(
+                frames[scene], arguments.effort, keypoints=known, masks=shown, expression=True,
+                person=1 if known else person, folder=folder,
+            )
+        )  # fmt: skip
     return Estimate(*(np.concatenate(column) for column in zip(*parts, strict=True)))

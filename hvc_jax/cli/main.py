@@ -40,7 +40,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("data", "build datasets from videos and from synthetic people"),
     "body": ("body", "convert, describe and render body models"),
     "fit": ("fit", "estimate the body parameters of a clip"),
-    "train-regressor": ("train_regressor", "train the network that finds bodies in clips"),
     "completion": ("completion", "the script with which a shell completes commands and options"),
 }
 

@@ -27,7 +27,7 @@ class BodyFinder:
         Args:
           pictures: [T, H, H, 3] uint8.
         """
-        from hvc_jax.pose.estimator import estimate_bodies  # a second network, if needed
+        from hvc_jax.pose.estimator import estimate_bodies  # networks that are read if needed
 
         starts = scene_starts(pictures, self._cuts)
         vectors, trust = [], []

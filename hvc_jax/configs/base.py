@@ -98,8 +98,6 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.dtype = "float32"  # of the layers in training; "bfloat16" for accelerators
     config.init_from = ""  # an export or a workdir whose parameters are the start
 
-    config.init_keypoints = ""  # keypoint: a body regressor's file, or "shipped", for its positions
-
     config.data = ConfigDict()
     config.data.path = path  # built data sets or folders of videos; "" = synthetic people
     config.data.synthetic_clips = 24  # rendered on first use, where synthetic people are asked for

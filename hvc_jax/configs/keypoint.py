@@ -15,7 +15,7 @@ def motion_config(size: str) -> ConfigDict:
     motion.kind = "keypoint"
     motion.token_size = 32  # numbers a frame
     motion.points = 13  # soft positions among them, two numbers each, at most 17; 0 = none
-    motion.learn_positions = True  # False keeps what loss.points_only or init_keypoints gave
+    motion.learn_positions = True  # False keeps what loss.points_only or init_from gave
     motion.initial_step = 0.05  # quantisation step before it is learned
     motion.token_width = {"tiny": 16, "small": 24, "base": 32}[size]
     motion.width = {"tiny": 24, "small": 40, "base": 56}[size]  # channels of motion features

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hvc_jax.evaluation.lite_networks import LiteNetwork, movenet_keypoints
 from hvc_jax.ops.ssim import MetricError
-from hvc_jax.pose.pseudo_labels import LiteNetwork, movenet_keypoints
 
 FOUND = 0.3
 """Least confidence of a keypoint that counts as found."""
@@ -29,7 +29,7 @@ def lite_network(path: str | PathLike) -> LiteNetwork:
     except ImportError:
         raise MetricError(
             "Networks in .tflite files need the package ai-edge-litert, which is not installed; "
-            "run: pip install 'hvc_jax[pseudo-labels]'."
+            "run: pip install 'hvc_jax[judges]'."
         ) from None
     except (FileNotFoundError, ValueError) as error:
         raise MetricError(f"{path} is no .tflite network that can be read; check it.") from error
@@ -55,7 +55,7 @@ class PersonLab:
         except ImportError:
             raise MetricError(
                 "Networks in .onnx files need the package onnxruntime, which is not installed; "
-                "run: pip install 'hvc_jax[pseudo-labels]'."
+                "run: pip install 'hvc_jax[judges]'."
             ) from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from hvc_jax.evaluation.keypoints import FOUND
-from hvc_jax.pose.pseudo_labels import LiteNetwork, person_mask
+from hvc_jax.evaluation.lite_networks import LiteNetwork, person_mask
 
 STEP, SMALLEST = 16, 32
 """Sides of windows are multiples of 16 pixels, so that there are few to compile for, from 32 on."""
@@ -70,7 +70,7 @@ def person_masks(network: LiteNetwork, frames: np.ndarray) -> np.ndarray:
     """Returns [T, S, S] bool, where a segmentation network sees a person with more than 1/2.
 
     Args:
-        network: as `hvc_jax.pose.pseudo_labels.person_mask` takes it.
+        network: as `hvc_jax.evaluation.lite_networks.person_mask` takes it.
         frames: [T, S, S, 3] uint8.
     """
     side = frames.shape[1]

@@ -52,8 +52,7 @@ class TokenEncoder(nn.Module):
 
     The size is that of IMF (Gao et al., CVPR 2024: 16 to 64 numbers from a plain convolutional
     encoder). Its numbers are all free; making some of them positions is what keypoint codecs do
-    (first-order motion model) and needs far fewer clips to learn. `points = 0` is plain IMF. The
-    network that finds the positions is that of the body regressor, whose weights it can start from.
+    (first-order motion model) and needs far fewer clips to learn. `points = 0` is plain IMF.
 
     Attributes:
       size: numbers in the token, D.
@@ -75,7 +74,7 @@ class TokenEncoder(nn.Module):
         frame = at_analysis_size(frame, self.side)
         parts = []
         if self.points:
-            heat = KeypointNet(judge=False, name="keypoints")(frame).heat
+            heat = KeypointNet(name="keypoints")(frame)
             heat = heat[..., POSITIONS[: self.points]]
             positions = soft_argmax(heat).reshape(frame.shape[0], 2 * self.points)
             parts.append(positions if self.learn_positions else jax.lax.stop_gradient(positions))

@@ -17,11 +17,12 @@ import numpy as np
 
 from hvc_jax.body.assets import Body, load_body
 from hvc_jax.body.camera import project
-from hvc_jax.body.landmarks import Landmarks, chain
+from hvc_jax.body.landmarks import chain
 from hvc_jax.body.lbs import posed_vertices
 from hvc_jax.body.params import NUM_BODY_JOINTS, unpack
 from hvc_jax.body.raster import rasterize, vertex_normals
 from hvc_jax.ops.warp import average_pool, repeat_upsample, warp
+from hvc_jax.pose.skeleton import Skeleton
 
 _POINTS = 512
 _SIDE = 64  # pixels a side at which colours are compared and hidden points are looked for
@@ -87,17 +88,17 @@ def surface_of_open_body() -> Surface:
 
 
 def pose_surface(
-    surface: Surface, landmarks: Landmarks, betas: jax.Array, rotations: jax.Array
+    surface: Surface, skeleton: Skeleton, betas: jax.Array, rotations: jax.Array
 ) -> jax.Array:
     """Returns the surface points [*, K, 3] of posed bodies, metres, pelvis at the origin.
 
     Args:
       surface: the points.
-      landmarks: of the same body, for its joints.
+      skeleton: of the same body, for its joints.
       betas: [*, 10] shape coefficients.
       rotations: [*, 22, 3, 3] of each joint relative to its parent.
     """
-    joints = landmarks.joints + jnp.einsum("...s,sjc->...jc", betas, landmarks.joint_directions)
+    joints = skeleton.joints + jnp.einsum("...s,sjc->...jc", betas, skeleton.joint_directions)
     points = surface.points + jnp.einsum("...s,skc->...kc", betas, surface.directions)
     world, position = chain(rotations, joints)
     shift = position - position[..., :1, :] - jnp.sum(world * joints[..., None, :], -1)

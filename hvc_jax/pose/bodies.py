@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,22 +15,25 @@ from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS
 from hvc_jax.ops import rotation
 from hvc_jax.pose.directions import pose_from_directions
 from hvc_jax.pose.fit import continuous_axis_angle, smooth_over_time
-from hvc_jax.pose.fit_objective import FitState, PosePrior, to_vectors
 from hvc_jax.pose.sight import Sight
 from hvc_jax.pose.skeleton import INDEX, open_skeleton, pose_points
 from hvc_jax.pose.solve import (
     BONE_WEIGHT,
     BONES,
+    TRUNK,
     UNKNOWNS,
     Measured,
+    PosePrior,
     Solution,
+    Weights,
+    averages,
     directions_of,
     project_points,
     solve,
 )
 
-_SMOOTH = 1.2  # frames, of the landmarks
-_SMOOTH_UNSEEN = 5.0
+_SMOOTH = 1.0  # frames, of the landmarks
+_SMOOTH_LARGE, _SMOOTH_UNSEEN = 2.0, 5.0
 _UNSEEN = 0.03  # weight of a landmark that nothing shows
 # The landmarks that tell a limb's joint; unseen, it is as people usually hold it.
 _TOLD_BY = {
@@ -76,23 +80,30 @@ def landmark_weight(sight: Sight) -> np.ndarray:
     return weight.astype(np.float32)
 
 
+def held_of(weight: np.ndarray) -> np.ndarray:
+    """Returns [T] in [0, 1]: 1 where no hips are seen for a while, of weights [T, 33]."""
+    hips = weight[:, [INDEX["left_hip"], INDEX["right_hip"]]].max(1)
+    return 1 - np.clip(smooth_over_time(hips[:, None], np.ones((1, 1)), 8.0)[:, 0] / 0.5, 0, 1)
+
+
 def steady_landmarks(sight: Sight, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns points [T, 33, 2] and world [T, 33, 3] averaged over time.
 
-    A little where they are seen, over several frames where they are guessed.
+    A little where they are seen, more of people seen large, who tremble more in the picture, and
+    over several frames where they are guessed.
 
     Args:
       sight: of the clip.
       weight: [T, 33] of `landmark_weight`.
     """
-    share = np.clip(weight / 0.5, 0, 1)[..., None]
+    share, held = np.clip(weight / 0.5, 0, 1)[..., None], held_of(weight)[:, None, None]
     out = []
     for values in (sight.points, sight.world):
-        short, long = (
+        short, large, long = (
             smooth_over_time(values, weight[..., None], sigma)
-            for sigma in (_SMOOTH, _SMOOTH_UNSEEN)
+            for sigma in (_SMOOTH, _SMOOTH_LARGE, _SMOOTH_UNSEEN)
         )
-        out.append(share * short + (1 - share) * long)
+        out.append(share * (held * large + (1 - held) * short) + (1 - share) * long)
     return out[0], out[1]
 
 
@@ -108,7 +119,7 @@ def measured_of(sight: Sight) -> Measured:
         told = weight[:, [INDEX[name] for name in ends]].max(1)
         guessed[:, JOINT_INDEX[joint]] = np.clip(1 - told / 0.3, 0, 1)
     valid = np.ones(len(points))
-    columns = (points, weight, directions, sure, guessed, valid)
+    columns = (points, weight, directions, sure, guessed, held_of(weight), valid)
     return Measured(*(np.asarray(column, np.float32) for column in columns))
 
 
@@ -129,20 +140,40 @@ def _start(world: jax.Array, points: jax.Array, weight: jax.Array, betas: jax.Ar
 
 _to_axis_angle = jax.jit(rotation.matrix_to_axis_angle)
 _project = jax.jit(project_points)
+_averages = jax.jit(averages)
+
+
+class Fitted(NamedTuple):
+    """Bodies of T frames, padded to a length that programs are compiled for.
+
+    Attributes:
+      bodies: the unknowns.
+      measured: what they were solved from.
+      error: [T, 33] metres between landmarks and where the bodies have them, without padding.
+    """
+
+    bodies: Solution
+    measured: Measured
+    error: np.ndarray
 
 
 def bodies_from_sight(
-    sight: Sight, betas: np.ndarray | None = None, steps: int = 8
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns body vectors [T, 188] and the reprojection error [T, 33] in metres.
+    sight: Sight,
+    betas: np.ndarray | None = None,
+    steps: int = 8,
+    weights: Weights = Weights(),  # noqa: B008
+) -> Fitted:
+    """Returns the bodies of a clip.
 
     Args:
       sight: of the clip.
       betas: [10] the person's shape where it is known.
       steps: of the solver.
+      weights: of its residuals.
     """
     count = len(sight.points)
-    length = max(32, 2 ** int(np.ceil(np.log2(count))))  # compiled once per length
+    # Compiled once per length; live pictures come one by one.
+    length = 1 if count == 1 else max(32, 2 ** int(np.ceil(np.log2(count))))
 
     def pad(array: np.ndarray) -> jax.Array:
         widths = [(0, length - count)] + [(0, 0)] * (array.ndim - 1)
@@ -158,29 +189,19 @@ def bodies_from_sight(
         )
     )
     pose = continuous_axis_angle(np.asarray(_to_axis_angle(jnp.asarray(rotations))))
-    seen = measured.point_weight.mean(1)
-    log_scale = smooth_over_time(np.log(scale)[:, None], seen[:, None], 4.0)
-    frames = np.concatenate([pose.reshape(count, -1), centre, log_scale], 1)
-    assert frames.shape[1] == UNKNOWNS
+    frames = np.concatenate([pose.reshape(count, -1), centre, np.log(scale)[:, None]], 1)
     padded = Measured(*(pad(a) for a in measured))
     padded = padded._replace(valid=jnp.asarray((np.arange(length) < count).astype(np.float32)))
-    free = jnp.float32(betas is None)
+    seen = padded.point_weight.mean(1) * padded.valid
+    start = pad(frames)
+    about = _averages(start, seen, padded.held, weights)
+    still = np.concatenate([TRUNK, [True, True, False]])
+    kept = jnp.where(np.arange(UNKNOWNS) == UNKNOWNS - 1, 1.0, padded.held[:, None] * still)
+    start = (1 - kept) * start + kept * about
     found = solve(
-        Solution(pad(frames), jnp.asarray(shape)),
-        padded,
-        open_skeleton(),
-        pose_prior(),
-        free,
-        steps,
-    )
+        Solution(start, jnp.asarray(shape)), padded, open_skeleton(), pose_prior(),
+        jnp.float32(betas is None), steps, weights,
+    )  # fmt: skip
     screen, _ = _project(open_skeleton(), found.frames, found.betas)
-    frames = np.asarray(found.frames)[:count]
-    error = np.linalg.norm(np.asarray(screen)[:count] - measured.points, axis=-1)
-    error = error * np.exp(-frames[:, -1:])
-    state = FitState(
-        jnp.asarray(frames[:, :-3].reshape(count, -1, 3)),
-        found.betas,
-        jnp.asarray(frames[:, -3:-1]),
-        jnp.asarray(frames[:, -1]),
-    )
-    return np.array(to_vectors(state)), error
+    error = np.linalg.norm((np.asarray(screen) - padded.points)[:count], axis=-1)
+    return Fitted(found, padded, error * np.exp(-np.asarray(found.frames)[:count, -1:]))

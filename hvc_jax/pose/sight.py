@@ -23,6 +23,7 @@ from hvc_jax.ops.warp import average_pool
 from hvc_jax.pose.crops import crop, spread_over_time, to_picture, turned, uncrop, window_between
 from hvc_jax.pose.detect import PADDING, detect, followed
 from hvc_jax.pose.networks import Network, load_network
+from hvc_jax.pose.skeleton import COCO, open_skeleton
 
 NUM_LANDMARKS = 33
 MASK_SIZE = 64
@@ -34,6 +35,9 @@ _REACH = 3  # cells about a landmark whose heat refines it
 _LEAST_HEAT = 0.5
 _LEAST_PRESENCE = 0.5
 _LEAP = 0.35  # of half a window's side
+_TORSO = 0.5  # metres from the hips to the shoulders
+_SEEN, _ENOUGH = 0.1, 4  # least confidence, and how many such keypoints make a person
+_OTHER = 0.5  # torsos by which given keypoints lie off landmarks of somebody else
 
 
 class Sight(NamedTuple):
@@ -58,11 +62,12 @@ class Sight(NamedTuple):
 
 
 def in_batches(function: Callable, *columns: np.ndarray, size: int = _BATCH) -> list[np.ndarray]:
-    """Returns the arrays of `function(*columns)`, run on `size` rows at a time.
+    """Returns the arrays of `function(*columns)`, run on `size` rows at a time, or on a single one.
 
     The last batch is filled with its last row, so that one program serves all.
     """
     parts = []
+    size = 1 if len(columns[0]) == 1 else size
     for first in range(0, len(columns[0]), size):
         rows = [column[first : first + size] for column in columns]
         count = len(rows[0])
@@ -165,9 +170,10 @@ def see(pictures: np.ndarray, person: int = 1, folder: str | None = None) -> Sig
         load_network("pose_landmark", folder),
     )
     people: list = []
-    for first in range(0, len(searched), 4):
-        at = searched[first : first + 4]
-        at = np.concatenate([at, np.repeat(at[-1:], 4 - len(at))])
+    size = 1 if len(searched) == 1 else 4
+    for first in range(0, len(searched), size):
+        at = searched[first : first + size]
+        at = np.concatenate([at, np.repeat(at[-1:], size - len(at))])
         people += detect(pictures[at], detector)
     people = people[: len(searched)]
     windows, found_at = followed(people, person)
@@ -190,3 +196,31 @@ def see(pictures: np.ndarray, person: int = 1, folder: str | None = None) -> Sig
     nearest = np.abs(np.arange(count)[:, None] - searched).argmin(1)
     numbers = np.array([len(found) for found in people])[nearest]
     return Sight(seen[0][:, :NUM_LANDMARKS], *seen[1:], numbers)
+
+
+def with_keypoints(sight: Sight | None, points: np.ndarray, confidence: np.ndarray) -> Sight:
+    """Returns a sight whose landmarks in the picture are given keypoints.
+
+    Where the landmarks in space are of somebody else, or of nobody, keypoints are laid out flat.
+
+    Args:
+      sight: what the networks see; None where nobody is seen.
+      points: [T, 17, 2] COCO keypoints in picture units.
+      confidence: [T, 17] in [0, 1].
+    """
+    count = len(points)
+    placed = np.tile(points.mean(1, keepdims=True), (1, NUM_LANDMARKS, 1))
+    visibility = np.zeros((count, NUM_LANDMARKS))
+    placed[:, COCO], visibility[:, COCO] = points, confidence
+    torso = np.linalg.norm(points[:, [5, 6]].mean(1) - points[:, [11, 12]].mean(1), axis=-1)
+    torso = max(float(np.median(torso)), 1e-3)
+    world = np.tile(np.asarray(open_skeleton().points), (count, 1, 1))
+    flat = (points - points[:, 11:13].mean(1, keepdims=True)) / torso * _TORSO
+    world[:, COCO, :2] = flat * np.array([1.0, -1.0])
+    if sight is not None:
+        off = np.linalg.norm(sight.points[:, COCO] - points, axis=-1)
+        if (off * confidence).sum() < _OTHER * torso * confidence.sum():
+            world = sight.world
+    presence = np.clip((confidence > _SEEN).sum(1) / _ENOUGH, 0, 1)
+    arrays = (placed, world, visibility, presence, np.ones((count, 1, 1)))
+    return Sight(*(a.astype(np.float32) for a in arrays), np.ones(count, np.int64))

@@ -19,12 +19,26 @@ import numpy as np
 
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS
 from hvc_jax.ops import rotation
-from hvc_jax.pose.fit_objective import PosePrior
 from hvc_jax.pose.skeleton import INDEX, Skeleton, pose_points
 
-_POSE = 3 * NUM_BODY_JOINTS
+NUM_POSE = 3 * NUM_BODY_JOINTS
+TRUNK = np.isin(
+    np.arange(NUM_POSE) // 3, [JOINT_INDEX[n] for n in ("pelvis", "spine1", "spine2", "spine3")]
+)
 _JOINT_BETAS = 4  # shape coefficients that move joints; the others landmarks do not tell
-UNKNOWNS = _POSE + 3
+UNKNOWNS = NUM_POSE + 3
+
+
+class PosePrior(NamedTuple):
+    """A Gaussian over the axis-angles of joints 1 to 21.
+
+    Attributes:
+      mean: [63] radians.
+      whiten: [63, 63]; whiten @ (pose - mean) has unit covariance.
+    """
+
+    mean: jax.Array
+    whiten: jax.Array
 
 
 class Weights(NamedTuple):
@@ -32,16 +46,22 @@ class Weights(NamedTuple):
 
     image: float = 0.015  # metres at the person
     blunder: float = 0.15  # metres
-    direction: float = 0.25  # radians
+    direction: float = 0.4  # radians
     prior: float = 2.0  # standard deviations of the prior
     guessed: float = 0.25  # radians from the usual pose, of joints of which nothing is seen
     limit: float = 0.1  # radians beyond a limit
-    time_pose: float = 0.05  # radians from the average over time
+    time_pose: float = 0.1  # radians from the average over time
+    time_trunk: float = 0.02  # the same of pelvis and spine, over `blur_trunk`
     time_place: float = 0.05  # picture units
     time_size: float = 0.01  # of the logarithm
     shape: float = 1.0  # standard deviations of people
-    blur: float = 3.0  # frames of that average
-    blur_size: float = 6.0  # frames, of the camera's scale
+    blur: float = 2.0  # frames of that average
+    blur_trunk: float = 6.0  # frames, of pelvis, spine and the camera's scale
+    held_pose: float = 0.04  # as time_pose, where no hips are seen: of people seen large
+    held_trunk: float = 0.01
+    held_place: float = 0.02
+    held_size: float = 0.002
+    held_blur: float = 16.0  # frames
 
 
 class Measured(NamedTuple):
@@ -53,6 +73,8 @@ class Measured(NamedTuple):
       directions: [T, B, 3] unit vectors along `BONES`.
       direction_weight: [T, B] in [0, 1].
       guessed: [T, 22] in [0, 1], 1 for joints of limbs of which nothing is seen.
+      held: [T] in [0, 1], 1 where no hips are seen: landmarks do not tell trunk, place and size
+        apart there, and people stand or sit still.
       valid: [T] 1 for frames, 0 for what fills up.
     """
 
@@ -61,6 +83,7 @@ class Measured(NamedTuple):
     directions: jax.Array
     direction_weight: jax.Array
     guessed: jax.Array
+    held: jax.Array
     valid: jax.Array
 
 
@@ -132,10 +155,10 @@ def project_points(
     skeleton: Skeleton, frame: jax.Array, betas: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Returns landmarks on screen [*, 33, 2] and in space [*, 33, 3] of unknowns [*, 69]."""
-    pose = frame[..., :_POSE].reshape(*frame.shape[:-1], NUM_BODY_JOINTS, 3)
+    pose = frame[..., :NUM_POSE].reshape(*frame.shape[:-1], NUM_BODY_JOINTS, 3)
     points, _ = pose_points(skeleton, betas, rotation.axis_angle_to_matrix(pose))
     scale = jnp.exp(frame[..., None, -1:])
-    screen = scale * points[..., :2] * jnp.array([1.0, -1.0]) + frame[..., None, _POSE:-1]
+    screen = scale * points[..., :2] * jnp.array([1.0, -1.0]) + frame[..., None, NUM_POSE:-1]
     return screen, points
 
 
@@ -155,16 +178,31 @@ def _residuals(
     image = (screen - measured.points) * (size / weights.image * robust)[:, None]
     turn = directions_of(points) - measured.directions
     turn = turn * (measured.direction_weight / weights.direction)[:, None]
-    pose = frame[:_POSE]
+    pose = frame[:NUM_POSE]
     unusual = prior.whiten @ (pose[3:] - prior.mean) / weights.prior
     usual = (pose[3:] - prior.mean) * jnp.repeat(measured.guessed[1:], 3) / weights.guessed
     at = pose[_LIMIT_AT]
     beyond = jax.nn.relu(at - _LIMIT_HIGH) - jax.nn.relu(_LIMIT_LOW - at)
-    turns = (pose - about[:_POSE]) / weights.time_pose
-    place = (frame[_POSE:-1] - about[_POSE:-1]) / weights.time_place
-    grown = (frame[-1:] - about[-1:]) / weights.time_size
+    still = (frame - about) / stillness(measured.held, weights)
     parts = [image.ravel(), turn.ravel(), unusual, usual, beyond / weights.limit]
-    return jnp.concatenate([*parts, turns, place, grown])
+    return jnp.concatenate([*parts, still])
+
+
+def stillness(held: jax.Array, weights: Weights) -> jax.Array:
+    """Returns [*, 69]: by how much unknowns may differ from their average over time.
+
+    Args:
+      held: [*] as in `Measured`.
+      weights: of the residuals.
+    """
+
+    def between(free: float, tight: float) -> jax.Array:
+        return free * (tight / free) ** held[..., None]
+
+    trunk = between(weights.time_trunk, weights.held_trunk)
+    pose = jnp.where(TRUNK, trunk, between(weights.time_pose, weights.held_pose))
+    place = jnp.repeat(between(weights.time_place, weights.held_place), 2, -1)
+    return jnp.concatenate([pose, place, between(weights.time_size, weights.held_size)], -1)
 
 
 def _robust(screen: jax.Array, frame: jax.Array, measured: Measured, weights: Weights) -> jax.Array:
@@ -179,6 +217,24 @@ def _average(values: jax.Array, weight: jax.Array, sigma: float) -> jax.Array:
     time = jnp.arange(len(values))
     kernel = jnp.exp(-0.5 * ((time[:, None] - time) / sigma) ** 2) * (weight + 1e-4)
     return jnp.tensordot(kernel / kernel.sum(1, keepdims=True), values, 1)
+
+
+def averages(frames: jax.Array, seen: jax.Array, held: jax.Array, weights: Weights) -> jax.Array:
+    """Returns the unknowns [T, 69] averaged over time, what is held over more frames.
+
+    Args:
+      frames: [T, 69].
+      seen: [T] what each frame weighs.
+      held: [T] as in `Measured`.
+      weights: how many frames.
+    """
+    short, middle, long = (
+        _average(frames, seen, sigma)
+        for sigma in (weights.blur, weights.blur_trunk, weights.held_blur)
+    )
+    about = jnp.where(np.concatenate([TRUNK, [False, False, True]]), middle, short)
+    still = np.concatenate([TRUNK, np.ones(3, bool)])
+    return jnp.where(still, held[:, None] * long + (1 - held[:, None]) * about, about)
 
 
 @functools.partial(jax.jit, static_argnames=("steps",))
@@ -231,8 +287,7 @@ def solve(
 
     def step(carry: Solution, k: jax.Array) -> tuple[Solution, None]:
         frames, betas = carry
-        about = _average(frames, seen, weights.blur)
-        about = about.at[:, -1].set(_average(frames[:, -1:], seen, weights.blur_size)[:, 0])
+        about = averages(frames, seen, measured.held, weights)
         screen, _ = project_points(skeleton, frames, betas)
         robust = _robust(screen, frames, measured, weights)
         damping = jnp.maximum(0.1 * 0.5**k, 1e-3)

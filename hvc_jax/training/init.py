@@ -50,25 +50,3 @@ def merge(params: dict[str, Any], loaded: dict[str, Any], source: str) -> dict[s
             f"{source}: {len(fresh)} of {total} arrays start fresh, as {fresh[0]}", stacklevel=2
         )
     return merged
-
-
-def with_keypoints(params: dict[str, Any], regressor: str) -> dict[str, Any]:
-    """Parameters of the keypoint variant whose positions start as a body regressor's keypoints.
-
-    Args:
-        params: The model's parameters.
-        regressor: "shipped", or a file of `hvc train-regressor`.
-
-    Raises:
-        ValueError: The model sends no positions, or the file is no body regressor.
-        FileNotFoundError: The file is not there.
-    """
-    from hvc_jax.pose.estimator import load_regressor
-
-    encoder = params["motion"].get("token_encoder", {})
-    if "keypoints" not in encoder:
-        raise ValueError("init_keypoints is for models with motion.points > 0; leave it empty")
-    found = load_regressor(None if regressor == "shipped" else regressor).params["params"]
-    wanted = {name: found["keypoints"][name] for name in encoder["keypoints"]}
-    motion = params["motion"] | {"token_encoder": encoder | {"keypoints": wanted}}
-    return params | {"motion": motion}

@@ -21,7 +21,7 @@ from hvc_jax.models.registry import make_model
 from hvc_jax.training.checkpoint import Checkpoints
 from hvc_jax.training.curve import plot_curve
 from hvc_jax.training.data import training_data
-from hvc_jax.training.init import load_params, merge, with_keypoints
+from hvc_jax.training.init import load_params, merge
 from hvc_jax.training.log import Log, write_run_files
 from hvc_jax.training.parallel import Parallel
 from hvc_jax.training.pictures import make_predict
@@ -150,8 +150,6 @@ def train(
         params = state.params
         if config.init_from:
             params = merge(params, load_params(Path(config.init_from)), config.init_from)
-        if config.init_keypoints:
-            params = with_keypoints(params, config.init_keypoints)
         state = state.replace(params=params, ema=jax.tree.map(jnp.copy, params))
         state = parallel.place_state(state)
     start = _steps_done(state)

@@ -1,10 +1,9 @@
-"""What the judges see in real clips: BodyPix' keypoints and person mask, and MoveNet's keypoints.
+"""What judges see in real clips: BodyPix' keypoints and person mask, and MoveNet's keypoints.
 
-    python experiments/041_body_regressor/judge.py CLIPS NETS OUT [--every 8]
+    python experiments/041_bodies/judge.py CLIPS NETS OUT [--every 8]
 
-BodyPix (MobileNetV1 0.5, stride 8; Apache-2.0, read with onnxruntime) taught nothing to the shipped
-regressor. MoveNet did: it is labelled here only to say how well two networks agree. Writes one .npz
-a clip; clips that have one are skipped.
+BodyPix (MobileNetV1 0.5, stride 8; Apache-2.0, read with onnxruntime) and MoveNet are other
+networks than those that find bodies. Writes one .npz a clip; clips that have one are skipped.
 """
 
 import argparse
@@ -17,10 +16,15 @@ from PIL import Image
 from hvc_jax.body.landmarks import COCO_MIRROR
 from hvc_jax.data.builders import videos_in
 from hvc_jax.data.clips import read_clip
-from hvc_jax.pose.label_clip import MOVENET
-from hvc_jax.pose.pseudo_labels import LiteNetwork, movenet_keypoints, person_box, square_crop
+from hvc_jax.evaluation.lite_networks import (
+    LiteNetwork,
+    movenet_keypoints,
+    person_box,
+    square_crop,
+)
 
 BODYPIX = Path("seg", "bodypix_mnv1_x050_stride8_padfix.onnx")
+MOVENET = Path("pose", "movenet_lightning_int8_ptq.tflite")
 STRIDE = 8
 
 

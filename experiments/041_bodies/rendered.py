@@ -1,6 +1,6 @@
 """Errors of estimated bodies on rendered people that no training saw: writes rendered.csv.
 
-    python experiments/041_body_regressor/rendered.py [--clips 12] [--frames 32] [--efforts 0 1]
+    python experiments/041_bodies/rendered.py [--clips 12] [--frames 32] [--efforts 0 1]
 
 Clips of `hvc_jax.synth.people.render_clip`, seeds from 900000 on, 256 x 256 pixels, framings in
 turn. Joints are the 22 of the body, vertices the whole mesh with hands and face, pelvis at the

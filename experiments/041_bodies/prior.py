@@ -1,55 +1,33 @@
-"""Random bodies before random cameras, as the lifter is trained on them.
+"""Makes the Gaussian over poses that solver and descent hold to: "mean" and "whiten" of the tables.
 
-Poses come from motion capture (BVH files), with arms and heads exchanged between frames and a share
-of procedural arms, because capture sessions have few people who talk, sign or hold things.
+    python experiments/041_bodies/prior.py MOCAP TABLES.safetensors
+
+MOCAP is a folder of BVH files with T-poses (CMU). Arms and heads are exchanged between frames and a
+share of the arms is procedural, because capture sessions have few people who talk, sign or hold
+things. The other table of the package, where points of the face mesh lie, is copied.
 """
 
-from __future__ import annotations
-
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from safetensors.numpy import save_file
 
+from hvc_jax.body.assets import load_body
 from hvc_jax.body.bvh import read_bvh
 from hvc_jax.body.bvh_retarget import retarget
-from hvc_jax.body.landmarks import Landmarks, face_seen, pose_landmarks
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS
 from hvc_jax.ops import rotation
+from hvc_jax.pose.bodies import fit_tables
 
 ARMS = np.array(
     [JOINT_INDEX[f"{s}_{j}"] for s in ("left", "right") for j in ("collar", "shoulder", "elbow")]
 )
 HEAD = np.array([JOINT_INDEX["neck"], JOINT_INDEX["head"]])
-LEGS = np.array(
-    [JOINT_INDEX[f"{s}_{j}"] for s in ("left", "right") for j in ("hip", "knee", "ankle")]
-)
 WRISTS = np.array([JOINT_INDEX["left_wrist"], JOINT_INDEX["right_wrist"]])
-
-
-class Bodies(NamedTuple):
-    """A batch of posed bodies and what a camera sees of them.
-
-    Attributes:
-      rotations: [B, 22, 3, 3] of each joint relative to its parent; the pelvis in camera space.
-      betas: [B, 10].
-      joints: [B, 22, 3] metres, pelvis at the origin.
-      camera: [B, 3] weak-perspective (scale, x, y).
-      points: [B, 17, 2] the keypoints as measured, noise included.
-      confidence: [B, 17] in [0, 1]; 0 = not seen.
-      exact: [B, 17, 2] the keypoints without noise.
-    """
-
-    rotations: jax.Array
-    betas: jax.Array
-    joints: jax.Array
-    camera: jax.Array
-    points: jax.Array
-    confidence: jax.Array
-    exact: jax.Array
 
 
 def load_poses(paths: Sequence[str | Path], rest_joints: np.ndarray, stride: int = 3) -> np.ndarray:
@@ -171,61 +149,41 @@ def sample_rotations(key: jax.Array, poses: jax.Array, count: int) -> jax.Array:
     return jnp.where(jax.random.bernoulli(keys[9], 0.5, (count, 1, 1, 1)), mirrored, pose)
 
 
-def sample_bodies(key: jax.Array, poses: jax.Array, landmarks: Landmarks, count: int) -> Bodies:
-    """Returns random bodies before random cameras, with measured keypoints.
+def pose_prior(poses: np.ndarray, count: int = 20000, seed: int = 0) -> dict[str, np.ndarray]:
+    """Returns a Gaussian over plausible poses, as the fit's prior.
 
     Args:
-      key: random key.
       poses: [N, 22, 3] axis-angle from `load_poses`.
-      landmarks: of the body model.
-      count: batch size B.
+      count: random poses that it is estimated from.
+      seed: of those.
+
+    Returns:
+      "mean" [63] and "whiten" [63, 63], float32: whiten @ (pose - mean) of the axis-angle of joints
+      1 to 21 (radians) has unit covariance.
     """
-    keys = jax.random.split(key, 16)
-    pose = sample_rotations(keys[0], poses, count)
-    front = 0.5 * jax.random.normal(keys[1], (count,))
-    anywhere = jax.random.uniform(keys[2], (count,), minval=-jnp.pi, maxval=jnp.pi)
-    yaw = jnp.where(jax.random.bernoulli(keys[3], 0.35, (count,)), anywhere, front)
-    zero = jnp.zeros_like(yaw)
-    tilt = jnp.array([0.15, 0.0, 0.08]) * jax.random.normal(keys[4], (count, 3))
-    view = rotation.axis_angle_to_matrix(tilt) @ rotation.axis_angle_to_matrix(
-        jnp.stack([zero, yaw, zero], -1)
-    )
-    pose = pose.at[:, 0].set(view @ pose[:, 0])
-    betas = 0.8 * jax.random.normal(keys[5], (count, 10))
-    points, joints = pose_landmarks(landmarks, betas, pose)
 
-    # A camera at a finite distance; the label is the weak perspective at the pelvis' depth.
-    distance = jnp.exp(jax.random.uniform(keys[6], (count, 1), minval=0.7, maxval=2.5))
-    factor = distance / (distance - jnp.clip(points[..., 2], -2.0, 0.8))
-    flat = jnp.stack([points[..., 0] * factor, -points[..., 1] * factor], -1)
-    # How much of the body is in the picture: everything, down to the hips, or the chest.
-    kind = jax.random.uniform(keys[7], (count, 1))
-    low_joint = jnp.where(kind < 0.45, flat[:, 15:17].max((1, 2)).reshape(-1, 1), 0.0)
-    low_joint = jnp.where(kind > 0.75, flat[:, 5, 1:] + 0.12, low_joint)
-    high = flat[..., 1].min(1, keepdims=True) - 0.15
-    wide = (low_joint - high) * jnp.exp(
-        jax.random.uniform(keys[8], (count, 1), minval=-0.1, maxval=0.6)
-    )
-    wide = jnp.maximum(wide, 0.35)
-    scale = 2 / wide
-    at = -flat[:, :5].mean(1)
-    at = at.at[:, 1].set(-(high + low_joint)[:, 0] / 2)
-    at = at + 0.12 * wide * jax.random.normal(keys[9], (count, 2))
-    exact = scale[:, None] * (flat + at[:, None])
-    camera = jnp.concatenate([scale, at[:, :1], -at[:, 1:]], -1)
+    @jax.jit
+    def sample(key: jax.Array, poses: jax.Array) -> jax.Array:
+        matrices = sample_rotations(key, poses, count)
+        return rotation.matrix_to_axis_angle(matrices[:, 1:])
 
-    size = (jnp.linalg.norm(flat[:, 5] - flat[:, 12], axis=-1)[:, None, None] + 0.1) * scale[
-        :, None
-    ]
-    amount = 0.02 * jnp.exp(0.7 * jax.random.normal(keys[10], (count, 1, 1)))
-    noise = size * amount * jax.random.normal(keys[11], exact.shape)
-    wild = jax.random.bernoulli(keys[12], 0.02, exact.shape[:2])[..., None]
-    noise = jnp.where(wild, noise * 8, noise)
-    seen = (jnp.abs(exact) < 1.0).all(-1)
-    seen = seen & jnp.concatenate([face_seen(points), jnp.ones((count, 12), bool)], -1)
-    drop = jax.random.bernoulli(keys[13], 0.05, exact.shape[:2])
-    confidence = jax.random.uniform(keys[14], exact.shape[:2], minval=0.35, maxval=1.0)
-    confidence = jnp.where(
-        seen & ~drop, confidence, 0.05 * jax.random.uniform(keys[15], drop.shape)
-    )
-    return Bodies(pose, betas, joints, camera, exact + noise, confidence, exact)
+    vectors = np.asarray(sample(jax.random.key(seed), jnp.asarray(poses))).reshape(count, -1)
+    mean = vectors.mean(0)
+    covariance = np.cov(vectors.T.astype(np.float64)) + 0.03**2 * np.eye(len(mean))
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance))
+    return {"mean": mean.astype(np.float32), "whiten": whiten.astype(np.float32)}
+
+
+def main() -> None:
+    """Samples and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("mocap", type=Path)
+    parser.add_argument("tables", type=Path)
+    given = parser.parse_args()
+    files = sorted(given.mocap.rglob("*.bvh"))
+    found = pose_prior(load_poses(files, np.asarray(load_body().J_template)))
+    save_file(fit_tables() | found, given.tables)
+
+
+if __name__ == "__main__":
+    main()

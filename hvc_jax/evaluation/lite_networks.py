@@ -1,9 +1,6 @@
-"""Keypoints and person masks of real clips, found by small pretrained networks; training time only.
+"""Small pretrained networks that judge: MoveNet Lightning and MediaPipe selfie segmentation.
 
-Real clips have no body labels. To adapt the body regressor to them we let two small public
-networks look at every few frames: MoveNet Lightning (17 COCO keypoints) and MediaPipe selfie
-segmentation (person mask). They are read from files that the user has, with LiteRT
-(``pip install 'hvc_jax[pseudo-labels]'``), and nothing of them is needed to encode or decode.
+They are read from files that the user has, with LiteRT (``pip install 'hvc_jax[judges]'``).
 
 A single look at the full picture misses small or cut-off people. Each frame is therefore looked at
 again through two square crops around the person, plain and mirrored; the looks are averaged with
@@ -13,30 +10,12 @@ their scores as weights, and their disagreement lowers the confidence.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from hvc_jax.body.landmarks import COCO_MIRROR
-
-
-class PseudoLabels(NamedTuple):
-    """What the networks saw in N frames of one clip.
-
-    Attributes:
-      frame_indexes: [N] int32, position of each frame in the clip.
-      pictures: [N, S, S, 3] uint8 RGB, the frames at the size they are stored for training.
-      keypoints: [N, 17, 2] float32, (u, v) in [-1, 1] over the picture, v down.
-      confidence: [N, 17] float32 in [0, 1].
-      mask: [N, S, S] uint8, 255 = person.
-    """
-
-    frame_indexes: np.ndarray
-    pictures: np.ndarray
-    keypoints: np.ndarray
-    confidence: np.ndarray
-    mask: np.ndarray
 
 
 class LiteNetwork:
@@ -47,10 +26,10 @@ class LiteNetwork:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise ImportError(
-                "pseudo-labels need the LiteRT runtime; pip install 'hvc_jax[pseudo-labels]'"
+                "networks in .tflite files need LiteRT; pip install 'hvc_jax[judges]'"
             ) from error
         if not Path(path).is_file():
-            raise FileNotFoundError(f"no network file at {path}; give the folder with --nets")
+            raise FileNotFoundError(f"no network file at {path}; name another")
         self._net: Any = Interpreter(str(path), num_threads=1)
         self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]
@@ -157,18 +136,3 @@ def person_mask(network: LiteNetwork, picture: np.ndarray, size: int) -> np.ndar
     soft = network(np.asarray(fitted, np.float32)[None] / 255.0)[0][0, :, :, 0]
     mask = Image.fromarray((np.clip(soft, 0, 1) * 255).astype(np.uint8))
     return np.asarray(mask.resize((size, size), Image.BILINEAR))
-
-
-def save_labels(path: str | Path, labels: PseudoLabels) -> None:
-    """Writes labels as one compressed .npz, complete or not at all."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.stem + ".part.npz")
-    np.savez_compressed(part, **labels._asdict())
-    part.replace(target)
-
-
-def load_labels(path: str | Path) -> PseudoLabels:
-    """Reads what `save_labels` wrote; raises FileNotFoundError where there is none."""
-    with np.load(path) as stored:
-        return PseudoLabels(**{name: stored[name] for name in PseudoLabels._fields})
