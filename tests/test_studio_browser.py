@@ -234,8 +234,12 @@ def test_a_joint_is_dragged_in_the_3d_view(browser: Any, served: Served) -> None
     wait(drag)
     wait(lambda: differs(picture(page), before))
     wait(lambda: page.get_by_text("right_shoulder").count() > 0)
-    joints = joint_positions(load_body(), jnp.asarray(shown.session.latent(0)))
-    assert np.asarray(joints)[JOINT_INDEX["right_elbow"], 1] > start[1] + 0.05
+
+    def height() -> float:
+        joints = joint_positions(load_body(), jnp.asarray(shown.session.latent(0)))
+        return float(joints[JOINT_INDEX["right_elbow"], 1])
+
+    wait(lambda: height() > start[1] + 0.05)
     assert all("right_" in e.line or "spine" in e.line for e in shown.session.history.edits)
 
     # The browser is closed while a video is written: it is whole, or not there.

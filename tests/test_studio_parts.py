@@ -1,5 +1,6 @@
 """The studio's controls, inverse kinematics, folder, timeline and clock."""
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hvc_jax.studio import ik
 from hvc_jax.studio.controls import SECTIONS, controls, groups
 from hvc_jax.studio.folder import Folder
 from hvc_jax.studio.timeline import bits_of_frames, draw_bars, draw_motion
+from hvc_jax.studio.web import free_port, is_loopback
 from hvc_jax.studio.worker import Clock, Worker
 
 
@@ -190,3 +192,16 @@ def test_waiting_jobs_are_replaced_and_errors_do_not_end_the_thread() -> None:
     assert finished.wait(10)
     worker.stop()
     assert done == [4] and isinstance(failed[0], ZeroDivisionError)
+
+
+def test_a_page_is_served_on_the_next_free_port() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        taken.listen()
+        assert port < free_port("127.0.0.1", port) < port + 100
+    with pytest.raises(ValueError, match="no address of this machine"):
+        free_port("203.0.113.7", port)
+    with pytest.raises(ValueError, match="no port from 65536 on"):
+        free_port("127.0.0.1", 65536)
+    assert is_loopback("localhost") and is_loopback("::1") and not is_loopback("0.0.0.0")
