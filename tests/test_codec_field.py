@@ -233,3 +233,10 @@ def test_a_missed_target_says_why() -> None:
     assert missed(1029, 1000) is None and missed(971, 1000) is None and missed(5, 0) is None
     assert "coarsest" in missed(1040, 1000) and "+4 %" in missed(1040, 1000)
     assert "finest" in missed(900, 1000)
+
+
+def test_a_target_is_met(clip: np.ndarray, coded: bytes) -> None:
+    target = len(coded) * 3 // 4
+    options = EncodeOptions(effort=0, key_spacing=4, target_bytes=target)
+    made = FieldCodec().encode(clip, fps=FPS, options=options, frame_count=COUNT)
+    assert missed(len(made), target) is None

@@ -27,14 +27,17 @@ TOLERANCE = 0.03
 """Share of a target by which the size may miss it."""
 
 PRESETS = ("medium", "slow", "slow", "slow")
-"""Of libvvenc for the key pictures, by effort; those of trial codings are coded "fast". "slow" has 2
-to 4 % fewer bytes and .2 to .5 dB more than "medium", and takes three times as long."""
+"""Of libvvenc for the key pictures, by effort; trial codings have "fast" ones. "slow" has 2 to 4 %
+fewer bytes and .2 to .5 dB more than "medium", and takes three times as long."""
 
 _EXTRA_OFFSETS = ((0, 0, 0), (0, 0, 1), (0, 1, 1))
 """QP offsets of predicted key pictures by level, added for every third of a QP."""
 
 _OCTAVE = 6.0
 """QPs that halve the bytes of key pictures, about; where the search starts."""
+
+_OTHER_SPACING = 2.0
+"""QPs from which on another key spacing may be the best one."""
 
 FIELD_STEP, GRID = 4, 1
 """Indices of the quantiser's step and of the grid of control points, at every operating point."""
@@ -52,12 +55,20 @@ class Point(NamedTuple):
         return LMBDA_AT_40 * 2 ** ((self.q - 40) / 3) * self.lmbda_factor
 
 
+class Trial(NamedTuple):
+    """A trial coding: its bytes, and its squared error as `CodedSegment.error` has it."""
+
+    size: int
+    error: float
+
+
 class RateControl:
     """Codes one segment after the other."""
 
     def __init__(self, options: EncodeOptions, header: Header) -> None:
         self._options, self._header = options, header
         self._saved = 0.0  # bytes of earlier budgets that were not spent
+        self._trials: dict[tuple[float, int], Trial] = {}  # of this segment
         self._q = float(FIELD_KEY_QP if options.key_qp is None else options.key_qp)
         if options.lmbda:
             self._q = round(3 * min(max(quality_of(options.lmbda), 10.0), 63.0)) / 3
@@ -74,9 +85,12 @@ class RateControl:
           frames: [T, H, W, 3] uint8.
           spent: Bytes that go along with it (parameters), which a target has to hold too.
         """
+        self._trials.clear()
         target = self._target(len(frames))
         if target is None:
-            return self._at(frames, Point(self._q), self._spacing(frames, self._q))
+            spacing = self._spacing(frames, self._q)
+            keys = self._keys(frames, self._q, spacing)
+            return self._with_fields(frames, keys, Point(self._q))
         target = max(target + self._saved - spent, 1.0)
         coded = self._to_size(frames, target)
         self._saved = target - coded.size
@@ -91,16 +105,15 @@ class RateControl:
             return (options.target_bytes - len(header.to_bytes())) * count / header.frame_count
         return None
 
-    def _at(
-        self, frames: np.ndarray, point: Point, spacing: int, trial: bool = False
-    ) -> CodedSegment:
-        """The segment at an operating point and key spacing; a trial is coded in less time."""
-        keys = self._keys(frames, point.q, spacing, trial)
-        return self._with_fields(frames, keys, point, 0 if trial else None)
+    def _trial(self, frames: np.ndarray, q: float, spacing: int) -> Trial:
+        """What the segment gives at an operating point and key spacing, coded in less time."""
+        if (q, spacing) not in self._trials:
+            keys = self._keys(frames, q, spacing, trial=True)
+            coded = self._with_fields(frames, keys, Point(q), effort=0)
+            self._trials[q, spacing] = Trial(coded.size, coded.error(frames))
+        return self._trials[q, spacing]
 
-    def _keys(
-        self, frames: np.ndarray, q: float, spacing: int, trial: bool = False
-    ) -> CodedKeys:
+    def _keys(self, frames: np.ndarray, q: float, spacing: int, trial: bool = False) -> CodedKeys:
         whole = math.floor(q + 1e-6)
         extra = _EXTRA_OFFSETS[round((q - whole) * 3) % 3]
         offsets = tuple(a + b for a, b in zip(REORDERED.qp_offsets, extra, strict=True))
@@ -123,21 +136,22 @@ class RateControl:
         lmbda = Point(q).lmbda
 
         def cost(spacing: int) -> float:
-            trial = self._at(frames, Point(q), spacing, trial=True)
-            return trial.error(frames) + lmbda * 8 * trial.size
+            trial = self._trial(frames, q, spacing)
+            return trial.error + lmbda * 8 * trial.size
 
         return descend(SPACINGS, cost, start=2 if self._options.effort else None)
 
     def _to_size(self, frames: np.ndarray, target: float) -> CodedSegment:
         """The segment with about `target` bytes."""
-        q, spacing, trial = self._q, 0, None
+        q = searched = self._q
+        spacing = self._spacing(frames, q)
         for _ in range(4):  # coarse: trial codings until the key pictures' QP is right
-            spacing = self._spacing(frames, q)
-            trial = self._at(frames, Point(q), spacing, trial=True)
-            step = _OCTAVE * math.log2(trial.size / target)
-            if abs(step) < 0.5:
-                break
+            step = _OCTAVE * math.log2(self._trial(frames, q, spacing).size / target)
             q = min(max(q + round(3 * step) / 3, 10.0), 63.0)
+            if abs(q - searched) >= _OTHER_SPACING:
+                searched, spacing = q, self._spacing(frames, q)
+            elif abs(step) < 0.5:
+                break
         best, point, keys_at = None, Point(q), None
         for _ in range(5):
             if point.q != keys_at:

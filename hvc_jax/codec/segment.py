@@ -16,6 +16,7 @@ from hvc_jax.keyframes.gop import Structure
 from hvc_jax.keyframes.sequence import SequenceDecoder, encode_sequence
 from hvc_jax.stream.binary_coder import TooManyBits
 from hvc_jax.stream.field_unit import FieldGroup, Predicted, field_payload, grid_size
+from hvc_jax.stream.units import UnitType, unit_bytes
 
 GROUP_FRAMES = 64
 """Frames whose fields are found together and stand in one unit, about."""
@@ -75,8 +76,11 @@ class CodedSegment(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of the intra key picture and of the payloads of all units."""
-        return len(self.keys.payloads[0]) + sum(len(field_payload(g)) for g in self.groups)
+        """Bytes of its units, where they stand at the beginning of a clip."""
+        key = bytes([self.keys.codec, self.key_qp]) + self.keys.payloads[0]
+        units = [unit_bytes(UnitType.KEY, 0, key)]
+        units += [unit_bytes(UnitType.FIELD, g.frame, field_payload(g)) for g in self.groups]
+        return sum(map(len, units))
 
     def error(self, frames: np.ndarray) -> float:
         """Mean squared error of every frame, 8-bit steps, summed over frames."""
