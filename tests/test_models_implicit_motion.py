@@ -17,6 +17,7 @@ from hvc_jax.models.motion.attention import (
 from hvc_jax.models.motion.implicit import ImplicitMotion
 from hvc_jax.models.motion.token_decoder import ModulatedConv, TokenDecoder
 from hvc_jax.models.reference import Pyramid
+from hvc_jax.models.registry import make_model
 from hvc_jax.ops.warp import identity_grid
 from hvc_jax.training.config import load_config
 
@@ -171,3 +172,17 @@ def test_a_map_acts_where_its_cell_lies():
     ).sum(-1)[0]
     # Coarser scales reach farther.
     assert change[:4, :4].mean() > 5 * change[4:, 4:].mean()
+
+
+@pytest.mark.parametrize("past", [1, 4])
+def test_every_parameter_has_numbers(past: int) -> None:
+    """However far the prior looks back; checkpoints hold no empty arrays."""
+    loaded = load_config("configs/implicit.py:size=tiny", [f"--config.model.past={past}"])
+    pictures = jnp.zeros((1, 64, 64, 3))
+    batch = {"key": pictures, "target": pictures, "previous": pictures[:, None].repeat(past, 1)}
+    bodies = jnp.zeros((1, 188))
+    batch |= {"key_body": bodies, "target_body": bodies}
+    batch["previous_body"] = bodies[:, None].repeat(past, 1)
+    model = make_model(loaded.model)
+    found = jax.eval_shape(lambda b: model.init(jax.random.key(0), b, train=False), batch)
+    assert min(leaf.size for leaf in jax.tree.leaves(found)) > 0

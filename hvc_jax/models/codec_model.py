@@ -95,8 +95,9 @@ class CodecModel(nn.Module):
         self.sent = np.array([slot.index for slot in schema.dynamic])
         steps = np.array([slot.step for slot in schema.dynamic], np.float32)
         self.log_step = self.param("log_step", lambda _: jnp.log(steps))
-        # Models of format 1 have the factorised prior, of the change from the frame before.
-        self.adaptive = bool(c.get("past", 0))
+        # Models of format 1 have the factorised prior, of the change from the frame before; to look
+        # back at one frame is the same.
+        self.adaptive = c.get("past", 0) > 1
         names = tuple(slot.name for slot in schema.dynamic)
         self.prior = AdaptivePrior(names) if self.adaptive else FactorizedPrior(len(names))
 
