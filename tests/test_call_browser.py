@@ -128,6 +128,9 @@ def test_a_real_call_is_seen_and_loses_packets(tmp_path: Path) -> None:
             set_loss(page, 20)
             wait(page, lambda: call.network_now[0] == 0.2 and call.figures().lost > 0)
             if target := os.environ.get("HVC_CALL_SCREENSHOT"):
+                for button in page.locator(".mantine-Notification-closeButton").all():
+                    button.click()  # that there is no graphics card here
+                page.wait_for_timeout(2000)
                 page.screenshot(path=ROOT / target, timeout=MILLISECONDS)
     finally:
         call.stop()
