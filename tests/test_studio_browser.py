@@ -258,7 +258,10 @@ def test_a_video_drives_and_another_is_uploaded(browser: Any, served: Served) ->
     page = opened(browser, served)
     shown = max(served.studio._pages.items())[1]
     page.get_by_role("tab", name="Motion").click()
-    page.get_by_label("Camera or video").fill("other.mp4")
+    text = page.locator(
+        "xpath=//label[text()='Camera or video']/ancestor::div[.//input][1]//input"
+    ).first
+    text.fill("other.mp4")
     page.get_by_role("button", name="Start", exact=True).click()
     wait(lambda: shown._live is not None and len(shown._live.bodies) > 3)
     page.get_by_role("button", name="Stop and keep the motion").click()
