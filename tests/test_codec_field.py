@@ -10,7 +10,9 @@ from tiny_export import make_generator
 from hvc_jax.body.params import identity_vector
 from hvc_jax.codec.field_codec import FieldCodec
 from hvc_jax.codec.field_conceal import FieldRepairingDecoder
+from hvc_jax.codec.field_encoder import LONGEST_SEGMENT, SEARCH_BYTES, segment_frames
 from hvc_jax.codec.field_group import references_at, render, rendered
+from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
 from hvc_jax.codec.options import CodecError, EncodeOptions
 from hvc_jax.codec.rate import descend, key_places, missed
 from hvc_jax.codec.segment import unit_ranges
@@ -240,3 +242,13 @@ def test_a_target_is_met(clip: np.ndarray, coded: bytes) -> None:
     options = EncodeOptions(effort=0, key_spacing=4, target_bytes=target)
     made = FieldCodec().encode(clip, fps=FPS, options=options, frame_count=COUNT)
     assert missed(len(made), target) is None
+
+
+def test_segments_are_as_long_as_memory_allows():
+    assert segment_frames(256, 256, 0, DEFAULT_MAX_MEMORY) == LONGEST_SEGMENT
+    assert segment_frames(256, 256, 40, DEFAULT_MAX_MEMORY) == 40
+    frame = 1024 * 1024 * 3 * SEARCH_BYTES
+    assert segment_frames(1024, 1024, 0, 5 * frame) == 5
+    assert segment_frames(1024, 1024, 0, None) == LONGEST_SEGMENT  # without delay
+    with pytest.raises(CodecError, match=r"coding two frames of 1024x1024.*--max-memory 1G"):
+        segment_frames(1024, 1024, 0, frame)

@@ -43,8 +43,9 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
         type=memory_of,
         default=DEFAULT_MAX_MEMORY,
         metavar="SIZE",
-        help="most memory that drawing frames may take, as 500M or 16G; fewer frames are drawn at "
-        "once where it is little (default: 8G)",
+        help="most memory that drawing frames may take, as 500M or 16G, and about what coding "
+        "fields may: fewer frames are drawn at once, or coded together, where it is little "
+        "(default: 8G)",
     )
 
 

@@ -44,8 +44,8 @@ class FieldCodec:
             one they are the key pictures as displaced and blended; a semantic model gives hybrid
             streams that are shown so.
           body_finder: effort -> what finds the bodies of one clip's chunks.
-          max_memory: Bytes that key pictures may take in decoding, and drawing at once; fewer
-            frames are drawn at once then.
+          max_memory: Bytes that key pictures may take in decoding, drawing at once, and about
+            what coding a segment may take: fewer frames are drawn at once, segments are shorter.
         """
         self.export, self._body_finder, self._max_memory = export, body_finder, max_memory
         self.variant, self._tables, self._network = "field", None, None
@@ -94,7 +94,9 @@ class FieldCodec:
         memory = io.BytesIO()
         with StreamWriter(output or memory, header, sound) as writer:
             find = self._body_finder(options.effort) if self._tables else None
-            encoder = FieldEncoder(writer, header, options, self._tables, find, bodies)
+            encoder = FieldEncoder(
+                writer, header, options, self._tables, find, bodies, self._max_memory
+            )
             for frame in pictures:
                 encoder.push(frame)
             encoder.close()
