@@ -1,4 +1,5 @@
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -169,3 +170,12 @@ def test_a_stored_rotation_is_applied(tmp_path, clip):
     upright = clips.read_clip(turned, size=None).frames
     np.testing.assert_array_equal(upright, np.rot90(clips.read_clip(clip, None).frames, 1, (1, 2)))
     assert (clips.probe(turned).width, clips.probe(turned).height) == (48, 64)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux does")
+def test_frames_leave_no_threads_behind(tmp_path: Path) -> None:
+    clips.write_video(tmp_path / "clip.mp4", np.zeros((60, 64, 64, 3), np.uint8), 25)
+    before = len(list(Path("/proc/self/task").iterdir()))
+    _, frames = clips.open_clip(tmp_path / "clip.mp4", 64)
+    assert sum(1 for _ in frames) == 60
+    assert len(list(Path("/proc/self/task").iterdir())) < before + 20

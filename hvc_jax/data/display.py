@@ -122,7 +122,7 @@ def _rgb(frame: Any, least_side: int | None) -> np.ndarray:
         width, height = frame.width, frame.height
         while least_side and min(width, height) >= 2 * least_side:
             width, height = width // 2, height // 2
-        signal = frame.reformat(width, height, format="rgb48le", interpolation="AREA")
+        signal = frame.reformat(width, height, format="rgb48le", interpolation="AREA", threads=1)
         return tone_map(signal.to_ndarray(), frame.color_trc)
     if _wide_gamut(frame) and not _has_alpha(frame):
         return to_standard_gamut(_array(frame, "rgb48le"))
@@ -132,8 +132,9 @@ def _rgb(frame: Any, least_side: int | None) -> np.ndarray:
 
 
 def _array(frame: Any, layout: str) -> np.ndarray:
-    # Bicubic chroma is what ffmpeg itself takes; PyAV's default is bilinear.
-    return frame.reformat(format=layout, interpolation="BICUBIC").to_ndarray()
+    # Bicubic chroma is what ffmpeg itself takes; PyAV's default is bilinear. Threads of its own
+    # would stay with every frame until the garbage is collected: hundreds in a clip.
+    return frame.reformat(format=layout, interpolation="BICUBIC", threads=1).to_ndarray()
 
 
 def _has_alpha(frame: Any) -> bool:

@@ -70,7 +70,7 @@ def write_video(
                 if sound is not None and sound.groups and takes_sound(path):
                     track = _SoundStream(container, sound)
             picture = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
-                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", threads=1
             )
             container.mux(stream.encode(picture))
             count += 1
