@@ -1,4 +1,4 @@
-"""How far bodies are trusted: the witnesses, one by one, and what they weigh together."""
+"""How far bodies are trusted: the cues, one by one, and what they weigh together."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ import pytest
 from hvc_jax.pose.confidence import (
     WEIGHTS,
     body_cells,
-    bridge_hopeless,
+    bridge_doubted,
+    cues,
     joint_confidence,
     overlap,
     trusted,
-    witnesses,
 )
 from hvc_jax.pose.sight import Sight
 from hvc_jax.pose.skeleton import INDEX
@@ -34,8 +34,8 @@ def good():
         ("overlap", "covered", lambda c: c - 0.5),
     ],
 )
-def test_every_witness_speaks_against_what_it_is_there_for(good, name, part, change):
-    before, after = witnesses(**good), witnesses(**good | {part: change(good[part])})
+def test_every_cue_speaks_against_what_it_is_there_for(good, name, part, change):
+    before, after = cues(**good), cues(**good | {part: change(good[part])})
     assert (after >= 0).all() and (after <= 1).all() and (before <= 1).all()
     column = list(WEIGHTS).index(name)
     assert (after[:, column] < before[:, column] - 0.2).all()
@@ -43,15 +43,15 @@ def test_every_witness_speaks_against_what_it_is_there_for(good, name, part, cha
 
 
 def test_good_bodies_are_believed_with_and_without_mask(good):
-    assert (trusted(witnesses(**good)) > 0.5).all()
-    assert (trusted(witnesses(**good | {"covered": None})) > 0.5).all()
+    assert (trusted(cues(**good)) > 0.5).all()
+    assert (trusted(cues(**good | {"covered": None})) > 0.5).all()
 
 
 def test_nobody_and_a_body_far_off_are_doubted(good):
     nobody = good["sight"]._replace(presence=np.zeros(4), visibility=np.full((4, 33), 0.05))
     far = good | {"error": np.ones((4, 33)), "covered": np.zeros(4)}
     for given in (good | {"sight": nobody, "covered": np.zeros(4)}, far):
-        assert (trusted(witnesses(**given)) < 0.25).all()
+        assert (trusted(cues(**given)) < 0.25).all()
 
 
 def test_joints_are_trusted_where_seen_and_met(good):
@@ -71,12 +71,12 @@ def test_a_mask_of_the_body_itself_is_covered_and_one_elsewhere_is_not():
     np.testing.assert_array_equal(overlap(body, cells[:, :, ::-1].astype(np.float32)), 0.0)
 
 
-def test_hopeless_frames_are_bridged():
+def test_doubted_frames_are_bridged():
     bodies = np.arange(6, dtype=np.float32)[:, None] * np.ones((1, 188), np.float32)
     wild = bodies.copy()
     wild[[0, 2, 3, 5]] = 99.0
-    out = bridge_hopeless(wild, np.array([0.02, 0.9, 0.0, 0.04, 0.1, 0.02]))
+    out = bridge_doubted(wild, np.array([0.02, 0.9, 0.0, 0.04, 0.1, 0.02]))
     np.testing.assert_allclose(out[:, 0], [1, 1, 2, 3, 4, 4], atol=1e-6)
-    still = bridge_hopeless(bodies, np.array([0.0, 0.01, 0.04, 0.02, 0.0, 0.0]))
+    still = bridge_doubted(bodies, np.array([0.0, 0.01, 0.04, 0.02, 0.0, 0.0]))
     np.testing.assert_array_equal(still, np.repeat(bodies[2:3], 6, 0))
-    np.testing.assert_array_equal(bridge_hopeless(bodies, np.ones(6)), bodies)
+    np.testing.assert_array_equal(bridge_doubted(bodies, np.ones(6)), bodies)

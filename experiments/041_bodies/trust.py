@@ -1,4 +1,4 @@
-"""Fits the weights of `hvc_jax.pose.confidence`: writes trust.csv, a row for each witness.
+"""Fits the weights of `hvc_jax.pose.confidence`: writes trust.csv, a row for each cue.
 
     python experiments/041_bodies/trust.py [--clips 40] [--frames 4]
 
@@ -19,7 +19,7 @@ from scipy.special import expit, logit
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.pose.bodies import bodies_from_sight
-from hvc_jax.pose.confidence import DOUBT, WEIGHTS, overlap, witnesses
+from hvc_jax.pose.confidence import DOUBT, WEIGHTS, cues, overlap
 from hvc_jax.pose.fit import vectors_of
 from hvc_jax.pose.sight import see
 
@@ -28,7 +28,7 @@ DOUBTED = 0.05
 MIDDLE = 0.9
 """What half of the right bodies reach."""
 _RIDGE = 0.03
-"""What a squared weight of a standardised witness costs, cross-entropy in nats."""
+"""What a squared weight of a standardised cue costs, cross-entropy in nats."""
 
 
 def fitted(x: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def main() -> None:
             continue
         found = bodies_from_sight(sight)
         bodies = vectors_of(found.bodies, given.frames)
-        said.append(witnesses(sight, found.error, overlap(bodies, sight.mask)).mean(0).round(2))
+        said.append(cues(sight, found.error, overlap(bodies, sight.mask)).mean(0).round(2))
         right.append((~wrong(clip, bodies)).mean() > 0.5)
         print(seed, said[-1], right[-1], flush=True)
     write(np.array(said), np.array(right))
@@ -79,16 +79,16 @@ def main() -> None:
 
 
 def write(x: np.ndarray, good: np.ndarray) -> None:
-    """Fits and writes the table of witnesses [N, W] of right and wrong clips [N]."""
+    """Fits and writes the table of cues [N, W] of right and wrong clips [N]."""
     numbers = fitted(x, good)
     trust = expit(numbers[0] + x @ numbers[1:])
-    rows = [{"witness": "offset", "weight": round(float(numbers[0]), 2), "right": "", "wrong": ""}]
+    rows = [{"cue": "offset", "weight": round(float(numbers[0]), 2), "right": "", "wrong": ""}]
     for k, name in enumerate(WEIGHTS):
         means = {"right": round(x[good, k].mean(), 3), "wrong": round(x[~good, k].mean(), 3)}
-        rows.append({"witness": name, "weight": round(float(numbers[1 + k]), 2)} | means)
+        rows.append({"cue": name, "weight": round(float(numbers[1 + k]), 2)} | means)
     share = {"right": f"{(trust[good] < DOUBT).mean():.3f}"}
     share["wrong"] = f"{(trust[~good] < DOUBT).mean():.3f}"
-    rows.append({"witness": "doubted", "weight": ""} | share)
+    rows.append({"cue": "doubted", "weight": ""} | share)
     print(*rows, sep="\n")
     (Path(__file__).parent / "trust.csv").write_text(csv_text(rows))
 

@@ -1,4 +1,4 @@
-"""How far bodies are to be trusted: three witnesses, weighed by a logistic model.
+"""How far bodies are to be trusted: three cues, weighed by a logistic model.
 
 Right is a body whose keypoints err by less than .3 torsos and that faces the right way. The weights
 are those of hard rendered clips, where the truth is known (`experiments/041_bodies`, trust.py).
@@ -23,13 +23,13 @@ from hvc_jax.pose.skeleton import INDEX
 
 DOUBT, SURE = 0.25, 0.5
 """Confidence below the first: the body is not believed; above the second it is."""
-HOPELESS = 0.05
+BRIDGED_BELOW = 0.05
 """Confidence below which a frame's own body is not worth trying. Encoders draw the others, doubted
 ones too, and hold the key picture where that is no better."""
 
 OFFSET = -26.84
 WEIGHTS = {"present": 8.42, "met": 10.92, "overlap": 12.67}
-"""What each witness weighs, logits; all lie in [0, 1], the more the better."""
+"""What each cue weighs, logits; all lie in [0, 1], the more the better."""
 
 _MET = 0.08  # metres by which landmarks may be missed
 _USUAL = 0.7  # overlap of right bodies, where there is no mask
@@ -59,7 +59,7 @@ def overlap(vectors: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return (person & body).sum((1, 2)) / np.maximum((person | body).sum((1, 2)), 1)
 
 
-def witnesses(sight: Sight, error: np.ndarray, covered: np.ndarray | None = None) -> np.ndarray:
+def cues(sight: Sight, error: np.ndarray, covered: np.ndarray | None = None) -> np.ndarray:
     """Returns what tells right bodies from wrong ones, [T, 3] in [0, 1], columns as `WEIGHTS`.
 
     Args:
@@ -74,21 +74,21 @@ def witnesses(sight: Sight, error: np.ndarray, covered: np.ndarray | None = None
 
 
 def trusted(said: np.ndarray) -> np.ndarray:
-    """Returns [T] float32 in [0, 1]: how far bodies are trusted by what `witnesses` says."""
+    """Returns [T] float32 in [0, 1]: how far bodies are trusted by what `cues` says."""
     return expit(OFFSET + said @ np.array(list(WEIGHTS.values()))).astype(np.float32)
 
 
-def bridge_hopeless(bodies: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """Returns bodies [T, 188] in which `HOPELESS` frames are interpolated from their neighbours.
+def bridge_doubted(bodies: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Returns bodies [T, 188]; those less sure than `BRIDGED_BELOW` lie between their neighbours.
 
     A wrong body moves pixels to wrong places; one that stands still does no harm. A clip of
-    hopeless frames alone gets the same body throughout: its most trusted frame's.
+    such frames alone gets the same body throughout: its most trusted frame's.
 
     Args:
       bodies: [T, 188].
       confidence: [T] in [0, 1].
     """
-    trusted = np.flatnonzero(confidence >= HOPELESS)
+    trusted = np.flatnonzero(confidence >= BRIDGED_BELOW)
     if len(trusted) == len(bodies):
         return bodies
     if not len(trusted):

@@ -11,11 +11,11 @@ from hvc_jax.pose.appearance import Reference
 from hvc_jax.pose.bodies import bodies_from_sight, pose_prior
 from hvc_jax.pose.confidence import (
     DOUBT,
-    bridge_hopeless,
+    bridge_doubted,
+    cues,
     joint_confidence,
     overlap,
     trusted,
-    witnesses,
 )
 from hvc_jax.pose.face import expressions
 from hvc_jax.pose.face_sight import see_face
@@ -33,7 +33,7 @@ class Estimate(NamedTuple):
     Attributes:
       bodies: [T, 188] float32 body vectors.
       confidence: [T] in [0, 1], how far the body is trusted; below `DOUBT` it is doubted, below
-        `HOPELESS` not the frame's own but bridged from its neighbours.
+        `BRIDGED_BELOW` not the frame's own but bridged from its neighbours.
       joint_confidence: [T, 22] in [0, 1] of the body's joints: what was seen, where it lands.
       people: [T] how many people are seen nearby in time; 1 with given keypoints.
     """
@@ -109,9 +109,9 @@ def estimate(
         )
     bodies = vectors_of(solved, len(frames))
     covered = None if keypoints is not None else overlap(bodies, seen.mask)
-    trust = trusted(witnesses(seen, fitted.error, covered))
+    trust = trusted(cues(seen, fitted.error, covered))
     joints = joint_confidence(seen, fitted.error)
-    bodies = bridge_hopeless(bodies, trust)
+    bodies = bridge_doubted(bodies, trust)
     if expression and looked is not None and (trust >= DOUBT).any():
         faces = expressions(see_face(frames, looked, folder), frames.shape[1])
         bodies[:, EXPRESSION] = faces * (trust >= DOUBT)[:, None]
