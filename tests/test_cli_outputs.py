@@ -109,7 +109,10 @@ def test_wrong_outputs_are_refused_before_any_work(tmp_path, capsys, command, wo
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_removes_temporary_files(tmp_path, number):
     program = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        # As in a terminal, wherever the tests run: jobs in the background ignore some.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "from hvc_jax.cli import main as program\n"
         "from hvc_jax.ops.files import atomic_path\n"
         "class Command:\n"
