@@ -189,7 +189,7 @@ class Decoder:
         self.L, self.diff = list(self.key[: self.d]), [[0] * 8 for _ in range(self.d)]
         self.begin = [each * 64 // self.q for each in self.t["start"]]
         self.m = [[each] * 10 for each in self.begin]
-        self.first, self.held, self.choice = True, [0, 0], [0] * self.d
+        self.first, self.held = True, [0, 0]
 
     def motion(self, payload: bytes, count: int, resync: bool) -> list[list[int]]:
         """Levels [count][dynamic]."""
@@ -201,7 +201,7 @@ class Decoder:
         coder, out = RangeDecoder(payload), []
         packet = count == 1 and not self.first
         if resync and coder.symbol(self._flags(0)):
-            self.choice = [coder.bits(3) for _ in range(self.d)]
+            raise ValueError("the flag in front of a resync is not 0")
         for _ in range(count):
             context = 3 if self.first else sum(self.held)
             hold = 0 if packet else coder.symbol(self._flags(context))
@@ -225,8 +225,6 @@ class Decoder:
                 continue
             m = self.m[i]
             u = [(15 if k == t["favourites"][i] else 16) * m[k] + 1024 for k in range(6)]
-            if self.choice[i]:
-                u[self.choice[i] - 1] = 1024
             q = [32 * each // min(u) for each in u]
             trust = [2**42 // each**6 for each in q]
             e[i] = sum(a * b for a, b in zip(trust, guesses[i], strict=True)) // sum(trust)

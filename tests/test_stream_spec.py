@@ -15,7 +15,7 @@ from hvc_jax.stream.container import StreamWriter
 from hvc_jax.stream.header import Header, read_header
 from hvc_jax.stream.motion import MotionCoder
 from hvc_jax.stream.schema import builtin_schema
-from hvc_jax.stream.tables import PREDICTORS, default_tables, fit_tables
+from hvc_jax.stream.tables import default_tables, fit_tables
 from hvc_jax.stream.tracks import read_tracks, stream_tables
 from hvc_jax.stream.vectors import Group, VectorEncoder
 
@@ -104,7 +104,7 @@ def test_streams_of_shipped_models(variant: str) -> None:
     )
 
 
-def test_chosen_predictors_and_fitted_tables() -> None:
+def test_fitted_tables() -> None:
     schema = builtin_schema("upper31")
     rng = np.random.default_rng(5)
     tables = fit_tables(schema, [np.cumsum(rng.normal(size=(60, schema.size)) * 0.1, 0)])
@@ -113,7 +113,7 @@ def test_chosen_predictors_and_fitted_tables() -> None:
     levels = levels.astype(np.int64)
     coder = MotionCoder(tables, 64)
     coder.restart(levels[0])
-    groups = [Group(0, 12, True, coder.encode(levels[:12], np.arange(31) % (PREDICTORS + 1)))]
+    groups = [Group(0, 12, True, coder.encode(levels[:12]))]
     groups += [Group(i, 1, False, coder.encode(levels[i : i + 1])) for i in range(12, 20)]
     plain = {name: array.tolist() for name, array in tables.to_arrays().items()}
     slow = spec_decoder.Decoder(plain, 64, len(index), len(schema.slots))

@@ -168,7 +168,6 @@ def rows_of(
             "ours, default tables": generic.cost(test, **plain)[0],
             "ours": ours,
             "ours, ideal of its own model": fitted.ideal(test, quantiser),
-            "ours, predictors chosen per clip": fitted.cost(test, predictors="chosen", **plain)[0],
             "ours, groups of 32": fitted.cost(test, **plain | {"group_frames": 32})[0],
             "ours, groups of 1": fitted.cost(test, **plain | {"group_frames": 1})[0],
             "ours with search": fitted.at_error(test, error, near, 4096),

@@ -109,10 +109,8 @@ class MotionContexts:
         ends = np.cumsum(np.bincount(tables.stages, minlength=1)).tolist()
         self.parts = [slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True) if b > a]
         self._gains = tables.gains
-        self._columns = np.arange(count)
         self._favoured = np.full((PREDICTORS, count), _FAVOUR)
-        self._favoured[tables.favourites[order], self._columns] = _FAVOUR - 1
-        self._believed = self._favoured
+        self._favoured[tables.favourites[order], np.arange(count)] = _FAVOUR - 1
         self.table = tables.frequencies.reshape(-1, tables.frequencies.shape[-1]).astype(float)
         self._thresholds = tables.thresholds
         costs = token_costs(tables.frequencies)
@@ -133,28 +131,12 @@ class MotionContexts:
     def repeated(self, times: int) -> "MotionContexts":
         """Returns contexts for so many histories of all slots side by side, [times * slots].
 
-        Only what concerns a slot by itself works there: `predict`, `advance`, `scale`, `rows`. They
-        follow the predictors that were chosen when this was called.
+        Only what concerns a slot by itself works there: `predict`, `advance`, `scale`, `rows`.
         """
         wide = copy.copy(self)
-        wide._columns = np.arange(times * len(self._columns))
-        for name in ("_believed", "_weights", "_floor"):
+        for name in ("_favoured", "_weights", "_floor"):
             setattr(wide, name, np.tile(getattr(self, name), times))
         return wide
-
-    def restart(self, levels: np.ndarray, only: np.ndarray | None = None) -> State:
-        """Returns the state in front of the first frame after a key frame with these levels.
-
-        Args:
-          levels: [slots], in coding order.
-          only: [slots] which predictor alone is believed, plus 1; 0 leaves it to the errors. It
-            holds until the next restart that names others; None keeps what was.
-        """
-        if only is not None:
-            # Errors that count nothing are the smallest there are.
-            self._believed = self._favoured.copy()
-            self._believed[only[only > 0] - 1, self._columns[only > 0]] = 0
-        return self.fresh(levels)
 
     def fresh(self, levels: np.ndarray) -> State:
         """Returns the state of someone who knows nothing but these levels [slots]."""
@@ -175,7 +157,7 @@ class MotionContexts:
 
     def _trust(self, errors: np.ndarray) -> np.ndarray:
         """Returns weights [*, PREDICTORS, slots] of the predictors with these running errors."""
-        trust = errors * self._believed
+        trust = errors * self._favoured
         trust += _FLOOR
         smallest = trust.min(-2, keepdims=True)
         trust <<= 5
@@ -270,21 +252,6 @@ class MotionContexts:
         state.last, state.differences = levels[-1], past[-LAGS:][::-1].copy()
         residuals = levels - predicted(last, expected)
         return Followed(residuals, exact - (expected << PREDICTOR_BITS), means.swapaxes(0, 1))
-
-    def errors(self, state: State, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns every predictor's errors and their mean's, in 1/4096.
-
-        Args:
-          state: in front of the first frame; it stays.
-          levels: [n, slots] as for `follow`.
-
-        Returns:
-          [n, PREDICTORS, slots] and [n, slots].
-        """
-        *_, guesses, changes = self._guessed(state, levels)
-        errors = _miss(guesses.copy(), changes[:, None])
-        before = _running(state.running[:PREDICTORS].copy(), errors, _SHIFTS[:PREDICTORS])
-        return errors, _miss(_mean(guesses, self._trust(before), 1), changes)
 
     def _guessed(self, state: State, levels: np.ndarray) -> tuple[np.ndarray, ...]:
         """Returns last levels, past changes, guesses [n, PREDICTORS, slots], changes in 1/256."""

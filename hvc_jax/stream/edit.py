@@ -121,11 +121,10 @@ def _recode(
     encoder.resume(interval.key)
     edited = _edited_levels(tracks, interval, values, other)
     start, changed, payloads = 0, False, {}
-    pieces = zip(interval.groups, interval.choices, interval.units, strict=True)
-    for group, choice, place in pieces:
+    for group, place in zip(interval.groups, interval.units, strict=True):
         rows = slice(start, start + group.count)
         start += group.count
-        coded = encoder.group(group.frame, edited[rows], group.resync, choice)
+        coded = encoder.group(group.frame, edited[rows], group.resync)
         # Until something differs, what was there is kept, whoever encoded it.
         changed |= bool((edited[rows] != interval.levels[rows]).any())
         if changed:

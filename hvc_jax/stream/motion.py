@@ -1,6 +1,6 @@
 """Levels to payload bytes and back: the content of MOTION units.
 
-    MOTION  [resync: are predictors chosen? then which, for every slot]
+    MOTION  [resync: a flag that is 0]
             per frame: "holds still?"; if not, the tokens of every stage's residuals
     packet  of a single frame: the tokens alone, in tables that its length chooses
     empty   every frame holds still
@@ -17,14 +17,12 @@ from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.levels import QUANTISER_ONE, checked
 from hvc_jax.stream.packets import Packets, shortest
 from hvc_jax.stream.range_coder import SymbolDecoder, SymbolEncoder
-from hvc_jax.stream.tables import PREDICTORS, CodingTables
+from hvc_jax.stream.tables import CodingTables
 from hvc_jax.stream.tokens import EXTRA_BITS, FIRST_WITH_BITS, NUM_TOKENS, read_values, to_tokens
 
 _CHUNK = 256  # frames whose contexts are computed at once; bounds memory
 _SYMBOLS = 512  # symbols whose table rows are looked up at once; more would leave the cache
 _FRESH = 3  # hold context of the first frame after a restart
-_CHOICE_BITS = PREDICTORS.bit_length()
-_SMALL = 1200  # errors, in 1/4096 step, below which a residual hardly gets cheaper
 
 
 class MotionCoder:
@@ -35,7 +33,6 @@ class MotionCoder:
       state: what is remembered of the frames so far, slots in coding order.
       fresh: whether the next frame is the first after a restart.
       held: whether the last two frames held still, 0 or 1 each.
-      choice: predictors that the group behind the last restart chose, as for `encode`, or None.
     """
 
     def __init__(self, tables: CodingTables, quantiser: int) -> None:
@@ -46,14 +43,12 @@ class MotionCoder:
         self._flag_row = len(self.contexts.table)
         self._order = self.contexts.order
         self._back = np.argsort(self._order)
-        self._none = np.zeros(len(self._order), np.int64)
 
     def restart(self, key_levels: np.ndarray) -> None:
         """Forgets everything but the key frame's dynamic levels [slots]."""
-        self.state = self.contexts.restart(key_levels[self._order], self._none)
+        self.state = self.contexts.fresh(key_levels[self._order])
         self.fresh = True
         self.held = (0, 0)
-        self.choice: np.ndarray | None = None
 
     def _hold_context(self) -> int:
         return _FRESH if self.fresh else sum(self.held)
@@ -65,26 +60,17 @@ class MotionCoder:
         self.state, self.fresh, self.held = kept
         return size
 
-    def encode(self, levels: np.ndarray, choice: np.ndarray | None = None) -> bytes:
-        """Returns the payload of the next frames' dynamic `levels` [count, slots].
-
-        Args:
-          levels: int64.
-          choice: [slots] the predictor that alone is believed, plus 1; 0 for the best of late. Only
-            for the first frames after `restart`; None is 0 for all.
-        """
-        given = choice is not None and bool(choice.any())
-        if given and not self.fresh:
-            raise ValueError("predictors are chosen where a group restarts, not inside")
+    def encode(self, levels: np.ndarray) -> bytes:
+        """Returns the payload of the next frames' dynamic `levels` [count, slots] int64."""
         levels = levels[:, self._order]
-        if not given and (levels == self.state.last).all():
+        if (levels == self.state.last).all():
             self._hold_all(len(levels))
             return b""
         if len(levels) == 1 and not self.fresh:
             return self._encode_packet(levels[0])
         encoder = SymbolEncoder()
         if self.fresh:
-            self._put_choice(encoder, choice if given else None)
+            encoder.symbols(np.zeros(1, int), self._hold[:1])
         for start in range(0, len(levels), _CHUNK):
             self._encode(encoder, levels[start : start + _CHUNK])
         return encoder.finish() or b"\0"
@@ -99,44 +85,10 @@ class MotionCoder:
         self.held = (self.held[1], 0)
         return shortest(packets)
 
-    def best_choice(self, levels: np.ndarray) -> np.ndarray:
-        """Returns the `choice` for `encode` that promises the fewest bits for these levels.
-
-        Args:
-          levels: [count, slots] of the first frames after `restart`.
-        """
-        order = self._order
-        frames = np.concatenate([self.state.last[None], levels[:, order]])
-        frames = frames[1:][(np.diff(frames, axis=0) != 0).any(1)]
-        choice = np.zeros(len(order), np.int64)
-        if len(frames):
-            each, mean = self.contexts.errors(self.state, frames)
-            # About what a residual costs; what a choice costs comes off.
-            bits = np.log2(each + _SMALL).sum(0)
-            saved = np.log2(mean + _SMALL).sum(0) - bits.min(0)
-            choice[order] = np.where(saved > 2 * _CHOICE_BITS, 1 + bits.argmin(0), 0)
-        return choice
-
-    def _put_choice(self, encoder: SymbolEncoder, choice: np.ndarray | None) -> None:
-        encoder.symbols(np.array([choice is not None]), self._hold[:1])
-        if choice is not None:
-            for each in choice.tolist():
-                encoder.bits(each, _CHOICE_BITS)
-            self._use_choice(choice)
-
-    def _use_choice(self, choice: np.ndarray) -> None:
-        self.choice = choice
-        self.state = self.contexts.restart(self.state.last, choice[self._order])
-
-    def _take_choice(self, decoder: SymbolDecoder) -> None:
-        flag = int(decoder.symbols(self._hold[:1])[0])
-        if flag > 1:
-            raise BitstreamError("these bytes are no coded motion")
-        if flag:
-            choice = np.array([decoder.bits(_CHOICE_BITS) for _ in self._order], np.int64)
-            if choice.size and choice.max() > PREDICTORS:
-                raise BitstreamError("a predictor is chosen that does not exist")
-            self._use_choice(choice)
+    def _first_flag(self, decoder: SymbolDecoder) -> None:
+        """Passes the flag in front of the first group behind a key picture, which is 0."""
+        if decoder.symbols(self._hold[:1])[0]:
+            raise BitstreamError("these bytes are no coded motion of this version")
 
     def _encode(self, encoder: SymbolEncoder, levels: np.ndarray) -> None:
         contexts = self.contexts
@@ -216,7 +168,7 @@ class MotionCoder:
                 self.held = (self.held[1], 0)
                 return checked(levels)[:, self._back]
             if self.fresh:
-                self._take_choice(decoder)
+                self._first_flag(decoder)
             for row in levels:
                 self._decode(decoder, row)
         except ValueError as error:

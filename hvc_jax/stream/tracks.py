@@ -30,7 +30,6 @@ class Interval:
     Attributes:
       key: [slots] int64 levels of the key frame.
       groups: its motion, as coded.
-      choices: which predictors each group chose, or None (see `MotionCoder.encode`).
       units: position of each group's unit among the stream's units.
       place: position of its STATIC unit among the stream's units.
       static: [static slots] int64 levels of the frames, after EDIT_STATIC units.
@@ -40,7 +39,6 @@ class Interval:
 
     key: np.ndarray
     groups: list[Group]
-    choices: list[np.ndarray | None]
     units: list[int]
     place: int
     static: np.ndarray
@@ -150,10 +148,10 @@ def read_tracks(data: bytes, tables: CodingTables, keep_units: bool = True) -> T
             if unit.type == UnitType.STATIC:
                 editor.key_levels(unit.payload)
                 key = decoder.key_levels(unit.payload)
-                intervals.append([key, [], [], [], len(units) - 1, key[count:], [], []])
+                intervals.append([key, [], [], len(units) - 1, key[count:], [], []])
             elif unit.type == UnitType.EDIT_STATIC:
                 decoder.edit_static(unit.payload)
-                intervals[-1][5] = decoder.static
+                intervals[-1][4] = decoder.static
             elif unit.type == UnitType.MOTION:
                 group = motion_group(unit)
                 frames += group.count
@@ -163,9 +161,8 @@ def read_tracks(data: bytes, tables: CodingTables, keep_units: bool = True) -> T
                         "many to be held at once"
                     )
                 levels = decoder.motion_levels(group)
-                _, groups, choices, places, _, _, parts, sent = intervals[-1]
+                _, groups, places, _, _, parts, sent = intervals[-1]
                 groups.append(group)
-                choices.append(decoder.choice if group.resync else None)
                 places.append(len(units) - 1)
                 parts.append(levels.astype(np.int32))
                 sent.append(parts[-1])
@@ -174,7 +171,7 @@ def read_tracks(data: bytes, tables: CodingTables, keep_units: bool = True) -> T
                 moved = intervals[-1][1][-1:] if intervals else []
                 if [(g.frame, g.count) for g in moved] != [(group.frame, group.count)]:
                     raise BitstreamError("an edit does not fit the motion before it")
-                intervals[-1][6][-1] = edited_levels(unit, editor).astype(np.int32)
+                intervals[-1][5][-1] = edited_levels(unit, editor).astype(np.int32)
         except BitstreamError as error:
             raise BitstreamError(error.reason, unit.offset) from error
     empty = np.zeros((0, count), np.int32)

@@ -12,6 +12,7 @@ stream. Imports no jax.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,6 @@ class VectorEncoder:
         group_frames: int = 128,
         resync_groups: int = 0,
         rate_weight: float = 0.0,
-        predictors: str | None = None,
         importance: np.ndarray | None = None,
         search_width: int = 1,
     ) -> None:
@@ -97,14 +97,10 @@ class VectorEncoder:
           group_frames: frames a MOTION unit, 1 (lowest delay) to 4096.
           resync_groups: every so many groups one that decodes on its own; 0 = only at key frames.
           rate_weight: squared steps of error that saving a bit may cost; 0 rounds to the nearest.
-          predictors: "chosen" looks, in every group that decodes on its own, for slots that a
-            single predictor serves better than the adaptive mean of all; None leaves all adaptive.
           importance: [dynamic slots] what a squared step of error counts beside `rate_weight`, say
             squared pixels; None counts all alike, 1.
           search_width: see `GroupChooser`; the more, the fewer bits at equal error, and the slower.
         """
-        if predictors not in (None, "chosen"):
-            raise ValueError(f'predictors must be None or "chosen", got {predictors!r}')
         if not 0 <= rate_weight < float("inf"):
             raise ValueError(f"rate_weight must be >= 0, got {rate_weight}")
         if not 1 <= group_frames <= MAX_GROUP_FRAMES:
@@ -117,7 +113,6 @@ class VectorEncoder:
         self._chooser = None
         if rate_weight:
             self._chooser = GroupChooser(self._coder, tables, rate_weight, importance, search_width)
-        self._choosing = predictors == "chosen"
         self._group_frames = group_frames
         self._resync_groups = resync_groups
         self._frame = 0
@@ -172,13 +167,6 @@ class VectorEncoder:
                 self._coder.restart(self._key)
             levels = self._chooser.choose(values)
         group = self.group(self._frame, levels, resync)
-        if resync and self._choosing:
-            self._coder.restart(self._key)
-            choice = self._coder.best_choice(levels)
-            chosen = self.group(self._frame, levels, resync, choice)
-            if len(chosen.payload) >= len(group.payload):
-                chosen = self.group(self._frame, levels, resync)
-            group = chosen
         self._frame += group.count
         self._pending = []
         return [group]
@@ -192,18 +180,13 @@ class VectorEncoder:
         self._key = key_levels[: self._levels.dynamic]
         self._fresh = True
 
-    def group(
-        self, frame: int, levels: np.ndarray, resync: bool, choice: np.ndarray | None = None
-    ) -> Group:
-        """Returns the group of dynamic `levels` [count, slots]; groups must come in order.
-
-        With `resync`, `choice` may name predictors (see `MotionCoder.encode`).
-        """
+    def group(self, frame: int, levels: np.ndarray, resync: bool) -> Group:
+        """Returns the group of dynamic `levels` [count, slots]; groups must come in order."""
         if self._key is None:
             raise ValueError("call key() or resume() before group()")
         if resync:
             self._coder.restart(self._key)
-        return Group(frame, len(levels), resync, self._coder.encode(levels, choice))
+        return Group(frame, len(levels), resync, self._coder.encode(levels))
 
 
 class VectorDecoder:
@@ -253,11 +236,6 @@ class VectorDecoder:
         self.static = decode_edit(self._key[dynamic:], payload)
         return self.to_vectors(self._key[None, :dynamic])[0]
 
-    @property
-    def choice(self) -> np.ndarray | None:
-        """Predictors that the last restart chose, or None (see `MotionCoder.encode`)."""
-        return self._coder.choice
-
     def motion(self, group: Group) -> np.ndarray:
         """Returns the vectors [count, size] float32 of a group.
 
@@ -296,28 +274,13 @@ def encode_vectors(
     vectors: np.ndarray,
     *,
     quantiser: int = QUANTISER_ONE,
-    group_frames: int = 128,
-    resync_groups: int = 0,
-    rate_weight: float = 0.0,
-    predictors: str | None = None,
-    importance: np.ndarray | None = None,
-    search_width: int = 1,
+    **options: Any,
 ) -> EncodedVectors:
     """Returns the coded form of `vectors` [T, size] whose first is that of the key picture.
 
     The other arguments are those of `VectorEncoder`.
     """
-    encoder = VectorEncoder(
-        schema,
-        tables,
-        quantiser,
-        group_frames,
-        resync_groups,
-        rate_weight,
-        predictors,
-        importance,
-        search_width,
-    )
+    encoder = VectorEncoder(schema, tables, quantiser, **options)
     static, _ = encoder.key(vectors[0])
     groups = [group for vector in vectors for group in encoder.push(vector)] + encoder.flush()
     decoded = decode_vectors(schema, tables, static, groups, quantiser=quantiser)
