@@ -13,34 +13,30 @@ def posed(body, vectors):
     return lbs.posed_vertices(body, params.unpack(vectors))[0]
 
 
-def reference(screen, faces, height, width, perspective=False, near=0.0):
+def reference(screen, faces, height, width):
     """Slow float64 rasteriser: ids [H, W], depth [H, W], smallest edge margin [H, W]."""
     xs = (screen[:, 0] + 1) * width / 2 - 0.5
     ys = (screen[:, 1] + 1) * height / 2 - 0.5
     zs = screen[:, 2]
-    w = zs if perspective else np.ones_like(zs)
     py, px = np.mgrid[:height, :width].astype(np.float64)
     best = np.full((height, width), np.inf)
     ids = np.full((height, width), -1)
     margin = np.full((height, width), np.inf)
     for t, face in enumerate(faces):
         rx, ry = xs[face][:, None, None] - px, ys[face][:, None, None] - py
-        rx, ry = rx * w[face][:, None, None], ry * w[face][:, None, None]
         e = np.stack([rx[j] * ry[k] - rx[k] * ry[j] for j, k in ((1, 2), (2, 0), (0, 1))])
         total = e.sum(0)
-        if not perspective and np.all(np.abs(total) < 1e-12):
+        if np.all(np.abs(total) < 1e-12):
             continue
         b = e / np.where(total == 0, 1, total)
         z = (b * zs[face][:, None, None]).sum(0)
         inside = np.zeros_like(total, bool) | (total != 0)
         turn = np.sign(total)
         for i, (j, k) in enumerate(((1, 2), (2, 0), (0, 1))):
-            dx = (xs[face[k]] - xs[face[j]]) * w[face[k]] * w[face[j]] * turn
-            dy = (ys[face[k]] - ys[face[j]]) * w[face[k]] * w[face[j]] * turn
+            dx = (xs[face[k]] - xs[face[j]]) * turn
+            dy = (ys[face[k]] - ys[face[j]]) * turn
             owns = (dy < 0) | ((dy == 0) & (dx > 0))
             inside &= (b[i] > 0) | ((b[i] == 0) & owns)
-        if perspective:
-            inside &= z >= near
         margin = np.minimum(margin, np.abs(b).min(0))
         nearer = inside & (z < best)
         best, ids = np.where(nearer, z, best), np.where(nearer, t, ids)
@@ -66,34 +62,6 @@ def test_equals_reference_for_triangles_of_any_size(size):
     seen = sure & (ids >= 0)
     np.testing.assert_allclose(np.asarray(got.depth[0])[seen], depth[seen], atol=2e-4)
     np.testing.assert_allclose(np.asarray(got.barycentric[0].sum(-1))[seen], 1, atol=1e-5)
-
-
-def test_perspective_equals_reference_across_the_near_plane():
-    rng = np.random.default_rng(2)
-    count = 40
-    points = rng.uniform([-2, -2, -1.0], [2, 2, 4.0], (count, 1, 3)) + rng.normal(
-        0, 0.8, (count, 3, 3)
-    )
-    points = points.reshape(-1, 3)
-    points[np.abs(points[:, 2]) < 0.05, 2] = 0.05
-    screen = np.concatenate([points[:, :2] / points[:, 2:], points[:, 2:]], -1)
-    faces = np.arange(3 * count).reshape(-1, 3)
-    ids, depth, margin = reference(screen, faces, 32, 32, perspective=True, near=0.1)
-    got = raster.rasterize(
-        jnp.asarray(screen[None], jnp.float32),
-        jnp.asarray(faces, jnp.int32),
-        32,
-        32,
-        perspective=True,
-        near=0.1,
-    )
-    sure = (margin > 1e-4) & ~(np.abs(depth - 0.1) < 1e-3)
-    agree = np.asarray(got.triangle[0])[sure] == ids[sure]
-    assert agree.all()
-    seen = sure & (ids >= 0)
-    np.testing.assert_allclose(np.asarray(got.depth[0])[seen], depth[seen], rtol=2e-3)
-    crossing = (points[faces[ids[seen]], 2] < 0.1).any(-1)
-    assert crossing.any(), "the case should see triangles that reach behind the camera"
 
 
 def test_shared_edges_are_covered_exactly_once():
@@ -149,7 +117,7 @@ def test_gradients_match_finite_differences():
 
     @jax.jit
     def loss(screen, attributes):
-        fragments = raster.rasterize(screen, faces, 8, 8, perspective=True)
+        fragments = raster.rasterize(screen, faces, 8, 8)
         picture = raster.interpolate(fragments, faces, attributes)[0]
         depth = jnp.where(fragments.triangle[0] >= 0, fragments.depth[0], 0.0)
         return jnp.sum(picture * weight) + jnp.sum(depth * weight[..., 0])

@@ -57,15 +57,3 @@ def test_half_turn_keeps_its_axis_up_to_sign():
         matrix = rotation.axis_angle_to_matrix(jnp.asarray(axis * np.pi, jnp.float32))
         back = rotation.matrix_to_axis_angle(matrix)
         np.testing.assert_allclose(np.abs(back), axis * np.pi, atol=1e-5)
-
-
-def test_six_numbers_there_and_back_and_always_a_rotation():
-    rng = np.random.default_rng(0)
-    matrix = rotation.axis_angle_to_matrix(jnp.asarray(rng.normal(size=(4, 5, 3)), jnp.float32))
-    again = rotation.six_d_to_matrix(rotation.matrix_to_six_d(matrix))
-    np.testing.assert_allclose(again, matrix, atol=1e-6)
-    free = rotation.six_d_to_matrix(jnp.asarray(rng.normal(size=(7, 6)), jnp.float32))
-    np.testing.assert_allclose(
-        np.einsum("nij,nkj->nik", free, free), np.tile(np.eye(3), (7, 1, 1)), atol=1e-5
-    )
-    np.testing.assert_allclose(np.linalg.det(free), 1, atol=1e-5)

@@ -69,7 +69,9 @@ def _turn_x_to(direction: jax.Array) -> jax.Array:
     x, y, z = direction[..., 0], direction[..., 1], direction[..., 2]
     f = 1 / jnp.maximum(1 + x, 0.05)  # near -x there is no smallest turn: any will do
     second = jnp.stack([-y, 1 - y * y * f, -y * z * f], -1)
-    return rotation.six_d_to_matrix(jnp.concatenate([direction, second], -1))
+    second -= jnp.sum(direction * second, -1, keepdims=True) * direction
+    second /= jnp.linalg.norm(second, axis=-1, keepdims=True)
+    return jnp.stack([direction, second, jnp.cross(direction, second)], -1)
 
 
 def procedural_arms(key: jax.Array, count: int) -> jax.Array:

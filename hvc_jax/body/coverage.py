@@ -14,8 +14,7 @@ at once.
 
 Coverage follows the 2D homogeneous formulation (Olano and Greer, 1997): with P_i = w_i (x_i, y_i,
 1) the edge functions E_i(p) = (P_j x P_k) . (p, 1) are, after division by their sum, the
-perspective-correct barycentric coordinates, and their signs are right for triangles that cross the
-plane w = 0 as well. No clipping is needed.
+barycentric coordinates. No clipping is needed.
 """
 
 import functools
@@ -63,23 +62,14 @@ def frame_by_frame(function: Callable, *arrays: Any) -> Any:
     return jax.lax.map(jax.checkpoint(single, prevent_cse=False, policy=policy), arrays)
 
 
-def _bounds(x, y, depth, faces, height, width, perspective, near, cull):
+def _bounds(x, y, faces, height, width, cull):
     """Returns first column and row, number of columns and of candidates, all int32 [B, F]."""
     tx, ty = [x[:, faces[:, k]] for k in range(3)], [y[:, faces[:, k]] for k in range(3)]
     low_x, high_x = _least(tx), _most(tx)
     low_y, high_y = _least(ty), _most(ty)
     usable = jnp.isfinite(low_x + high_x + low_y + high_y)
-    if perspective:
-        tz = [depth[:, faces[:, k]] for k in range(3)]
-        crossing = (_least(tz) <= near) | (_least(tz) <= 0)
-        usable &= jnp.isfinite(_least(tz) + _most(tz)) & (_most(tz) > max(near, 0.0))
-        low_x, low_y = jnp.where(crossing, 0.0, low_x), jnp.where(crossing, 0.0, low_y)
-        high_x = jnp.where(crossing, width - 1.0, high_x)
-        high_y = jnp.where(crossing, height - 1.0, high_y)
     if cull:
         area = (tx[1] - tx[0]) * (ty[2] - ty[0]) - (ty[1] - ty[0]) * (tx[2] - tx[0])
-        if perspective:
-            area = area * tz[0] * tz[1] * tz[2]
         usable &= area < 0
     left = jnp.ceil(jnp.clip(low_x, 0, width)).astype(jnp.int32)
     right = jnp.floor(jnp.clip(high_x, -1, width - 1)).astype(jnp.int32)
@@ -98,17 +88,13 @@ def _most(parts):
     return jnp.maximum(jnp.maximum(parts[0], parts[1]), parts[2])
 
 
-@functools.partial(
-    jax.jit, static_argnames=("height", "width", "perspective", "near", "cull", "chunk")
-)
+@functools.partial(jax.jit, static_argnames=("height", "width", "cull", "chunk"))
 def nearest_triangle(
     screen: jax.Array,
     faces: jax.Array,
     height: int,
     width: int,
     *,
-    perspective: bool = False,
-    near: float = 0.0,
     cull: bool = False,
     chunk: int | None = None,
 ) -> jax.Array:
@@ -123,26 +109,20 @@ def nearest_triangle(
       faces: [F, 3] int32 vertex ids.
       height: rows.
       width: columns.
-      perspective: whether (u, v) came from a division by depth. Depth is then a distance along
-        the optical axis, and vertices at or behind the camera are allowed.
-      near: with `perspective`, surface nearer than this is not seen.
       cull: leave out triangles that show their back (right for closed surfaces).
       chunk: candidates per pass and frame; default by picture size. The sum of the bounding boxes
         of a batch must stay below 2^31 pixels.
     """
-    draw = functools.partial(
-        _draw, faces=faces, height=height, width=width, perspective=perspective, near=near,
-        cull=cull, chunk=chunk,
-    )  # fmt: skip
+    draw = functools.partial(_draw, faces=faces, height=height, width=width, cull=cull, chunk=chunk)
     return checkpoint_name(frame_by_frame(draw, jax.lax.stop_gradient(screen)), "triangle")
 
 
-def _draw(screen, faces, height, width, perspective, near, cull, chunk):
+def _draw(screen, faces, height, width, cull, chunk):
     """Returns what `nearest_triangle` does, for all frames at once."""
     batch, count, vertices = screen.shape[0], faces.shape[0], screen.shape[1]
     x, y = pixel_coordinates(screen, height, width)
     depth = screen[..., 2]
-    bounds = _bounds(x, y, depth, faces, height, width, perspective, near, cull)
+    bounds = _bounds(x, y, faces, height, width, cull)
     left, top, columns, number = (value.reshape(-1) for value in bounds)
     x, y, depth = x.reshape(-1), y.reshape(-1), depth.reshape(-1)
     corner_of = faces.reshape(-1)
@@ -185,10 +165,7 @@ def _draw(screen, faces, height, width, perspective, near, cull, chunk):
             corners,
             px.astype(jnp.float32),
             py.astype(jnp.float32),
-            perspective,
         )
-        if perspective:
-            inside &= z >= near
         inside &= (offset < last) & (position < total)
         pixel = jnp.where(inside, (frame * height + py) * width + px, pixels)
         nearer = zbuffer.at[pixel].min(z, mode="drop")
@@ -208,7 +185,7 @@ def _draw(screen, faces, height, width, perspective, near, cull, chunk):
     return jnp.where(seen == EMPTY, -1, seen).reshape(batch, height, width)
 
 
-def _test(x, y, depth, corners, px, py, perspective):
+def _test(x, y, depth, corners, px, py):
     """Returns whether candidates lie in their triangles, and their depths, both [lanes, blocks].
 
     The first four are lists of three, [blocks] each; px and py are [lanes, blocks].
@@ -222,16 +199,8 @@ def _test(x, y, depth, corners, px, py, perspective):
         swap = corners[i] > corners[j]
         xa, ya = jnp.where(swap, x[j], x[i]), jnp.where(swap, y[j], y[i])
         xb, yb = jnp.where(swap, x[i], x[j]), jnp.where(swap, y[i], y[j])
-        if perspective:
-            wa = jnp.where(swap, depth[j], depth[i])
-            wb = jnp.where(swap, depth[i], depth[j])
-            xa, ya, xb, yb = (xa - px) * wa, (ya - py) * wa, (xb - px) * wb, (yb - py) * wb
-            # Direction of the line in the picture; its end points may lie behind the camera.
-            dx, dy = xb * wa - xa * wb, yb * wa - ya * wb
-            value = xa * yb - ya * xb
-        else:
-            dx, dy = xb - xa, yb - ya
-            value = dx * (py - ya) - dy * (px - xa)
+        dx, dy = xb - xa, yb - ya
+        value = dx * (py - ya) - dy * (px - xa)
         turn = jnp.where(swap, -1.0, 1.0)
         values.append(turn * value)
         runs.append(turn * dx)

@@ -16,27 +16,9 @@ from hvc_jax.body.assets import Body
 from hvc_jax.body.lbs import tree_levels
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS, PARENTS
 
-COCO_NAMES = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-)
 COCO_MIRROR = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15])
-"""Which keypoint each one becomes in a mirror."""
+"""Which keypoint each becomes in a mirror. Their order: nose, then left and right eye, ear,
+shoulder, elbow, wrist, hip, knee, ankle."""
 
 _RIDES_ON = (
     *("head",) * 5,
@@ -153,22 +135,3 @@ def pose_landmarks(
     turned = jnp.sum(world[..., COCO_JOINTS, :, :] * offset[..., None, :], -1)
     pelvis = position[..., :1, :]
     return position[..., COCO_JOINTS, :] + turned - pelvis, position - pelvis
-
-
-def face_seen(points: jax.Array) -> jax.Array:
-    """Returns bool [*, 5]: which of nose, eyes and ears the head itself does not hide.
-
-    Nose and eyes are seen from the front and a little beyond the profile; an ear from everywhere
-    but the other side.
-
-    Args:
-      points: [*, 17, 3] keypoints, +z to the viewer.
-    """
-
-    def unit(vector: jax.Array) -> jax.Array:
-        return vector / jnp.linalg.norm(vector, axis=-1, keepdims=True)
-
-    nose, left, right = points[..., 0, :], points[..., 3, :], points[..., 4, :]
-    facing = unit(nose - (left + right) / 2)[..., 2] > -0.3
-    side = unit(left - right)[..., 2]
-    return jnp.stack([facing, facing, facing, side > -0.75, side < 0.75], -1)

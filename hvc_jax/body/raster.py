@@ -56,15 +56,13 @@ def pixel_grid(height: int, width: int) -> jax.Array:
     return jnp.stack(jnp.meshgrid(u, v), axis=-1)
 
 
-@functools.partial(jax.jit, static_argnames=("height", "width", "perspective", "near", "cull"))
+@functools.partial(jax.jit, static_argnames=("height", "width", "cull"))
 def rasterize(
     screen: jax.Array,
     faces: jax.Array,
     height: int,
     width: int,
     *,
-    perspective: bool = False,
-    near: float = 0.0,
     cull: bool = False,
 ) -> Fragments:
     """Returns the `Fragments` of meshes; arguments as in `coverage.nearest_triangle`.
@@ -74,21 +72,14 @@ def rasterize(
       faces: [F, 3] int32.
       height: rows.
       width: columns.
-      perspective: (u, v) were divided by depth; barycentrics are perspective-correct.
-      near: nearest visible depth, with `perspective`.
       cull: leave out triangles that show their back.
     """
-    draw = functools.partial(
-        _fragments, faces=faces, height=height, width=width, perspective=perspective, near=near,
-        cull=cull,
-    )  # fmt: skip
+    draw = functools.partial(_fragments, faces=faces, height=height, width=width, cull=cull)
     return frame_by_frame(draw, screen)
 
 
-def _fragments(screen, faces, height, width, perspective, near, cull):
-    triangle = nearest_triangle(
-        screen, faces, height, width, perspective=perspective, near=near, cull=cull
-    )
+def _fragments(screen, faces, height, width, cull):
+    triangle = nearest_triangle(screen, faces, height, width, cull=cull)
     seen = triangle >= 0
     corners = _corners(triangle, faces)
     columns, rows = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)
@@ -97,10 +88,7 @@ def _fragments(screen, faces, height, width, perspective, near, cull):
     rx = [at - columns for at in _take(x, corners)]
     ry = [at - rows[:, None] for at in _take(y, corners)]
     rz = _take(screen[..., 2], corners)
-    weights = []
-    for j, k in ((1, 2), (2, 0), (0, 1)):
-        area = rx[j] * ry[k] - rx[k] * ry[j]
-        weights.append(area * rz[j] * rz[k] if perspective else area)
+    weights = [rx[j] * ry[k] - rx[k] * ry[j] for j, k in ((1, 2), (2, 0), (0, 1))]
     total = weights[0] + weights[1] + weights[2]
     usable = seen & (total != 0)
     inverse = jnp.where(usable, 1 / jnp.where(usable, total, 1.0), 0.0)

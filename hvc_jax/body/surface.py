@@ -1,25 +1,13 @@
-"""Points that ride on the skin: vertices that stand for joints, and the face's landmarks."""
+"""The landmarks of the face, points that ride on the skin."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from hvc_jax.body.assets import Body
 from hvc_jax.body.lbs import world_transforms
 from hvc_jax.body.params import JOINT_INDEX
 
 _LARGEST_TURN = 39  # degrees of the head for which SMPL-X has a row of contour points, either way
-
-
-def vertex_joints(vertices: jax.Array, ids: np.ndarray | tuple[int, ...]) -> jax.Array:
-    """Returns the vertices [*, N, 3] that stand for joints: fingertips, toes, heels, nose, ears.
-
-    Args:
-      vertices: [*, V, 3] posed vertices.
-      ids: [N] their vertex ids in this model; the smplx package appends the points of its table
-        `vertex_ids` to its joints this way.
-    """
-    return vertices[..., np.asarray(ids), :]
 
 
 def landmarks(body: Body, vertices: jax.Array, rotations: jax.Array | None = None) -> jax.Array:

@@ -41,7 +41,6 @@ class Entry(NamedTuple):
 
 LOW_DELAY = Structure(True, size=4, qp_offsets=(5,), references=3, looks_ahead=False)
 REORDERED = Structure(False, size=4, qp_offsets=(4, 6, 7), references=2, looks_ahead=True)
-REORDERED_BY_TWO = Structure(False, size=2, qp_offsets=(4, 6), references=2, looks_ahead=True)
 """The structures whose parameter sets are never sent, whatever the QP offsets are."""
 
 

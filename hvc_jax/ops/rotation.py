@@ -1,4 +1,4 @@
-"""Rotations as axis-angle vectors, matrices and six numbers; exact in value and gradient.
+"""Rotations as axis-angle vectors and matrices; exact in value and gradient.
 
 Axis-angle in radians, right-handed; matrices act on column vectors. All functions take any leading
 dimensions.
@@ -90,27 +90,5 @@ def matrix_to_quaternion(matrix: jax.Array) -> jax.Array:
     return jnp.where(row[..., :1] < 0, -row, row)
 
 
-def six_d_to_matrix(six: jax.Array) -> jax.Array:
-    """Returns rotation matrices [*, 3, 3] of the continuous 6D form [*, 6].
-
-    The six numbers are the first two columns, made orthonormal by Gram-Schmidt (Zhou et al., CVPR
-    2019, eq. 15).
-    """
-    a, b = six[..., :3], six[..., 3:]
-    x = _normalize(a)
-    y = _normalize(b - jnp.sum(x * b, axis=-1, keepdims=True) * x)
-    return jnp.stack([x, y, jnp.cross(x, y)], axis=-1)
-
-
-def matrix_to_six_d(matrix: jax.Array) -> jax.Array:
-    """Returns the first two columns [*, 6] of rotation matrices [*, 3, 3]."""
-    return jnp.concatenate([matrix[..., :, 0], matrix[..., :, 1]], axis=-1)
-
-
 def _stack(*parts: jax.Array) -> jax.Array:
     return jnp.stack(parts, axis=-1)
-
-
-def _normalize(vector: jax.Array) -> jax.Array:
-    square = jnp.sum(vector * vector, axis=-1, keepdims=True)
-    return vector * jax.lax.rsqrt(jnp.maximum(square, 1e-12))

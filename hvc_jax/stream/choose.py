@@ -91,8 +91,3 @@ class GroupChooser:
             if not moves[i]:
                 levels[i] = levels[i - 1]
         return levels
-
-
-def _repeats(frames: np.ndarray) -> np.ndarray:
-    """Returns which of the frames [count, slots] are as the one before; not the first."""
-    return (np.diff(frames, axis=0, prepend=np.nan) == 0).all(1)

@@ -40,11 +40,6 @@ def to_tokens(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return tokens.astype(np.int32), magnitude - _STARTS[klass]
 
 
-def from_tokens(tokens: np.ndarray | int, extra: np.ndarray | int = 0) -> np.ndarray:
-    """Returns the int64 values of `tokens` and their `extra` bits."""
-    return _VALUE_OF_TOKEN[tokens] + _SIGN_OF_TOKEN[tokens] * extra
-
-
 def read_values(tokens: np.ndarray, bits: Callable[[int], int]) -> np.ndarray:
     """Returns the int64 values of `tokens` [n > 0], whose extra bits are read with `bits`."""
     values = _VALUE_OF_TOKEN.take(tokens)
