@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from hvc_jax.ops.compile import fast_jit
 from hvc_jax.pose.crops import crop, window_between
-from hvc_jax.pose.networks import Network
+from hvc_jax.pose.networks import Network, in_batches
 
 PADDING = 1.25
 """By what the circle around a person is enlarged."""
@@ -96,9 +96,8 @@ def detect(pictures: np.ndarray, network: Network) -> list[list[Detection]]:
       pictures: [B, H, H, 3] uint8.
       network: pose_detection.
     """
-    raw, logits, best = (
-        np.asarray(x) for x in _detector(network)(network.weights, jnp.asarray(pictures))
-    )
+    run = functools.partial(_detector(network), network.weights)
+    raw, logits, best = in_batches(run, pictures)
     boxes = raw / network.size
     centres = anchors(network.size)[best]
     for first in (0, 4, 6, 8, 10):

@@ -16,8 +16,8 @@ import numpy as np
 
 from hvc_jax.ops.compile import fast_jit
 from hvc_jax.pose.crops import crop, to_picture, turned
-from hvc_jax.pose.networks import Network, load_network
-from hvc_jax.pose.sight import Sight, in_batches
+from hvc_jax.pose.networks import Network, in_batches, load_network
+from hvc_jax.pose.sight import Sight
 from hvc_jax.pose.skeleton import INDEX
 
 NUM_FACE_POINTS = 468

@@ -25,6 +25,8 @@ from hvc_jax.pose.graph import OPERATIONS, run_graph
 NETWORKS = ("pose_detection", "pose_landmark", "face_landmark", "hand_landmark", "hand_recrop")
 """Names of the networks; each is a file NAME.safetensors."""
 
+_ON_CPU, _ELSEWHERE = 2, 32  # pictures at once; a CPU keeps a layer of two in its cache
+
 
 class NetworkFileError(ValueError):
     """A file that should hold a landmark network does not; the message names file and fix."""
@@ -97,3 +99,20 @@ def load_network(name: str, folder: str | None = None) -> Network:
     with jax.ensure_compile_time_eval():
         weights = {key: jnp.asarray(value, jnp.float32) for key, value in arrays.items()}
     return Network(name, graph, weights)
+
+
+def in_batches(function: Callable, *columns: np.ndarray) -> list[np.ndarray]:
+    """Returns the arrays of `function(*columns)`, run on a few rows at a time, or on a single one.
+
+    The last batch is filled with its last row, so that one program serves all. Batches run beside
+    each other: none is waited for before all are under way.
+    """
+    parts, total = [], len(columns[0])
+    size = _ON_CPU if jax.default_backend() == "cpu" else _ELSEWHERE
+    size = 1 if total == 1 else size
+    for first in range(0, total, size):
+        rows = [column[first : first + size] for column in columns]
+        filled = [np.concatenate([row, np.repeat(row[-1:], size - len(row), 0)]) for row in rows]
+        parts.append(function(*map(jnp.asarray, filled)))
+    columns = zip(*parts, strict=True)
+    return [np.concatenate([np.asarray(part) for part in column])[:total] for column in columns]

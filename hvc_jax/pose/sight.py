@@ -22,7 +22,7 @@ from hvc_jax.ops.compile import fast_jit
 from hvc_jax.ops.warp import average_pool
 from hvc_jax.pose.crops import crop, spread_over_time, to_picture, turned, uncrop, window_between
 from hvc_jax.pose.detect import PADDING, detect, followed
-from hvc_jax.pose.networks import Network, load_network
+from hvc_jax.pose.networks import Network, in_batches, load_network
 from hvc_jax.pose.skeleton import COCO, open_skeleton
 
 NUM_LANDMARKS = 33
@@ -30,7 +30,6 @@ MASK_SIZE = 64
 EVERY = 5
 """Of how many frames one is searched for people."""
 
-_BATCH = 8
 _REACH = 3  # cells about a landmark whose heat refines it
 _LEAST_HEAT = 0.5
 _LEAST_PRESENCE = 0.5
@@ -59,21 +58,6 @@ class Sight(NamedTuple):
     presence: np.ndarray
     mask: np.ndarray
     people: np.ndarray
-
-
-def in_batches(function: Callable, *columns: np.ndarray, size: int = _BATCH) -> list[np.ndarray]:
-    """Returns the arrays of `function(*columns)`, run on `size` rows at a time, or on a single one.
-
-    The last batch is filled with its last row, so that one program serves all.
-    """
-    parts = []
-    size = 1 if len(columns[0]) == 1 else size
-    for first in range(0, len(columns[0]), size):
-        rows = [column[first : first + size] for column in columns]
-        count = len(rows[0])
-        filled = [np.concatenate([row, np.repeat(row[-1:], size - count, 0)]) for row in rows]
-        parts.append([np.asarray(out)[:count] for out in function(*map(jnp.asarray, filled))])
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 def refined(points: jax.Array, heat: jax.Array) -> jax.Array:
@@ -109,7 +93,9 @@ def _pose_program(network: Network) -> Callable:
         world = found["world"].reshape(-1, 39, 3)[:, :NUM_LANDMARKS]
         flat = turned(world[..., :2], windows[:, 3])
         world = jnp.stack([flat[..., 0], -flat[..., 1], -world[..., 2]], -1)
-        mask = average_pool(jax.nn.sigmoid(found["mask"]), 4)[..., 0]
+        # Apart: fused with the mean, the sigmoid takes ten times as long.
+        sure = jax.lax.optimization_barrier(jax.nn.sigmoid(found["mask"]))
+        mask = average_pool(sure, 4)[..., 0]
         return (
             to_picture(points, windows),
             world,
@@ -169,13 +155,7 @@ def see(pictures: np.ndarray, person: int = 1, folder: str | None = None) -> Sig
         load_network("pose_detection", folder),
         load_network("pose_landmark", folder),
     )
-    people: list = []
-    size = 1 if len(searched) == 1 else 4
-    for first in range(0, len(searched), size):
-        at = searched[first : first + size]
-        at = np.concatenate([at, np.repeat(at[-1:], size - len(at))])
-        people += detect(pictures[at], detector)
-    people = people[: len(searched)]
+    people = detect(pictures[searched], detector)
     windows, found_at = followed(people, person)
     if not len(windows):
         return None
