@@ -16,12 +16,19 @@ os.environ["XLA_FLAGS"] = (
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of a test is compiling: without the compiler's slow passes it takes half as long.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="hvc_tests.")  # not the user's programs
-atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+if "PYTEST_XDIST_WORKER" not in os.environ:  # its processes share one folder, not the user's
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="hvc_tests.")
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
+
+from hvc_jax.ops.compile import keep_compiled_programs  # noqa: E402
+
+# What one file compiles, others and the commands that tests start find on disk.
+keep_compiled_programs()
+PROGRAMS = jax.config.jax_compilation_cache_dir
 
 
 @pytest.fixture
@@ -32,7 +39,7 @@ def key() -> jax.Array:
 
 @pytest.fixture(autouse=True, scope="module")
 def _forget_compiled_programs() -> Iterator[None]:
-    """What one file compiled serves no other; kept, all of it takes many gigabytes."""
+    """In memory, all of it takes many gigabytes."""
     yield
     jax.clear_caches()
     gc.collect()
@@ -41,9 +48,9 @@ def _forget_compiled_programs() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _forget_program_folder() -> Iterator[None]:
-    """A command that keeps programs on disk sets jax up for the whole process, not for its test."""
+def _return_to_the_program_folder() -> Iterator[None]:
+    """A test that sets jax up with another folder does so for itself alone."""
     yield
-    if jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", None)
+    if jax.config.jax_compilation_cache_dir != PROGRAMS:
+        jax.config.update("jax_compilation_cache_dir", PROGRAMS)
         compilation_cache.reset_cache()

@@ -38,19 +38,26 @@ def _batch(size=64, count=2):
     }
 
 
+def _acting(params):
+    """One step away from the zero-initialised heads, behind which nothing else acts yet."""
+    draw = np.random.default_rng(5)
+    return jax.tree.map(lambda x: x + draw.normal(0, 0.02, x.shape).astype(x.dtype), params)
+
+
 @pytest.fixture(scope="module", params=VARIANTS)
 def built(request):
     model = CodecModel(FrozenConfigDict(_config(request.param)))
     batch = _batch()
     rngs = {"params": jax.random.key(0), "noise": jax.random.key(1)}
     params = jax.jit(lambda: model.init(rngs, batch, train=True))()["params"]
-    return request.param, model, params, batch
+    run = jax.jit(lambda p, b: model.apply({"params": p}, b, train=False))
+    return request.param, model, params, batch, run
 
 
 def test_an_untrained_decoder_holds_the_key_frame(built):
-    variant, model, params, batch = built
+    variant, _, params, batch, run = built
     same = batch | {"target_body": batch["key_body"], "target": batch["key"]}
-    outputs = jax.jit(lambda p: model.apply({"params": p}, same, train=False))(params)
+    outputs = run(params, same)
     # The mask starts at sigmoid(2): 88 % of the key picture's contrast; that of implicit passes a
     # gate besides, whose other half is what untrained attention finds.
     limit = 0.3 if variant == "implicit" else 0.07
@@ -63,16 +70,13 @@ def test_an_untrained_decoder_holds_the_key_frame(built):
 
 
 def test_gradients_are_finite_and_reach_rate_and_distortion(built):
-    variant, model, params, batch = built
+    variant, model, params, batch, _ = built
 
     def loss(p):
         out = model.apply({"params": p}, batch, train=True, rngs={"noise": jax.random.key(3)})
         return jnp.abs(out["frame"] - batch["target"]).mean() + 1e-3 * out["bits"].mean()
 
-    # One step away from the zero-initialised heads, behind which nothing else has a gradient yet.
-    params = jax.tree.map(
-        lambda x: x + 0.02 * jax.random.normal(jax.random.key(5), x.shape), params
-    )
+    params = _acting(params)
     grads = jax.jit(jax.grad(loss))(params)
     flat = jax.tree_util.tree_leaves_with_path(grads)
     assert all(jnp.all(jnp.isfinite(g)) for _, g in flat)
@@ -81,19 +85,19 @@ def test_gradients_are_finite_and_reach_rate_and_distortion(built):
 
 
 def test_bits_count_only_what_is_sent(built):
-    variant, model, params, batch = built
+    variant, model, params, batch, run = built
     schema = latent_schema(model.config.motion)
     unsent = sorted(set(range(schema.size)) - {slot.index for slot in schema.dynamic})
     if variant != "semantic":
         assert not unsent
         return
     changed = batch["target_body"].at[:, unsent].add(1.0)
-    run = jax.jit(lambda b: model.apply({"params": params}, b, train=False)["bits"])
-    np.testing.assert_array_equal(run(batch), run(batch | {"target_body": changed}))
+    sent, other = (run(params, b)["bits"] for b in (batch, batch | {"target_body": changed}))
+    np.testing.assert_array_equal(sent, other)
 
 
 def test_one_key_serves_a_batch_of_frames_and_other_sizes(built):
-    variant, model, params, _ = built
+    _, model, params, *_ = built
     batch = _batch(size=96, count=3)
 
     def decode(p):
@@ -105,17 +109,12 @@ def test_one_key_serves_a_batch_of_frames_and_other_sizes(built):
     assert frames.shape == (3, 96, 96, 3) and jnp.all(jnp.isfinite(frames))
 
 
+@pytest.mark.parametrize("built", ["keypoint"], indirect=True)
 def test_strength_mixes_the_moved_pixels_and_what_is_made_of_them(built):
-    _, model, params, batch = built
-    params = jax.tree.map(
-        lambda x: x + 0.02 * jax.random.normal(jax.random.key(5), x.shape), params
-    )
-
-    def frame(strength: float) -> tuple[jax.Array, jax.Array]:
-        mixed = CodecModel(FrozenConfigDict(model.config.to_dict() | {"strength": strength}))
-        outputs = jax.jit(lambda p: mixed.apply({"params": p}, batch, train=False))(params)
-        return outputs["frame"], outputs["aux"]["warped"]
-
-    whole, moved = frame(1.0)
-    half, _ = frame(0.5)
-    np.testing.assert_allclose(half, (whole + moved) / 2, atol=1e-5)
+    _, model, params, batch, run = built
+    params = _acting(params)
+    whole = run(params, batch)
+    mixed = CodecModel(FrozenConfigDict(model.config.to_dict() | {"strength": 0.5}))
+    half = jax.jit(lambda p, b: mixed.apply({"params": p}, b, train=False))(params, batch)
+    between = (whole["frame"] + whole["aux"]["warped"]) / 2
+    np.testing.assert_allclose(half["frame"], between, atol=1e-5)

@@ -71,6 +71,11 @@ def test_equal_sources_give_that_picture_before_training(model: FieldGenerator, 
     np.testing.assert_allclose(made, same[..., :3], atol=1e-6)
 
 
+def acting_parameters(params: dict, seed: int) -> dict:
+    draw = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: x + draw.normal(0, 0.05, x.shape).astype(x.dtype), params)
+
+
 def test_every_parameter_gets_a_gradient_once_the_head_acts(model: FieldGenerator, params: dict):
     data = batch()
     target = jnp.asarray(np.random.default_rng(1).random((2, SIDE, SIDE, 3), np.float32))
@@ -78,8 +83,7 @@ def test_every_parameter_gets_a_gradient_once_the_head_acts(model: FieldGenerato
     def loss(p: dict) -> jax.Array:
         return jnp.square(model.apply({"params": p}, data, train=True)["frame"] - target).mean()
 
-    draw = iter(jax.random.split(jax.random.key(2), 1000))
-    acting = jax.tree.map(lambda x: x + 0.05 * jax.random.normal(next(draw), x.shape), params)
+    acting = acting_parameters(params, 2)
     gradients = fast_jit(jax.grad(loss))(acting)
     still = [jax.tree_util.keystr(k) for k, g in jax.tree_util.tree_leaves_with_path(gradients)
              if not float(jnp.abs(g).max()) > 0]  # fmt: skip
@@ -87,8 +91,7 @@ def test_every_parameter_gets_a_gradient_once_the_head_acts(model: FieldGenerato
 
 
 def test_the_quantisation_parameter_matters(model: FieldGenerator, params: dict):
-    draw = iter(jax.random.split(jax.random.key(3), 1000))
-    acting = jax.tree.map(lambda x: x + 0.05 * jax.random.normal(next(draw), x.shape), params)
+    acting = acting_parameters(params, 3)
     data = batch()
     fine, coarse = (frames(model, acting, data | {"qp": jnp.full(2, q)}) for q in (22.0, 52.0))
     assert np.abs(fine - coarse).max() > 1e-3

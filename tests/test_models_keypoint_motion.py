@@ -23,6 +23,12 @@ def test_attention_is_the_softmax_of_squared_distances():
     np.testing.assert_allclose(attend(query, key, values), expected, atol=1e-5)
 
 
+def untrained(motion, pyramid, there, here):
+    """What fresh parameters tell beside the features."""
+    key = jax.random.key(0)
+    return motion.init_with_output(key, pyramid, there, here, method="align")[0][1]
+
+
 @pytest.mark.parametrize("pixels", [3.0, 17.0])
 def test_before_training_the_picture_moves_with_its_positions(pixels):
     side = 128
@@ -38,8 +44,7 @@ def test_before_training_the_picture_moves_with_its_positions(pixels):
     )
     here = jnp.zeros((1, 2))
     there = jnp.array([[-2 * pixels / side, 0]])
-    params = motion.init(jax.random.key(0), pyramid, there, here, method="align")
-    _, aux = motion.apply(params, pyramid, there, here, method="align")
+    aux = jax.jit(lambda to: untrained(motion, pyramid, there, to))(here)
     middle = slice(62, 66)
     moved = pyramid.pixels[0, middle, 62 - int(pixels) : 66 - int(pixels)]
     np.testing.assert_allclose(aux["warped"][0, middle, middle], moved, atol=0.05)
@@ -59,12 +64,12 @@ def test_where_a_position_has_left_the_background_goes_on():
         *(jnp.zeros((1, side // n, side // n, c)) for n, c in ((4, 8), (8, 12), (16, 16))),
     )
     there, here = jnp.array([[-0.5, 0.0]]), jnp.array([[0.5, 0.0]])
-    params = motion.init(jax.random.key(0), pyramid, there, here, method="align")
-    _, aux = motion.apply(params, pyramid, there, here, method="align")
+    align = jax.jit(lambda to: untrained(motion, pyramid, there, to))
+    aux = align(here)
     warped = np.asarray(aux["warped"])[0]
     assert warped[29:35, 45:51].min() > 0.9  # arrived
     assert warped[28:36, 12:20].max() < 0.4  # gone
-    _, aux = motion.apply(params, pyramid, there, there, method="align")
+    aux = align(there)
     np.testing.assert_allclose(aux["warped"], key, atol=1e-5)  # nothing moved, nothing filled
 
 
