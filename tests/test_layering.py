@@ -98,12 +98,15 @@ def _modules_without_jax() -> list[str]:
 
 
 def test_stream_modules_load_without_jax() -> None:
-    """A finder that refuses jax and flax stands for a machine that lacks them."""
+    """A finder that refuses jax and flax stands for a machine that lacks them.
+
+    SciPy and pandas would take longer to load than an edit takes.
+    """
     program = """
 import importlib, sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"jax", "jaxlib", "flax", "optax", "orbax"}:
+        if name.split(".")[0] in {"jax", "jaxlib", "flax", "optax", "orbax", "scipy", "pandas"}:
             raise ImportError(f"{name} was imported")
 sys.meta_path.insert(0, Refuse())
 for name in sys.argv[1:]:

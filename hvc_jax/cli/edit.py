@@ -13,7 +13,6 @@ from hvc_jax.stream.operations import (
     parse_operation,
 )
 from hvc_jax.stream.tracks import read_tracks
-from hvc_jax.studio.transfer import Motion, retarget_operation
 
 DESCRIPTION = "Changes parameters of a semantic stream. Key frames keep their bytes."
 EXAMPLES = """\
@@ -121,6 +120,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     tables = tables_of_stream(header, path, arguments.model)
     if arguments.retarget is not None:
+        from hvc_jax.studio.transfer import Motion, retarget_operation  # reads motion with scipy
+
         with stream_reader(before, path):
             frames = len(read_tracks(before, tables, keep_units=False).values)
         how = "loop" if arguments.loop else "stretch" if arguments.stretch else "hold"
