@@ -1,17 +1,24 @@
-"""Who owns a place, copies mixed against a slow reference, and how neighbours turn them."""
+"""Soft masks, warps mixed against a slow reference, and affine maps from neighbours."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hvc_jax.models.motion.keypoint_warp import Ownership, Placement, Reach, Turning, carry, largest
+from hvc_jax.models.motion.keypoint_warp import (
+    AffineMotion,
+    LocalAffine,
+    MaskShape,
+    SoftMasks,
+    largest,
+    warp_by_keypoints,
+)
 from hvc_jax.ops.warp import identity_grid, warp
 
 
-def test_shares_sum_to_one_and_the_nearest_position_owns():
+def test_masks_sum_to_one_and_the_nearest_keypoint_has_the_largest():
     positions = jnp.array([[[-0.5, -0.5], [0.5, 0.5]]])
-    module = Ownership(2)
+    module = SoftMasks(2)
     params = module.init(jax.random.key(0), positions, 8, 8)
     share, offset = module.apply(params, positions, 8, 8)
     np.testing.assert_allclose(share.sum(-1), 1, rtol=1e-6)
@@ -20,45 +27,45 @@ def test_shares_sum_to_one_and_the_nearest_position_owns():
     np.testing.assert_allclose(offset[0, 2, 2, 0], jnp.array([-0.375, -0.375]) + 0.5, atol=1e-6)
 
 
-def _reach(points: int, size: float = 0.2) -> Reach:
-    return Reach(jnp.full(points, size), jnp.zeros(points), jnp.full(1, -60.0))
+def _shape(points: int, size: float = 0.2) -> MaskShape:
+    return MaskShape(jnp.full(points, size), jnp.zeros(points), jnp.full(1, -60.0))
 
 
-def _unturned(here: np.ndarray, there: np.ndarray) -> Placement:
+def _unturned(here: np.ndarray, there: np.ndarray) -> AffineMotion:
     linear = np.broadcast_to(np.eye(2, dtype=np.float32), (*here.shape, 2))
-    return Placement(*map(jnp.asarray, (here, there, linear)))
+    return AffineMotion(*map(jnp.asarray, (here, there, linear)))
 
 
-def test_carrying_with_one_position_is_a_shifted_copy():
+def test_one_keypoint_shifts_the_picture():
     rng = np.random.default_rng(1)
     x = rng.random((2, 8, 8, 3)).astype(np.float32)
     here, there = np.zeros((2, 2, 1, 2), np.float32)
     there[0, 0, 0] = 2 * 2 / 8  # two pixels to the right
     share = np.tile(np.array([1, 0], np.float32), (2, 8, 8, 1))
-    moved = np.asarray(carry(x, share, _unturned(here, there), _reach(1)))
+    moved = np.asarray(warp_by_keypoints(x, share, _unturned(here, there), _shape(1)))
     np.testing.assert_allclose(moved[0, :, :6], x[0, :, 2:], atol=1e-5)
     np.testing.assert_allclose(moved[1], x[1], atol=1e-5)
 
 
-def test_carrying_mixes_all_copies_by_their_shares():
+def test_warps_are_mixed_by_the_masks():
     # Against a mixture of every copy, where as many own a place as are mixed.
     rng = np.random.default_rng(2)
     x = rng.random((1, 8, 8, 2)).astype(np.float32)
     here, there = rng.uniform(-0.6, 0.6, (2, 1, 3, 2)).astype(np.float32)
-    module = Ownership(3)
+    module = SoftMasks(3)
     params = module.init(jax.random.key(0), here, 8, 8)
     params = jax.tree.map(lambda p: p + 1.5, params)
     share, _ = module.apply(params, here, 8, 8)
-    reach = module.bind(params).reach
-    placement = _unturned(here, there)
+    shape = module.bind(params).shape
+    motion = _unturned(here, there)
     expected = share[..., 3:] * x
     for k in range(3):
         grid = identity_grid(8, 8) + (there - here)[:, k]
         expected += share[..., k : k + 1] * warp(x, grid)
-    np.testing.assert_allclose(carry(x, share, placement, reach), expected, atol=1e-5)
+    np.testing.assert_allclose(warp_by_keypoints(x, share, motion, shape), expected, atol=1e-5)
     # On a coarser grid of owners the mixture of the same three is the same.
     coarse, _ = module.apply(params, here, 4, 4)
-    np.testing.assert_allclose(carry(x, coarse, placement, reach), expected, atol=1e-5)
+    np.testing.assert_allclose(warp_by_keypoints(x, coarse, motion, shape), expected, atol=1e-5)
 
 
 def test_largest_gives_the_order_of_a_sort():
@@ -69,7 +76,7 @@ def test_largest_gives_the_order_of_a_sort():
 
 
 def _turned(here: jax.Array, there: jax.Array, log_reach: float | None = None) -> jax.Array:
-    module = Turning(here.shape[1])
+    module = LocalAffine(here.shape[1])
     params = module.init(jax.random.key(0), here, there)["params"]
     if log_reach is not None:
         params = params | {"log_reach": jnp.full(1, log_reach)}

@@ -3,11 +3,13 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
 from hvc_jax.models.keypoint_network import KeypointNet
 from hvc_jax.models.layers import Conv, Down, ResBlock
 from hvc_jax.ops.warp import identity_grid, space_to_depth
+from hvc_jax.stream.schema import Schema, token_schema
 
 ANALYSIS_SIDE = 128
 CELLS = 4  # along each side of the analysed picture, from which free numbers are made
@@ -124,3 +126,27 @@ class MapEncoder(nn.Module):
         size = (h.shape[0], self.cells, self.cells, h.shape[-1])
         h = ResBlock(3 * self.width)(jax.image.resize(h, size, "linear"))
         return Conv(self.channels, 1)(nn.silu(nn.RMSNorm()(h))).reshape(h.shape[0], -1)
+
+
+class TokenMotion(nn.Module):
+    """What motion models that send a token have in common; they have a `token_encoder`.
+
+    Attributes:
+      config: motion block of the model config.
+      widths: channels (C0, C1, C2) of the pyramid.
+    """
+
+    config: ml_collections.FrozenConfigDict
+    widths: tuple[int, int, int]
+
+    @staticmethod
+    def latent_schema(config: ml_collections.ConfigDict) -> Schema:
+        """The schema of the token: so many numbers, or a map of cells."""
+        side = config.get("map_side", 0)
+        size = side**2 * config.map_channels if side else config.token_size
+        return token_schema(size, config.initial_step)
+
+    def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
+        """The token [B, D] of frames [B, H, W, 3] in [0, 1]; the body is not looked at."""
+        del body
+        return self.token_encoder(frames)

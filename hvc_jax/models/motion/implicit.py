@@ -3,18 +3,16 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import ml_collections
 
 from hvc_jax.models.layers import Conv, Down, ResBlock, TransformerBlock, Up
 from hvc_jax.models.motion.attention import CrossAttention
 from hvc_jax.models.motion.token_decoder import TokenDecoder
 from hvc_jax.models.reference import Pyramid
-from hvc_jax.models.token import MapEncoder, TokenEncoder
+from hvc_jax.models.token import MapEncoder, TokenEncoder, TokenMotion
 from hvc_jax.ops.warp import average_pool, depth_to_space, repeat_upsample, space_to_depth
-from hvc_jax.stream.schema import Schema, token_schema
 
 
-class ImplicitMotion(nn.Module):
+class ImplicitMotion(TokenMotion):
     """Analyse a frame to a token; align the key picture's features to it by attention alone.
 
         token ─► TokenDecoder ─► motion features at 1/32 ... 1/4 of the picture ──► Q ─┐
@@ -27,14 +25,7 @@ class ImplicitMotion(nn.Module):
     cell is a mean of all cells of the key picture, weighted by how motion features agree. Unlike
     IMF's, values hold the pixels of their cells too, since the generator here works on pixels, and
     a gate, which begins half open, lets the unmoved key picture through.
-
-    Attributes:
-      config: motion block of the model config.
-      widths: channels (C0, C1, C2) of the pyramid.
     """  # noqa: E501
-
-    config: ml_collections.FrozenConfigDict
-    widths: tuple[int, int, int]
 
     def setup(self) -> None:
         """Submodules, one of each for a scale, coarsest first."""
@@ -59,17 +50,6 @@ class ImplicitMotion(nn.Module):
         ]
         self.refine = [ResBlock(n) for n in out]
         self.gate = Conv(1, 1, zero=True)
-
-    @staticmethod
-    def latent_schema(config: ml_collections.ConfigDict) -> Schema:
-        """The schema of the token."""
-        size = config.map_side**2 * config.map_channels if config.map_side else config.token_size
-        return token_schema(size, config.initial_step)
-
-    def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
-        """The token [B, D] of frames [B, H, W, 3]; the body is not looked at."""
-        del body
-        return self.token_encoder(frames)
 
     def align(
         self, features: Pyramid, key_latent: jax.Array, latent: jax.Array

@@ -1,4 +1,4 @@
-"""Copies of the key frame that positions carry along: whose a place is, how they turn, the mix."""
+"""First-order motion: soft masks around keypoints, an affine map of each, the mix of warps."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,15 @@ import numpy as np
 from hvc_jax.ops.warp import identity_grid, repeat_upsample, warp
 
 _NEAREST = 3
-"""Copies that are mixed at a place, besides the background."""
+"""Warps that are mixed at a pixel, besides the background."""
 
 
-class Reach(NamedTuple):
-    """How far each position's possession goes.
+class MaskShape(NamedTuple):
+    """Gaussians whose softmax are the masks.
 
     Attributes:
       size: [K] standard deviations in half picture widths.
-      level: [K] logits at the positions.
+      level: [K] logits at the keypoints.
       background: [1] logit of the background everywhere.
     """
 
@@ -27,87 +27,85 @@ class Reach(NamedTuple):
     background: jax.Array
 
 
-class Ownership(nn.Module):
-    """Which of a token's positions each place belongs to, and where it lies from there.
+class SoftMasks(nn.Module):
+    """How far each pixel belongs to each keypoint, by a softmax over Gaussians around them.
 
-    A softmax over the distances to the positions and one constant for the background, whose
-    position is the middle of the picture. A place and its offset from its owner go along with the
-    owner from frame to frame; the background stays where it is.
+    The background has one constant logit, and the middle of the picture as its position.
 
     Attributes:
-      points: positions K; 0 leaves the background alone.
+      points: keypoints K; 0 leaves the background alone.
     """
 
     points: int
 
     def setup(self) -> None:
-        """How far possession goes is learned."""
+        """The shape of the masks is learned."""
         log_size = self.param("log_size", nn.initializers.constant(-2.5), (self.points,))
         level = self.param("level", nn.initializers.zeros_init(), (self.points,))
         background = self.param("background", nn.initializers.constant(-5.0), (1,))
-        self.reach = Reach(jnp.exp(log_size), level, background)
+        self.shape = MaskShape(jnp.exp(log_size), level, background)
 
     def __call__(
         self, positions: jax.Array, rows: int, columns: int
     ) -> tuple[jax.Array, jax.Array]:
-        """Shares and offsets of positions [B, K, 2] on a grid.
+        """Masks [B, rows, columns, K + 1] that sum to 1, the background last, and offsets.
 
         Args:
-          positions: (u, v) in [-1, 1].
+          positions: [B, K, 2] keypoints (u, v) in [-1, 1].
           rows: of the grid.
           columns: of the grid.
 
         Returns:
-          Shares [B, rows, columns, K + 1] that sum to 1, the background last, and offsets [B, rows,
-          columns, K + 1, 2] in half picture widths.
+          The masks, and [B, rows, columns, K + 1, 2] offsets from the keypoints in half picture
+          widths.
         """
         batch = positions.shape[0]
         grid = jnp.broadcast_to(identity_grid(rows, columns), (batch, rows, columns, 2))
         offsets = grid[..., None, :] - positions[:, None, None]
-        logits = self.reach.level - jnp.sum(offsets**2, -1) / (2 * self.reach.size**2)
-        background = jnp.broadcast_to(self.reach.background, (batch, rows, columns, 1))
+        logits = self.shape.level - jnp.sum(offsets**2, -1) / (2 * self.shape.size**2)
+        background = jnp.broadcast_to(self.shape.background, (batch, rows, columns, 1))
         offsets = jnp.concatenate([offsets, grid[..., None, :]], -2)
         return jax.nn.softmax(jnp.concatenate([logits, background], -1), -1), offsets
 
 
-class Placement(NamedTuple):
-    """Where each position's copy of the key frame looks: at `there + linear (place - here)`.
+class AffineMotion(NamedTuple):
+    """Where each keypoint's warp samples the key frame: `source + linear (pixel - target)`.
 
     Attributes:
-      here: [B, K, 2] positions in the target frame, (u, v) in [-1, 1].
-      there: [B, K, 2] the same positions in the key frame.
-      linear: [B, K, 2, 2] how what surrounds a position has turned and stretched since.
+      target: [B, K, 2] keypoints in the target frame, (u, v) in [-1, 1].
+      source: [B, K, 2] the same keypoints in the key frame.
+      linear: [B, K, 2, 2] linear part of the affine map.
     """
 
-    here: jax.Array
-    there: jax.Array
+    target: jax.Array
+    source: jax.Array
     linear: jax.Array
 
 
-class Turning(nn.Module):
-    """How the surroundings of each position turned, from the positions that belong to it.
+class LocalAffine(nn.Module):
+    """The linear part of each keypoint's map, from its neighbours; nothing is sent for it.
 
-    The linear map that takes the offsets of a position's neighbours in the target frame to those
-    in the key frame, by least squares (Schaefer et al., "Image deformation using moving least
-    squares", SIGGRAPH 2006). Who belongs to whom is learned, beginning with the human skeleton.
-    Where neighbours say nothing, across a limb for instance, it is a rotation, and where they
-    coincide with the position the identity. Nothing is sent for it.
+    The map that takes the offsets of a keypoint's neighbours in the target frame to those in the
+    key frame, by least squares (Schaefer et al., "Image deformation using moving least squares",
+    SIGGRAPH 2006). Weights of neighbours are learned, beginning with the human skeleton. Where
+    neighbours do not determine it, across a limb for instance, it is a rotation, and where they
+    coincide with the keypoint the identity.
 
     Attributes:
-      points: positions K.
+      points: keypoints K.
     """
 
     points: int
 
     @nn.compact
-    def __call__(self, here: jax.Array, there: jax.Array) -> jax.Array:
-        """Linear maps [B, K, 2, 2] of positions [B, K, 2] in the target and in the key frame."""
+    def __call__(self, target: jax.Array, source: jax.Array) -> jax.Array:
+        """Linear maps [B, K, 2, 2] of keypoints [B, K, 2] in the target and in the key frame."""
         if not self.points:
-            return jnp.zeros((here.shape[0], 0, 2, 2), here.dtype)
+            return jnp.zeros((target.shape[0], 0, 2, 2), target.dtype)
         weight = jax.nn.softmax(self.param("affinity", _skeleton_affinity, (self.points,) * 2), -1)
         reach = jnp.exp(self.param("log_reach", nn.initializers.constant(-2.8), (1,)))
-        now = here[:, None] - here[:, :, None]  # [B, K, neighbours, 2]
-        before = there[:, None] - there[:, :, None]
+        now = target[:, None] - target[:, :, None]  # [B, K, neighbours, 2]
+        before = source[:, None] - source[:, :, None]
         trust = reach**2
         moment = jnp.einsum("kj,bkji,bkjl->bkil", weight, before, now)
         # The rotation that fits best: the angle of the moment's antisymmetric and trace parts.
@@ -124,7 +122,7 @@ class Turning(nn.Module):
 
 
 def _skeleton_affinity(_: jax.Array, shape: tuple[int, int]) -> jax.Array:
-    """Logits [K, K] of who belongs to whom: bones, and the torso's corners with each other."""
+    """Logits [K, K] of neighbours: bones, and the torso's corners with each other."""
     bones = {(1, 3), (3, 5), (2, 4), (4, 6), (7, 9), (9, 11), (8, 10), (10, 12)}
     bones |= {(0, 1), (0, 2), (1, 2), (1, 7), (2, 8), (7, 8), (1, 8), (2, 7)}
     bones |= {(0, face) for face in range(13, 17)} | {(13, 14)}
@@ -136,50 +134,52 @@ def _skeleton_affinity(_: jax.Array, shape: tuple[int, int]) -> jax.Array:
     return jnp.asarray(logits)
 
 
-def largest(shares: jax.Array, count: int) -> list[jax.Array]:
-    """Indexes [..., 1] of the largest, second largest, ... of `shares` [..., K]."""
+def largest(weights: jax.Array, count: int) -> list[jax.Array]:
+    """Indexes [..., 1] of the largest, second largest, ... of `weights` [..., K]."""
     indexes = []
     for _ in range(count):
-        indexes.append(jnp.argmax(shares, -1, keepdims=True))
-        shares = jnp.where(jnp.arange(shares.shape[-1]) == indexes[-1], -1.0, shares)
+        indexes.append(jnp.argmax(weights, -1, keepdims=True))
+        weights = jnp.where(jnp.arange(weights.shape[-1]) == indexes[-1], -1.0, weights)
     return indexes
 
 
-def carry(x: jax.Array, share: jax.Array, placement: Placement, reach: Reach) -> jax.Array:
-    """Moved copies of a picture or of features, mixed by who owns a place.
+def warp_by_keypoints(
+    x: jax.Array, masks: jax.Array, motion: AffineMotion, shape: MaskShape
+) -> jax.Array:
+    """A picture or features of the key frame, warped by every keypoint and mixed by soft masks.
 
-    The owners of a cell of the grid of `share`, the `_NEAREST` with the largest shares, and the
-    background are mixed by the softmax that `Ownership` takes over all.
+    Of each cell of `masks` the `_NEAREST` keypoints of largest weight and the background are
+    warped, and mixed by the softmax that `SoftMasks` takes over all.
 
     Args:
       x: [B, h, w, C] of the key frame.
-      share: [B, h', w', K + 1] from `Ownership`, h' a divisor of h.
-      placement: where the copies look.
-      reach: of the positions.
+      masks: [B, h', w', K + 1] from `SoftMasks`, h' a divisor of h.
+      motion: of the keypoints.
+      shape: of the masks.
 
     Returns:
       [B, h, w, C].
     """
     batch, rows, columns, _ = x.shape
-    count = share.shape[-1] - 1
+    count = masks.shape[-1] - 1
     if not count:
         return x
-    cell = rows // share.shape[1]
+    cell = rows // masks.shape[1]
     place = identity_grid(rows, columns)
-    of_points = jnp.stack([reach.level, 0.5 / reach.size**2], -1)
+    of_points = jnp.stack([shape.level, 0.5 / shape.size**2], -1)
     table = jnp.concatenate(
         [
-            placement.here,
-            placement.there,
-            placement.linear.reshape(batch, count, 4),
+            motion.target,
+            motion.source,
+            motion.linear.reshape(batch, count, 4),
             jnp.broadcast_to(of_points, (batch, count, 2)),
         ],
         -1,
     )
-    copies, logits = [x], [jnp.broadcast_to(reach.background, (batch, rows, columns, 1))]
-    for owner in largest(share[..., :-1], min(_NEAREST, count)):
-        own = jnp.take_along_axis(table, owner.reshape(batch, -1, 1), 1)
-        own = repeat_upsample(own.reshape(*owner.shape[:3], table.shape[-1]), cell)
+    copies, logits = [x], [jnp.broadcast_to(shape.background, (batch, rows, columns, 1))]
+    for index in largest(masks[..., :-1], min(_NEAREST, count)):
+        own = jnp.take_along_axis(table, index.reshape(batch, -1, 1), 1)
+        own = repeat_upsample(own.reshape(*index.shape[:3], table.shape[-1]), cell)
         offset = place - own[..., :2]
         turned = own[..., 4:8:2] * offset[..., :1] + own[..., 5:8:2] * offset[..., 1:]
         copies.append(warp(x, own[..., 2:4] + turned))
