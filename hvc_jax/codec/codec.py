@@ -4,31 +4,28 @@ stream ─► KEY ─► features (once per key frame) ┐
        └► MOTION ─► latents ───────────────────┴─► synthesise, in batches ─► frames
 """
 
-import io
 from collections.abc import Callable, Iterable, Iterator
-from fractions import Fraction
 from typing import BinaryIO
 
 import numpy as np
 
 from hvc_jax import keyframes
-from hvc_jax.codec.begin import begin
+from hvc_jax.codec.base import BaseCodec, open_reader
 from hvc_jax.codec.latent_encoder import LatentEncoder, analysed
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
 from hvc_jax.codec.networks import Networks
-from hvc_jax.codec.options import CodecError, EncodeOptions, Source, check_side
+from hvc_jax.codec.options import CodecError, EncodeOptions, check_side
 from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.models.export import Export
 from hvc_jax.stream.container import KeyUnit, StreamReader, StreamWriter, key_unit
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import Header
-from hvc_jax.stream.sound import SoundSource
 from hvc_jax.stream.tracks import stream_schema
 from hvc_jax.stream.units import UnitType, motion_group
 from hvc_jax.stream.vectors import VectorDecoder
 
 
-class Codec:
+class Codec(BaseCodec):
     """Encoder and decoder of one exported model.
 
     Everything is compiled once per picture size; short batches are padded, never recompiled.
@@ -36,7 +33,6 @@ class Codec:
     Attributes:
       export: The model, its coding tables and its id.
       networks: Its networks, compiled.
-      variant: Of the streams.
     """
 
     def __init__(
@@ -56,84 +52,30 @@ class Codec:
           max_memory: Bytes that drawing may take at once; fewer frames are drawn then.
         """
         self.export, self.networks = export, Networks(export, max_memory)
-        self.variant = export.variant
+        self.variant, self.model_id = export.variant, export.model_id
+        self.sends_bodies = export.variant == "semantic"
         self._encode_key, self._body_finder = encode_key, body_finder
 
-    def encode(
+    def _write(
         self,
-        frames: Iterable[np.ndarray],
-        output: BinaryIO | None = None,
-        *,
-        fps: Fraction | float,
-        options: EncodeOptions | None = None,
-        source: Source | None = None,
-        frame_count: int | None = None,
-        bodies: Iterable[np.ndarray] | None = None,
-        confidence: list[float] | None = None,
-        sound: SoundSource | None = None,
-    ) -> bytes:
-        """Codes a clip.
-
-        Args:
-          frames: [H, W, 3] uint8 RGB each; sides are multiples of 32 from 64 to 2048, equal for
-            models that send bodies.
-          output: Binary file or pipe that takes the stream; None returns it.
-          fps: Frames per second.
-          options: Rates and intervals.
-          source: How the frames were made from the clip, for the header.
-          frame_count: If known; saves the few bytes of an index.
-          bodies: [188] body vector of every frame, where the caller knows them; None estimates
-            them if the model sends any.
-          confidence: A list to which the confidence in the body of every frame is appended.
-          sound: Of the clip; rates and sizes that are asked for are without it.
-
-        Returns:
-          The stream, or b"" where there is an output.
-
-        Raises:
-          CodecError: Fewer than two frames, sizes that vary or do not fit the networks, or
-            fewer bodies than frames.
-          KeyPictureError: A key picture cannot be coded with these options.
-        """
-        options, source = options or EncodeOptions(), source or Source()
-        header, pictures = begin(
-            frames,
-            variant=self.variant,
-            model_id=self.export.model_id,
-            square=self.variant == "semantic",
-            fps=fps,
-            options=options,
-            source=source,
-            frame_count=frame_count,
-        )
-        memory = io.BytesIO()
-        with StreamWriter(output or memory, header, sound) as writer:
-            encoder = LatentEncoder(self.networks, writer, options, self._encode_key)
-            find = self._body_finder(options.effort)
-            for item in analysed(self.networks, pictures, bodies, find):
-                encoder.push(item)
-                if confidence is not None:
-                    confidence.append(item.confidence)
-            encoder.close()
-            if source.notes:
-                writer.write_meta({"source": list(source.notes)})
-        return memory.getvalue()
+        writer: StreamWriter,
+        header: Header,
+        options: EncodeOptions,
+        frames: Iterator[np.ndarray],
+        bodies: Iterable[np.ndarray] | None,
+    ) -> list[float]:
+        encoder = LatentEncoder(self.networks, writer, options, self._encode_key)
+        confidence, find = [], self._body_finder(options.effort)
+        for item in analysed(self.networks, frames, bodies, find):
+            encoder.push(item)
+            confidence.append(item.confidence)
+        encoder.close()
+        return confidence
 
     def decode(
         self, stream: BinaryIO | bytes | StreamReader, first: int = 0, last: int | None = None
     ) -> Iterator[np.ndarray]:
-        """Yields the frames [H, W, 3] uint8 RGB of a stream.
-
-        Args:
-          stream: The stream, a binary file or pipe at its beginning, or a reader in front of its
-            first unit or of a key frame.
-          first: First frame that is wanted; those before it are not drawn.
-          last: Frame after the last that is wanted, None for all.
-
-        Raises:
-          BitstreamError: The stream is damaged or cut off; the frames before were yielded.
-          CodecError: It was made with another model.
-        """
+        """Yields the frames of a stream; see `BaseCodec.decode`."""
         reader = open_reader(stream)
         header = reader.header
         vectors = self.vector_decoder(header)
@@ -174,13 +116,6 @@ class Codec:
         check_side("the stream's width", header.width)
         schema = stream_schema(header, export.tables)
         return VectorDecoder(schema, export.tables, header.quantiser)
-
-
-def open_reader(stream: BinaryIO | bytes | StreamReader) -> StreamReader:
-    """A reader of a stream that is in memory, in a file, or open already."""
-    if isinstance(stream, StreamReader):
-        return stream
-    return StreamReader(io.BytesIO(stream) if isinstance(stream, bytes) else stream)
 
 
 def key_picture(key: KeyUnit, header: Header, offset: int) -> np.ndarray:

@@ -1,34 +1,29 @@
 """The codec of `field` and `hybrid`: sparse inter-coded key pictures and fields between them."""
 
 import functools
-import io
 from collections.abc import Callable, Iterable, Iterator
-from fractions import Fraction
 from typing import BinaryIO
 
 import numpy as np
 
-from hvc_jax.codec.begin import begin
-from hvc_jax.codec.codec import open_reader
+from hvc_jax.codec.base import BaseCodec, open_reader
 from hvc_jax.codec.field_decoder import FieldDecoder
 from hvc_jax.codec.field_encoder import FieldEncoder
 from hvc_jax.codec.field_network import FieldNetwork
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
-from hvc_jax.codec.options import CodecError, EncodeOptions, Source, check_side
+from hvc_jax.codec.options import CodecError, EncodeOptions, check_side
 from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.models.export import Export
 from hvc_jax.stream.container import StreamReader, StreamWriter
 from hvc_jax.stream.header import NO_MODEL, WITH_FIELD, Header
-from hvc_jax.stream.sound import SoundSource
 from hvc_jax.stream.vectors import VectorDecoder
 
 
-class FieldCodec:
+class FieldCodec(BaseCodec):
     """Encoder and decoder of displacement fields between key pictures.
 
     Attributes:
       export: The model, or None.
-      variant: "hybrid" or "field".
     """
 
     def __init__(
@@ -49,72 +44,38 @@ class FieldCodec:
         """
         self.export, self._body_finder, self._max_memory = export, body_finder, max_memory
         self.variant, self._tables, self._network = "field", None, None
+        self.model_id = NO_MODEL if export is None else export.model_id
+        self.sends_bodies = export is not None and export.variant != "field"
         if export is None:
             return
         if export.variant not in ("semantic", *WITH_FIELD):
             raise CodecError(f"fields need a model of theirs, not a {export.variant} one")
-        if export.variant != "field":
+        if self.sends_bodies:
             self.variant, self._tables = "hybrid", export.tables
         if export.variant != "semantic":
             self._network = FieldNetwork(export, max_memory)
 
-    def encode(
+    def _write(
         self,
-        frames: Iterable[np.ndarray],
-        output: BinaryIO | None = None,
-        *,
-        fps: Fraction | float,
-        options: EncodeOptions | None = None,
-        source: Source | None = None,
-        frame_count: int | None = None,
-        bodies: Iterable[np.ndarray] | None = None,
-        confidence: list[float] | None = None,
-        sound: SoundSource | None = None,
-    ) -> bytes:
-        """Codes a clip, a segment of at most 256 frames at a time; as `Codec.encode`.
-
-        Raises:
-          CodecError: Fewer than two frames, or sizes that vary or do not fit.
-          KeyPictureError: A key picture cannot be coded with these options.
-        """
-        options, source = options or EncodeOptions(), source or Source()
-        if options.target_bytes and frame_count is None:
-            frames = list(frames)
-            frame_count = len(frames)
-        header, pictures = begin(
-            frames,
-            variant=self.variant,
-            model_id=self._model_id,
-            square=self.variant == "hybrid",
-            fps=fps,
-            options=options,
-            source=source,
-            frame_count=frame_count,
+        writer: StreamWriter,
+        header: Header,
+        options: EncodeOptions,
+        frames: Iterator[np.ndarray],
+        bodies: Iterable[np.ndarray] | None,
+    ) -> list[float]:
+        find = self._body_finder(options.effort) if self._tables else None
+        encoder = FieldEncoder(
+            writer, header, options, self._tables, find, bodies, self._max_memory
         )
-        memory = io.BytesIO()
-        with StreamWriter(output or memory, header, sound) as writer:
-            find = self._body_finder(options.effort) if self._tables else None
-            encoder = FieldEncoder(
-                writer, header, options, self._tables, find, bodies, self._max_memory
-            )
-            for frame in pictures:
-                encoder.push(frame)
-            encoder.close()
-            if source.notes:
-                writer.write_meta({"source": list(source.notes)})
-            if confidence is not None:
-                confidence += encoder.confidence
-        return memory.getvalue()
+        for frame in frames:
+            encoder.push(frame)
+        encoder.close()
+        return encoder.confidence
 
     def decode(
         self, stream: BinaryIO | bytes | StreamReader, first: int = 0, last: int | None = None
     ) -> Iterator[np.ndarray]:
-        """Yields the frames [H, W, 3] uint8 RGB of a stream; as `Codec.decode`.
-
-        Raises:
-          BitstreamError: The stream is damaged or cut off; the frames before were yielded.
-          CodecError: It was made with another model.
-        """
+        """Yields the frames of a stream; see `BaseCodec.decode`."""
         reader = open_reader(stream)
         decoder = self.decoder(reader.header)
         done = reader.next_frame
@@ -128,10 +89,10 @@ class FieldCodec:
 
     def decoder(self, header: Header) -> FieldDecoder:
         """A decoder of units; raises CodecError if another model made the stream."""
-        if (header.variant, header.model_id) != (self.variant, self._model_id):
+        if (header.variant, header.model_id) != (self.variant, self.model_id):
             raise CodecError(
                 f"the stream is of the variant {header.variant}, model {header.model_id.hex()}; "
-                f"this codec is of {self.variant}, {self._model_id.hex()}"
+                f"this codec is of {self.variant}, {self.model_id.hex()}"
             )
         check_side("the stream's height", header.height)
         check_side("the stream's width", header.width)
@@ -140,7 +101,3 @@ class FieldCodec:
             return FieldDecoder(header, None, *rest)
         vectors = functools.partial(VectorDecoder, tables.schema, tables, header.quantiser)
         return FieldDecoder(header, vectors, *rest)
-
-    @property
-    def _model_id(self) -> bytes:
-        return NO_MODEL if self.export is None else self.export.model_id
