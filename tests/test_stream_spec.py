@@ -15,7 +15,8 @@ from hvc_jax.stream.container import StreamWriter
 from hvc_jax.stream.header import Header, read_header
 from hvc_jax.stream.motion import MotionCoder
 from hvc_jax.stream.schema import builtin_schema
-from hvc_jax.stream.tables import default_tables, fit_tables
+from hvc_jax.stream.tables import default_tables
+from hvc_jax.stream.tables_fit import fit_tables
 from hvc_jax.stream.tracks import read_tracks, stream_tables
 from hvc_jax.stream.vectors import Group, VectorEncoder
 

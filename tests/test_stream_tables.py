@@ -13,9 +13,9 @@ from hvc_jax.stream.tables import (
     TOTAL,
     CodingTables,
     default_tables,
-    fit_tables,
     pmf_to_frequencies,
 )
+from hvc_jax.stream.tables_fit import fit_tables
 from hvc_jax.stream.tokens import EXTRA_BITS, MAX_VALUE, NUM_TOKENS, read_values, to_tokens
 from hvc_jax.stream.vectors import encode_vectors
 

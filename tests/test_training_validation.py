@@ -20,7 +20,7 @@ from hvc_jax.data.frames import FrameDataset
 from hvc_jax.data.pipeline import Pairs
 from hvc_jax.data.validation import held_out_clips, sequences
 from hvc_jax.models.codec_model import CodecModel, latent_schema
-from hvc_jax.stream.tables import fit_tables
+from hvc_jax.stream.tables_fit import fit_tables
 from hvc_jax.stream.vectors import encode_vectors
 from hvc_jax.training.checkpoint import Checkpoints, best_step, restore_params
 from hvc_jax.training.config import load_config

@@ -15,7 +15,7 @@ from hvc_jax.codec.importance import mesh_importance, projected_vertices
 from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.stream.schema import semantic_schema
-from hvc_jax.stream.tables import fit_tables
+from hvc_jax.stream.tables_fit import fit_tables
 from hvc_jax.stream.vectors import encode_vectors
 
 HERE = Path(__file__).parent

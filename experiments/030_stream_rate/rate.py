@@ -24,10 +24,9 @@ from hvc_jax.stream.tables import (
     TOTAL,
     CodingTables,
     default_tables,
-    fit_tables,
     pmf_to_frequencies,
 )
-from hvc_jax.stream.tables_fit import fit_generic
+from hvc_jax.stream.tables_fit import fit_generic, fit_tables
 from hvc_jax.stream.tokens import EXTRA_BITS, NUM_TOKENS, to_tokens
 from hvc_jax.stream.vectors import decode_vectors, encode_vectors
 

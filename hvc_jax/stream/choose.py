@@ -1,9 +1,9 @@
 """Which levels a group gets: the best of what several ways of choosing propose, by real bytes.
 
     rounded to the nearest (where rate counts nothing)
-    chosen frame by frame, rdo.py ─┬─► the one with the least error + weight * bits
-    searched, search.py ───────────┘
-    a single frame, packet_rdo.py
+    chosen frame by frame ─┬─► the one with the least error + weight * bits
+    searched ──────────────┘
+    or of a single frame, which is a packet
 
 Imports no jax.
 """

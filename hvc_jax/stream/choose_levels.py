@@ -2,8 +2,8 @@
 
 Greedy, frame by frame: for every number the nearest level is weighed against the next one towards
 the prediction, and for the whole frame against holding still, by squared error in steps (times the
-slot's importance) plus a weight times bits. `search.py` looks further ahead. What an encoder
-chooses is its own affair, so floats are fine here. Imports no jax.
+slot's importance) plus a weight times bits. `choose_search` looks further ahead. The
+encoder alone chooses, so floats are fine here. Imports no jax.
 """
 
 from typing import NamedTuple

@@ -2,8 +2,8 @@
 
 A packet costs whole bytes, so what counts is not what a level costs but whether the frame still
 fits. Many choices that are nearly as good as the best are lined up, each with every length that it
-may fit in, and coded in order of error + weight * bits until one does fit. What an encoder chooses
-is its own affair, so floats are fine here. Imports no jax.
+may fit in, and coded in order of error + weight * bits until one does fit. The encoder
+alone chooses, so floats are fine here. Imports no jax.
 """
 
 import numpy as np

@@ -3,8 +3,8 @@
 A level that costs a little now may be the better start for all predictions after it. Slots hardly
 depend on each other (only through the scales of later stages), so each follows its own `width` best
 histories through a group and takes the one that ends cheapest. Costs are squared error times the
-slot's importance plus a weight times bits, as in `rdo.py`. What an encoder chooses is its own
-affair, so floats are fine here. Imports no jax.
+slot's importance plus a weight times bits, as in `choose_levels`. The encoder alone
+chooses, so floats are fine here. Imports no jax.
 
 Jelinek and Anderson, "Instrumentable tree encoding of information sources" (1971): the M-algorithm.
 """

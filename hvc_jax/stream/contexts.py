@@ -139,7 +139,7 @@ class MotionContexts:
         return wide
 
     def fresh(self, levels: np.ndarray) -> State:
-        """Returns the state of someone who knows nothing but these levels [slots]."""
+        """Returns the state in front of a frame when only these levels [slots] are known."""
         count = len(levels)
         running = np.repeat(self._start[None], len(_SHIFTS), 0)
         return State(levels, np.zeros((LAGS, count), np.int64), running)

@@ -85,9 +85,8 @@ def write_values(
         rows = slice(start, start + len(interval.levels))
         start = rows.stop
         other = values[rows] != tracks.values[rows]
-        recode = _edits if tracks.header.variant == "hybrid" else _recode
         if other.any():
-            payloads |= recode(tracks, tables, interval, values[rows], other)
+            payloads |= _recode(tracks, tables, interval, values[rows], other)
     if not payloads:
         return data
     return _rewrite(data, tracks, payloads, notes)
@@ -107,64 +106,34 @@ def _static_edits(tracks: Tracks, constants: np.ndarray) -> dict[int, bytes]:
 
 
 def _recode(
-    tracks: Tracks,
-    tables: CodingTables,
-    interval: Interval,
-    values: np.ndarray,
-    other: np.ndarray,
+    tracks: Tracks, tables: CodingTables, interval: Interval, values: np.ndarray, other: np.ndarray
 ) -> dict[int, bytes]:
-    """Returns the new payload of every MOTION unit of the interval that has to change.
+    """Returns new payloads for the MOTION units of an interval, by the places of these units.
 
-    Its new values [frames, dynamic slots] count where they are other than before.
+    They are those of MOTION units that have to change, or in a hybrid of the EDIT units behind all
+    of them, b"" for none. New values [frames, dynamic slots] count where they are `other`.
     """
+    # In place: an interval of an hour is a million rows, and each copy of it 24 MB.
+    levels = interval.levels.astype(np.int64)
+    np.copyto(levels, in_levels(values, tracks.steps), where=other, casting="unsafe")
+    if (levels == interval.levels).all():
+        return {}
     encoder = VectorEncoder(tracks.schema, tables, tracks.header.quantiser)
     encoder.resume(interval.key)
-    edited = _edited_levels(tracks, interval, values, other)
+    hybrid = tracks.header.variant == "hybrid"
+    before = interval.sent if hybrid else interval.levels
     start, changed, payloads = 0, False, {}
     for group, place in zip(interval.groups, interval.units, strict=True):
         rows = slice(start, start + group.count)
         start += group.count
-        coded = encoder.group(group.frame, edited[rows], group.resync)
+        coded = encoder.group(group.frame, levels[rows], hybrid or group.resync)
+        differs = bool((levels[rows] != before[rows]).any())
         # Until something differs, what was there is kept, whoever encoded it.
-        changed |= bool((edited[rows] != interval.levels[rows]).any())
-        if changed:
+        changed |= differs
+        if hybrid:
+            payloads[place] = motion_payload(coded) if differs else b""
+        elif changed:
             payloads[place] = motion_payload(coded)
-    return payloads
-
-
-def _edited_levels(
-    tracks: Tracks, interval: Interval, values: np.ndarray, other: np.ndarray
-) -> np.ndarray:
-    """Returns the levels [frames, dynamic slots] int64 of an interval, edited where `other`."""
-    # In place: an interval of an hour is a million rows, and each copy of it 24 MB.
-    levels = interval.levels.astype(np.int64)
-    np.copyto(levels, in_levels(values, tracks.steps), where=other, casting="unsafe")
-    return levels
-
-
-def _edits(
-    tracks: Tracks,
-    tables: CodingTables,
-    interval: Interval,
-    values: np.ndarray,
-    other: np.ndarray,
-) -> dict[int, bytes]:
-    """Returns the EDIT payload behind every MOTION unit of the interval; b"" for none.
-
-    Its new values [frames, dynamic slots] count where they are other than before.
-    """
-    encoder = VectorEncoder(tracks.schema, tables, tracks.header.quantiser)
-    encoder.resume(interval.key)
-    levels = _edited_levels(tracks, interval, values, other)
-    if (levels == interval.levels).all():
-        return {}
-    start, payloads = 0, {}
-    for group, place in zip(interval.groups, interval.units, strict=True):
-        rows = slice(start, start + group.count)
-        start += group.count
-        changed = (levels[rows] != interval.sent[rows]).any()
-        coded = encoder.group(group.frame, levels[rows], True)
-        payloads[place] = motion_payload(coded) if changed else b""
     return payloads
 
 

@@ -1,4 +1,4 @@
-"""Learning the linear predictors that compete in `adaptive.py`; runs when a model is exported.
+"""Learning the linear predictors that compete in `contexts.py`; runs when a model is exported.
 
 Short pieces of every number's track are clustered by which predictor would serve them best, and
 every predictor is fitted to its cluster: k-means, with log squared error for the distance. Floats

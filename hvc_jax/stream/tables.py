@@ -1,7 +1,7 @@
 """Frozen integer tables: how likely every token is in every context, and how contexts are formed.
 
 A row of `frequencies` holds integer frequencies of the tokens with sum 65536, none of them zero, so
-that every symbol can be coded in every context. Tables are learned once (`fit.py`), stored as
+that every symbol can be coded in every context. Tables are learned once (`tables_fit`), stored as
 integers with the model, and never computed from floats by a decoder. Imports no jax.
 """
 
@@ -221,10 +221,3 @@ def default_tables(schema: Schema) -> CodingTables:
         start=np.full(count, generic["start"]),
         spread=np.full(len(schema.slots), generic["spread"]),
     )
-
-
-def fit_tables(schema: Schema, tracks: list[np.ndarray]) -> CodingTables:
-    """Returns tables learned from `tracks`, each [T, size] float vectors of consecutive frames."""
-    from hvc_jax.stream.tables_fit import fit  # needs this module
-
-    return fit(schema, tracks)

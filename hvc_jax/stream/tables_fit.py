@@ -38,7 +38,7 @@ class Samples:
     levels: np.ndarray
 
 
-def fit(schema: Schema, tracks: list[np.ndarray], *, shared: bool = False) -> t.CodingTables:
+def fit_tables(schema: Schema, tracks: list[np.ndarray], *, shared: bool = False) -> t.CodingTables:
     """Returns tables for `schema` learned from `tracks`.
 
     Args:
@@ -79,7 +79,7 @@ def fit_generic(schema: Schema, tracks: list[np.ndarray]) -> dict[str, object]:
       schema: what the tracks hold.
       tracks: as for `fit`.
     """
-    tables = fit(schema, tracks, shared=True)
+    tables = fit_tables(schema, tracks, shared=True)
     samples = [_samples(schema, track, q) for q in QUANTISERS for track in tracks]
     *_, sibling, everyone = _common_weights(*_features(samples, tables)[:2])
     return {

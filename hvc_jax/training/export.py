@@ -1,7 +1,7 @@
 """From a finished run to the file that codecs open: parameters, learned steps, integer tables."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from hvc_jax.models.codec_model import CodecModel, learned_schema, sends_bodies
 from hvc_jax.models.export import Export, save_export
+from hvc_jax.ops.batching import batches, padded
 from hvc_jax.ops.compile import fast_jit
 from hvc_jax.stream.header import WITH_FIELD
-from hvc_jax.stream.tables import fit_tables
+from hvc_jax.stream.tables_fit import fit_tables
 from hvc_jax.training.checkpoint import restore_params
 from hvc_jax.training.init import load_params
 from hvc_jax.training.rates import compare_rates, fitted_prior
@@ -131,8 +132,19 @@ def latent_tracks(
         params: Parameters of CodecModel.
         clips: See `export_run`.
     """
-    analyse = _analyser(CodecModel(FrozenConfigDict(model_config)), _as_stored(params))
-    return [analyse(frames, bodies) for frames, bodies in clips]
+    model, stored = CodecModel(FrozenConfigDict(model_config)), _as_stored(params)
+
+    @fast_jit
+    def analyse(params: Any, frames: Any, bodies: Any) -> Any:
+        unit = frames.astype("float32") / 255
+        return model.apply({"params": params}, unit, bodies, method="analyse")
+
+    def latents(clip: Clip) -> np.ndarray:
+        parts = zip(*(batches(each, _BATCH) for each in clip), strict=True)
+        made = [analyse(stored, padded(p, _BATCH), padded(b, _BATCH))[: len(p)] for p, b in parts]
+        return np.concatenate(made).astype(np.float32)
+
+    return [latents(clip) for clip in clips]
 
 
 def _as_stored(params: dict[str, Any]) -> dict[str, Any]:
@@ -143,28 +155,6 @@ def _as_stored(params: dict[str, Any]) -> dict[str, Any]:
         else np.asarray(value, np.float16).astype(np.float32)
         for name, value in params.items()
     }
-
-
-def _analyser(
-    model: CodecModel, params: dict[str, Any]
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """A function of (frames uint8 [T, H, W, 3], bodies [T, 188]) that gives latents [T, D]."""
-
-    @fast_jit
-    def run(params: Any, frames: Any, bodies: Any) -> Any:
-        unit = frames.astype("float32") / 255
-        return model.apply({"params": params}, unit, bodies, method="analyse")
-
-    def analyse(frames: np.ndarray, bodies: np.ndarray) -> np.ndarray:
-        parts = []
-        for start in range(0, len(frames), _BATCH):
-            part, body = frames[start : start + _BATCH], bodies[start : start + _BATCH]
-            missing = _BATCH - len(part)  # one shape, one compilation
-            padded = [np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for x in (part, body)]
-            parts.append(np.asarray(run(params, *padded))[: len(part)])
-        return np.concatenate(parts).astype(np.float32)
-
-    return analyse
 
 
 def training_clips(config: Any, most_clips: int, most_frames: int) -> Iterator[Clip]:

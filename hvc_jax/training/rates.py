@@ -13,7 +13,8 @@ from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.models.codec_model import CodecModel, learned_schema
 from hvc_jax.models.prior import frames_before
 from hvc_jax.stream.slots import Schema
-from hvc_jax.stream.tables import CodingTables, fit_tables
+from hvc_jax.stream.tables import CodingTables
+from hvc_jax.stream.tables_fit import fit_tables
 from hvc_jax.stream.vectors import encode_vectors
 
 _RATE, _STEPS, _BATCH = 2e-2, 600, 128  # of the fit of a prior
