@@ -57,7 +57,7 @@ def test_foreign_parameter_sets_are_sent(monkeypatch):
     long = vvc.encode(picture, 40)
     assert long[0] == 255 and len(long) > len(short) + 40
     monkeypatch.undo()
-    np.testing.assert_array_equal(vvc.decode(long, 64, 72), vvc.decode(short, 64, 72))
+    np.testing.assert_array_equal(vvc.Decoder(64, 72).push(long), vvc.Decoder(64, 72).push(short))
 
 
 @needs_vvc
@@ -119,7 +119,7 @@ def test_another_size_than_promised_is_refused():
 def test_a_hostile_size_is_not_allocated():
     big = vvc.annex_b(vvc.encode(_picture(512, 512), 40), 512, 512)
     with pytest.raises(keyframes.KeyPictureError):
-        vvc.decode(bytes([255]) + big, 64, 72)
+        vvc.Decoder(64, 72).push(bytes([255]) + big)
 
 
 def test_bad_requests_are_refused():

@@ -19,7 +19,7 @@ from hvc_jax.synth.capture import face_camera, resample
 from hvc_jax.synth.look import random_look
 from hvc_jax.synth.mesh import dress, dressed_body, face_normals
 from hvc_jax.synth.motion import random_motion, random_style, smooth_steps, turned
-from hvc_jax.synth.people import render_clip, render_stills
+from hvc_jax.synth.people import render_clip
 
 SIZE = 32
 
@@ -60,21 +60,9 @@ def test_labels_reproduce_the_silhouette(clip):
 
 
 def test_the_person_is_in_the_picture():
-    frames, body, mask = render_stills(0, 16, SIZE)
-    assert frames.shape == (16, SIZE, SIZE, 3) and body.shape == (16, 188)
-    assert (mask.mean((1, 2)) > 0.02).all()
-    assert len({tuple(row) for row in body[:, :10]}) == 16
-
-
-def test_stills_show_all_sides_and_captured_poses():
-    poses = np.random.default_rng(0).normal(0, 0.1, (5, 22, 3)).astype(np.float32)
-    _, body, _ = render_stills(1, 64, 16, supersample=1, poses=poses)
-    facing = Rotation.from_rotvec(body[:, POSE.start : POSE.start + 3]).apply([0, 0, 1])[:, 2]
-    assert 20 < (facing > np.cos(np.radians(70))).sum() < 56
-    assert (facing < -0.7).sum() > 3 and (abs(facing) < 0.5).sum() > 3
-    limbs = body[:, POSE.start + 3 : POSE.start + 66].reshape(64, 1, 63)
-    captured = (limbs == poses[:, 1:].reshape(1, 5, 63)).all(-1).any(1)
-    assert 16 < captured.sum() < 48
+    clips = [render_clip(seed, 1, SIZE) for seed in range(4)]
+    assert all(clip.mask.mean() > 0.02 for clip in clips)
+    assert len({tuple(clip.body[0, :10]) for clip in clips}) == 4
 
 
 def test_turning_goes_about_the_vertical():

@@ -11,7 +11,7 @@ from matplotlib.colors import hsv_to_rgb
 from PIL import Image
 
 from hvc_jax.synth.labels import BACKGROUND, Labels
-from hvc_jax.synth.people import render_clip, render_stills
+from hvc_jax.synth.people import render_clip
 
 SIDE, COLUMNS, STILLS = 192, 8, 24
 
@@ -40,8 +40,8 @@ def label_pictures(frame: np.ndarray, labels: Labels, t: int) -> list[np.ndarray
 
 def main() -> None:
     """Renders and writes the sheet."""
-    stills, _, _ = render_stills(7, STILLS, SIDE)
-    rows = [np.concatenate(list(stills[i : i + COLUMNS]), 1) for i in range(0, STILLS, COLUMNS)]
+    stills = [render_clip(seed, 1, SIDE).frames[0] for seed in range(STILLS)]
+    rows = [np.concatenate(stills[i : i + COLUMNS], 1) for i in range(0, STILLS, COLUMNS)]
     shown = []
     for seed, framing in ((11, "full"), (5, "upper")):
         clip = render_clip(seed, 40, SIDE, framing=framing, labels=True)

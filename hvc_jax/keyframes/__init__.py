@@ -13,12 +13,7 @@ import numpy as np
 from hvc_jax.keyframes import av1, vvc
 from hvc_jax.keyframes.codecs import AV1, MODULES, VVC, choose
 from hvc_jax.keyframes.picture import KeyPictureError
-from hvc_jax.keyframes.sequence import (
-    CodedKey,
-    SequenceDecoder,
-    decode_sequence,
-    encode_sequence,
-)
+from hvc_jax.keyframes.sequence import CodedKey, SequenceDecoder, encode_sequence
 
 __all__ = [
     "AV1",
@@ -28,7 +23,6 @@ __all__ = [
     "KeyPictureError",
     "SequenceDecoder",
     "decode",
-    "decode_sequence",
     "encode",
     "encode_pictures",
     "encode_sequence",

@@ -124,12 +124,3 @@ class Decoder(PictureDecoder):
         """Puts a temporal delimiter before the payload, which the stream leaves out."""
         payload = payload.removeprefix(_TEMPORAL_DELIMITER)
         return _TEMPORAL_DELIMITER + payload, payload[:1] == _SEQUENCE_HEADER
-
-
-def decode(payload: bytes, height: int, width: int) -> np.ndarray:
-    """Returns the picture [height, width, 3] uint8 of an intra payload.
-
-    Raises:
-        KeyPictureError: the payload is damaged, or holds a picture of another size.
-    """
-    return Decoder(height, width).push(payload)

@@ -118,14 +118,3 @@ class SequenceDecoder:
     def lose(self) -> None:
         """Makes the decoder refuse predicted payloads until the next intra one."""
         self._decoder = None
-
-
-def decode_sequence(coded: Sequence[CodedKey], height: int, width: int) -> list[np.ndarray]:
-    """Returns the pictures [height, width, 3] uint8 of a whole sequence, in the order of display.
-
-    Raises:
-        KeyPictureError: a payload is damaged.
-    """
-    decoder = SequenceDecoder(height, width)
-    shown = {key.index: decoder.push(key.codec, key.payload) for key in coded}
-    return [shown[index] for index in sorted(shown)]

@@ -132,15 +132,6 @@ class Decoder(PictureDecoder):
         return context
 
 
-def decode(payload: bytes, height: int, width: int) -> np.ndarray:
-    """Returns the picture [height, width, 3] uint8 of an intra payload.
-
-    Raises:
-        KeyPictureError: the payload is damaged, or holds a picture of another size.
-    """
-    return Decoder(height, width).push(payload)
-
-
 def annex_b(payload: bytes, height: int, width: int) -> bytes:
     """Returns a payload as a standard .266 file that any VVC player opens.
 

@@ -1,4 +1,4 @@
-"""Synthetic people: clips and stills of the open body, dressed, lit and moving, with exact labels.
+"""Synthetic people: clips of the open body, dressed, lit and moving, with exact labels.
 
     motion -> body vectors -> skinning -> projection -> visible triangles (jax)
     look -> rest mesh ----------^                             |
@@ -22,13 +22,13 @@ from hvc_jax.body.assets import Body
 from hvc_jax.body.camera import project
 from hvc_jax.body.coverage import nearest_triangle
 from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import POSE, unpack
+from hvc_jax.body.params import unpack
 from hvc_jax.synth.camera import frame_person, random_framing
 from hvc_jax.synth.capture import apply_captured, captured_motion
 from hvc_jax.synth.draw import Scene, add_noise, develop, draw, random_scene
 from hvc_jax.synth.labels import Labels, label_frames
 from hvc_jax.synth.mesh import dressed_body
-from hvc_jax.synth.motion import random_motion, random_style, turned
+from hvc_jax.synth.motion import random_motion, random_style
 
 _CHUNK = 8  # frames posed and rasterised in one call
 
@@ -116,76 +116,22 @@ def render_clip(
         [_joints(mesh.body, padded[i : i + _CHUNK]) for i in range(0, len(padded), _CHUNK)]
     )[:frames]
     frame_person(rng, vectors, joints, style.legs, framing, root)
-    pictures, masks, screens = _render(vectors, [scene] * frames, size, canvas)
+    pictures, masks, screens = _render(vectors, scene, size, canvas)
     pictures = np.stack([add_noise(picture, scene.noise, rng) for picture in pictures])
     made = label_frames(screens, size) if labels else None
     return SyntheticClip(pictures, vectors, masks, fps, made)
 
 
-def render_stills(
-    seed: int,
-    count: int,
-    size: int = 128,
-    supersample: float = 1.5,
-    poses: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns `count` pictures of different people with their labels, for training estimators.
-
-    Of 100 people 45 face the camera within 70 degrees, most of them by far less; the others are
-    turned about the vertical by any angle: they are seen from the side and from behind as well.
-
-    Args:
-      seed: Seed of everything.
-      count: N.
-      size: Side in pixels.
-      supersample: Drawing pixels per picture pixel along a side.
-      poses: `[P, 22, 3]` captured poses, axis-angle, upright and facing +z; half of the people take
-        one of them instead of a procedural one.
-
-    Returns:
-      Frames uint8 `[N, size, size, 3]`, body vectors float32 `[N, 188]`, masks float32 `[N, size,
-      size]`.
-    """
-    rng = np.random.default_rng((20250610, seed))
-    canvas = int(round(size * supersample))
-    mesh = dressed_body()
-    vectors, scenes = np.empty((count, 188), np.float32), []
-    total = count + -count % _CHUNK
-    styles = [random_style(rng, rng.random() < 0.6) for _ in range(count)]
-    for i, style in enumerate(styles):
-        vectors[i] = random_motion(rng, 12, 4.0, style)[-1]
-    if poses is not None:
-        taken = rng.integers(len(poses), size=count)
-        captured = rng.random(count) < 0.5
-        vectors[captured, POSE.start : POSE.start + 66] = poses[taken[captured]].reshape(-1, 66)
-    anywhere = rng.random(count) >= 0.45
-    vectors = turned(vectors, anywhere * rng.uniform(-np.pi, np.pi, count))
-    padded = np.resize(vectors, (total, 188))
-    joints = [_joints(mesh.body, padded[i : i + _CHUNK]) for i in range(0, total, _CHUNK)]
-    joints = np.concatenate(joints)
-    for i, style in enumerate(styles):
-        scenes.append(random_scene(rng, canvas))
-        frame_person(rng, vectors[i : i + 1], joints[i : i + 1], style.legs, random_framing(rng))
-    frames, masks, _ = _render(vectors, scenes, size, canvas)
-    pairs = zip(frames, scenes, strict=True)
-    frames = np.stack([add_noise(frame, scene.noise, rng) for frame, scene in pairs])
-    return frames, vectors, masks
-
-
 def _render(
-    vectors: np.ndarray, scenes: list[Scene], size: int, canvas: int
+    vectors: np.ndarray, scene: Scene, size: int, canvas: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns noiseless frames, masks and picture coordinates of N vectors `[N, 188]`."""
+    """Returns noiseless frames, masks and picture coordinates of vectors `[T, 188]`."""
     count = len(vectors)
     vectors = np.resize(vectors, (count + -count % _CHUNK, 188))
-    made, before = [], None
-    for start in range(0, count, _CHUNK):
-        chosen = [scenes[i % count] for i in range(start, start + _CHUNK)]
-        if (now := [id(scene) for scene in chosen]) != before:  # once for a clip, which has one
-            stacked = jax.device_put(jax.tree.map(lambda *x: np.stack(x), *chosen))
-            before = now
-        made.append(
-            _pictures(dressed_body().body, vectors[start : start + _CHUNK], stacked, size, canvas)
-        )
+    scenes = jax.device_put(jax.tree.map(lambda x: np.stack([x] * _CHUNK), scene))
+    made = [
+        _pictures(dressed_body().body, vectors[start : start + _CHUNK], scenes, size, canvas)
+        for start in range(0, count, _CHUNK)
+    ]
     screens, frames, masks = (np.concatenate(x)[:count] for x in zip(*made, strict=True))
     return frames, masks, screens

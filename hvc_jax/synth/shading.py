@@ -246,7 +246,7 @@ def albedo(p: jax.Array, fields: jax.Array, kind: jax.Array, look: Look) -> jax.
     Args:
       p: `[3, N]` rest positions.
       fields: `[6, N]` of `smooth_fields`.
-      kind: `[N]` part of the body, numbered as in `synthetic_labels.part_ids`.
+      kind: `[N]` part of the body, numbered as in `mesh.part_ids`.
       look: Appearance.
     """
     fine = grain(p, 260.0)
