@@ -24,5 +24,3 @@ def test_bad_requests_are_refused():
     clip = _clip()
     with pytest.raises(MetricError, match="shape"):
         vmaf(clip, clip[:2])
-    with pytest.raises(MetricError, match="unknown"):
-        vmaf(clip, clip, model="vmaf_best")

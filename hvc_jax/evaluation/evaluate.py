@@ -17,7 +17,7 @@ from hvc_jax.data.clips import Clip, read_clip
 from hvc_jax.evaluation.scores import Original, ScoreOptions
 from hvc_jax.ops.program import program
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.rates import kbps
+from hvc_jax.stream.rates import rate_columns
 
 SCORES = ("psnr", "ms_ssim", "lpips_vgg")
 
@@ -48,9 +48,10 @@ def evaluate(
         every: Scores other than PSNR, VMAF and flicker look at every n-th frame.
 
     Returns:
-        Columns clip, codec, key_qp, frames, fps, height, width, bytes, bpp, kbps, the scores,
-        encode_seconds and decode_seconds (compiling included, the first time), version and commit
-        of the program, and model_id. The mean over clips is `table.mean(numeric_only=True)`.
+        Columns clip, codec, key_qp, frames, fps, width, height, bytes, bpp, kbps, bits_per_frame,
+        the scores, encode_seconds and decode_seconds (compiling included, the first time), version
+        and commit of the program, and model_id. The mean over clips is
+        `table.mean(numeric_only=True)`.
 
     Raises:
         ClipError: A file is no video, or too short.
@@ -85,18 +86,8 @@ def _row(
     decoded = np.stack(list(codec.decode(data)))
     seconds = {"encode_seconds": coded - started, "decode_seconds": time.perf_counter() - coded}
     header = StreamReader(io.BytesIO(data)).header
-    count, height, width = frames.shape[:3]
-    row = {
-        "codec": header.variant,
-        "key_qp": options.key_qp,
-        "frames": count,
-        "fps": float(fps),
-        "height": height,
-        "width": width,
-        "bytes": len(data),
-        "bpp": 8 * len(data) / (count * height * width),
-        "kbps": kbps(len(data), count, fps),
-    }
+    row: dict[str, Any] = {"codec": header.variant, "key_qp": options.key_qp}
+    row |= rate_columns(len(data), frames.shape, fps)
     found = Original(frames, fps, wanted).score(decoded)
     row |= {name: np.nan if found.get(name) is None else found[name] for name in wanted.scores}
     return row | seconds | program()._asdict() | {"model_id": header.model_id.hex()}

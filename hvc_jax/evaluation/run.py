@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +34,7 @@ from hvc_jax.ops.files import atomic_path
 from hvc_jax.ops.program import program
 from hvc_jax.ops.progress import Progress
 from hvc_jax.stream.container import StreamReader
-from hvc_jax.stream.rates import bytes_by_unit, kbps
+from hvc_jax.stream.rates import bytes_by_unit, rate_columns
 
 COLUMNS = (
     "clip", "content", "kind", "codec", "qp", "frames", "fps", "width", "height", "bytes",
@@ -275,7 +274,11 @@ def _measure(
         ok = frames is not None and frames.shape == clip.frames.shape
         row = {"clip": work.clip.stem, "kind": point.kind, "codec": point.codec, "qp": point.qp}
         row["content"] = dict(settings.contents).get(work.clip.stem)
-        row |= _rates(clip, size) | more | (original.score(frames) if ok else {})
+        row |= (
+            rate_columns(size, clip.frames.shape, clip.fps)
+            | more
+            | (original.score(frames) if ok else {})
+        )
         rows.append(row | {"decoded_ok": ok})
         sizes[point] = size
         if ok:
@@ -320,21 +323,6 @@ def _anchor(clip: Clip, name: str, qp: int, settings: Settings) -> anchors.Ancho
     return anchors.code_clip(
         clip.frames, clip.fps, codec, qp, settings.anchor_effort, scale, cache=kept
     )
-
-
-def _rates(clip: Clip, size: int) -> dict[str, Any]:
-    """Size and rates of a stream, all of it counted, at the true frame rate."""
-    count, height, width = clip.frames.shape[:3]
-    return {
-        "frames": count,
-        "fps": float(clip.fps),
-        "width": width,
-        "height": height,
-        "bytes": size,
-        "bpp": size * 8 / (count * height * width),
-        "kbps": kbps(size, count, Fraction(clip.fps)),
-        "bits_per_frame": size * 8 / count,
-    }
 
 
 def unit_columns(stream: Path) -> dict[str, int]:

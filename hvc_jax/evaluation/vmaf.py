@@ -12,8 +12,6 @@ from hvc_jax.ops import ffmpeg
 from hvc_jax.ops.color import rgb_to_yuv420
 from hvc_jax.ops.ssim import MetricError
 
-MODELS = ("vmaf_v0.6.1", "vmaf_v0.6.1neg")
-
 
 @functools.cache
 def check_vmaf() -> None:
@@ -26,9 +24,8 @@ def vmaf(
     original: np.ndarray,
     decoded: np.ndarray,
     fps: Fraction | float = 25,
-    model: str = "vmaf_v0.6.1",
 ) -> np.ndarray:
-    """Returns the VMAF score of each frame, 0 to 100; equal frames score about 97 to 100.
+    """Returns the score of each frame by VMAF v0.6.1, 0 to 100; equal frames score about 97 to 100.
 
     Both stacks are converted to 8-bit BT.709 4:2:0 by our own code and compared at their own size;
     the model was trained on 1080p seen from three picture heights, so at 256 pixels its scores
@@ -38,17 +35,14 @@ def vmaf(
         original: [T, H, W, 3] uint8 RGB, H and W even.
         decoded: [T, H, W, 3] uint8 RGB.
         fps: frames per second.
-        model: one of `MODELS`; "neg" does not reward sharpening.
 
     Raises:
-        MetricError: the shapes differ, the model is unknown, or ffmpeg has no libvmaf.
+        MetricError: the shapes differ, or ffmpeg has no libvmaf.
     """
     if original.shape != decoded.shape:
         raise MetricError(
             f"Original {original.shape} and decoded {decoded.shape} differ in shape; align them."
         )
-    if model not in MODELS:
-        raise MetricError(f"VMAF model {model!r} is unknown; use {' or '.join(MODELS)}.")
     height, width = original.shape[1:3]
     rate = Fraction(fps).limit_denominator(60000)
     source = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}"]
@@ -61,7 +55,8 @@ def vmaf(
                     for plane in rgb_to_yuv420(frame, bits=8):
                         file.write(plane.astype(np.uint8).tobytes())
         command = [*source, "decoded.yuv", *source, "original.yuv", "-lavfi"]
-        command += [f"[0:v][1:v]libvmaf=model='version={model}':log_fmt=json:log_path=scores.json"]
+        model = "model='version=vmaf_v0.6.1'"
+        command += [f"[0:v][1:v]libvmaf={model}:log_fmt=json:log_path=scores.json"]
         command += ["-f", "null", "-"]
         scores = Path(folder) / "scores.json"
         try:

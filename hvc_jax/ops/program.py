@@ -1,8 +1,11 @@
 """Which program this is: its version, and its commit where it runs from a checkout."""
 
+import contextlib
 import functools
 import hashlib
+import platform
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +38,15 @@ def program() -> Program:
         changes += _git("diff", "HEAD", "--", str(_PACKAGE)) or ""
         commit += "+" + hashlib.sha256(changes.encode()).hexdigest()[:8]
     return Program(__version__, commit or None)
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of Python and of those packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _git(*arguments: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any
 
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.units import Unit, UnitType
@@ -27,3 +28,18 @@ def bytes_by_unit(reader: StreamReader, units: Iterable[Unit]) -> dict[str, int]
 def kbps(size: int, frames: int, fps: Fraction) -> float:
     """Kilobits (1000 bits) a second of `size` bytes that show `frames` frames; 0 for none."""
     return size * 8 * float(fps) / frames / 1000 if frames else 0.0
+
+
+def rate_columns(size: int, shape: tuple[int, ...], fps: Fraction | float) -> dict[str, Any]:
+    """What a table says of the size of a clip [T, H, W, 3]: all bytes, at the true frame rate."""
+    count, height, width = shape[:3]
+    return {
+        "frames": count,
+        "fps": float(fps),
+        "width": width,
+        "height": height,
+        "bytes": size,
+        "bpp": size * 8 / (count * height * width),
+        "kbps": kbps(size, count, Fraction(fps)),
+        "bits_per_frame": size * 8 / count,
+    }

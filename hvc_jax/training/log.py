@@ -1,8 +1,6 @@
 """What a run writes to be looked at: metrics.jsonl, TensorBoard events, its configuration."""
 
 import json
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import jax
 import numpy as np
 from tensorboardX import SummaryWriter
 
-from hvc_jax.ops.program import program
+from hvc_jax.ops.program import program, versions
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -73,8 +71,7 @@ def write_run_files(workdir: Path, config: Any) -> None:
     (workdir / "config.json").write_text(config.to_json_best_effort(indent=1) + "\n")
     environment = {
         **program()._asdict(),
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "packages": versions(*_PACKAGES),
         "devices": [str(device) for device in jax.devices()],
         "processes": jax.process_count(),
     }
