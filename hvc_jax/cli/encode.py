@@ -2,19 +2,17 @@
 
 import argparse
 import contextlib
+import dataclasses
 import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from hvc_jax.cli.options import add_memory_option, add_picture_options
 from hvc_jax.models.find import is_pipe
 from hvc_jax.ops.progress import progress
-
-if TYPE_CHECKING:
-    from hvc_jax.codec.options import EncodeOptions
 
 DESCRIPTION = """\
 Codes a video of one person. Input is anything that ffmpeg reads, with any frame rate, which
@@ -50,47 +48,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "parameters of a body beside it; field, without a body; semantic, keypoint and "
         "implicit, one key picture moved by a model (implicit: with --model FILE)",
     )
-    add_coding_options(parser)
-    parser.add_argument(
-        "--start", type=int, default=0, help="frames to skip (default: %(default)s)"
-    )
-    parser.add_argument("--frames", type=int, help="most frames to code (default: all)")
-    parser.add_argument(
-        "--fps",
-        type=_rate,
-        metavar="N",
-        help="frames a second, as 25, 29.97 or 30000/1001: of pictures (default: 25), or to which "
-        "a video is brought by its times (default: its own rate)",
-    )
-    parser.add_argument(
-        "--audio-kbps",
-        type=_audio_rate,
-        default=8.0,
-        metavar="N",
-        help="rate of the sound, as Opus, 6 to 256, or 0 to leave it out (default: 8, where there "
-        "is sound); --kbps and --bytes are without it",
-    )
-    parser.add_argument(
-        "--body-params",
-        type=Path,
-        metavar="FILE",
-        help="bodies of the coded frames, instead of estimating them: a file of hvc fit, motion "
-        "capture (.bvh), or SMPL, SMPL-H or SMPL-X parameters as estimators and AMASS write them; "
-        "their cameras are those of the whole picture. Look at them first: hvc fit --body-params",
-    )
-    parser.add_argument(
-        "--person", type=int, metavar="N",
-        help="which of several people in that file (default: the main one)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--body", type=Path, metavar="FILE",
-        help="the SMPL, SMPL-H or SMPL-X model that --body-params are of; see hvc fit",
-    )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
-def add_coding_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say how a clip is coded, shared by several commands."""
     add_picture_options(parser)
     parser.add_argument(
         "--key-qp",
@@ -98,11 +55,13 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
         help="quality, 0 (finest) to 63 (default: 42 for hybrid and field, else 32)",
     )
     parser.add_argument(
-        "--kbps", type=float, default=0.0, help="rate to be met, by hybrid and field"
-    )
+        "--kbps", dest="target_kbps", type=float, default=0.0, metavar="KBPS",
+        help="rate to be met, by hybrid and field"
+    )  # fmt: skip
     parser.add_argument(
-        "--bytes", type=int, default=0, help="size of the stream without sound, by hybrid and field"
-    )
+        "--bytes", dest="target_bytes", type=int, default=0, metavar="BYTES",
+        help="size of the stream without sound, by hybrid and field"
+    )  # fmt: skip
     parser.add_argument(
         "--lmbda",
         type=float,
@@ -162,7 +121,7 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quality",
         "--effort",
-        dest="quality",
+        dest="effort",
         default="good",
         metavar="{fast,good,best}",
         help="how long to search, or its number from 0 to 3: fast is 0, good 1, best 2; of fields, "
@@ -171,6 +130,42 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
     add_memory_option(parser)
+    parser.add_argument(
+        "--start", type=int, default=0, help="frames to skip (default: %(default)s)"
+    )
+    parser.add_argument("--frames", type=int, help="most frames to code (default: all)")
+    parser.add_argument(
+        "--fps",
+        type=_rate,
+        metavar="N",
+        help="frames a second, as 25, 29.97 or 30000/1001: of pictures (default: 25), or to which "
+        "a video is brought by its times (default: its own rate)",
+    )
+    parser.add_argument(
+        "--audio-kbps",
+        type=_audio_rate,
+        default=8.0,
+        metavar="N",
+        help="rate of the sound, as Opus, 6 to 256, or 0 to leave it out (default: 8, where there "
+        "is sound); --kbps and --bytes are without it",
+    )
+    parser.add_argument(
+        "--body-params",
+        type=Path,
+        metavar="FILE",
+        help="bodies of the coded frames, instead of estimating them: a file of hvc fit, motion "
+        "capture (.bvh), or SMPL, SMPL-H or SMPL-X parameters as estimators and AMASS write them; "
+        "their cameras are those of the whole picture. Look at them first: hvc fit --body-params",
+    )
+    parser.add_argument(
+        "--person", type=int, metavar="N",
+        help="which of several people in that file (default: the main one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--body", type=Path, metavar="FILE",
+        help="the SMPL, SMPL-H or SMPL-X model that --body-params are of; see hvc fit",
+    )  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _audio_rate(text: str) -> float:
@@ -241,14 +236,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     # Only now, so that a wrong path is reported before seconds of loading.
     from hvc_jax.codec.load import codec_of_variant
-    from hvc_jax.codec.options import Source, check_side
+    from hvc_jax.codec.options import EncodeOptions, Source, check_side
     from hvc_jax.codec.rate import missed
     from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.pose.confidence import DOUBT
 
     check_side("--size", arguments.size)
     keep_compiled_programs()
-    options = options_of(arguments)
+    arguments.effort = _effort(arguments.effort)
+    names = {field.name for field in dataclasses.fields(EncodeOptions)}
+    options = EncodeOptions(**{k: v for k, v in vars(arguments).items() if k in names})
     codec = codec_of_variant(arguments.variant, arguments.model, max_memory=arguments.max_memory)
     if bodies is not None and arguments.variant not in ("hybrid", "semantic"):
         raise ValueError(
@@ -256,7 +253,7 @@ def run(arguments: argparse.Namespace) -> int:
             "bodies; leave it out, or use --variant hybrid"
         )
     with_field = arguments.variant in ("hybrid", "field")
-    if (arguments.bytes or arguments.kbps or arguments.lmbda) and not with_field:
+    if (arguments.target_bytes or arguments.target_kbps or arguments.lmbda) and not with_field:
         raise ValueError(
             "--bytes, --kbps and --lmbda are for --variant hybrid and field; use --key-qp"
         )
@@ -272,7 +269,7 @@ def run(arguments: argparse.Namespace) -> int:
             fps=clip.fps,
             options=options,
             source=source,
-            frame_count=total if arguments.bytes and total else None,
+            frame_count=total if arguments.target_bytes and total else None,
             bodies=bodies,
             confidence=confidence,
             sound=clip.sound,
@@ -290,7 +287,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{heard}; {source.describe()}; {count / seconds:.1f} frames/s",
         file=sys.stderr if to_pipe else sys.stdout,
     )
-    target = arguments.bytes or arguments.kbps * 1000 / 8 * count / float(clip.fps)
+    target = arguments.target_bytes or arguments.target_kbps * 1000 / 8 * count / float(clip.fps)
     if note := missed(size, target):
         print(f"note: {arguments.output}: {note}", file=sys.stderr)
     for note in clip.notes:
@@ -332,25 +329,3 @@ def _output(path: Path) -> Iterator[_Counted]:
         return
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         yield _Counted(file)
-
-
-def options_of(arguments: argparse.Namespace) -> "EncodeOptions":
-    """The codec's options from those of `add_coding_options`."""
-    from hvc_jax.codec.options import EncodeOptions
-
-    return EncodeOptions(
-        key_qp=arguments.key_qp,
-        key_every=arguments.key_every,
-        key_codec=arguments.key_codec,
-        quantiser=arguments.quantiser,
-        group_frames=arguments.group_frames,
-        resync_groups=arguments.resync_groups,
-        cuts=arguments.cuts,
-        hold=arguments.hold,
-        effort=_effort(arguments.quality),
-        lookahead=arguments.lookahead,
-        key_spacing=arguments.key_spacing,
-        target_bytes=arguments.bytes,
-        target_kbps=arguments.kbps,
-        lmbda=arguments.lmbda,
-    )
