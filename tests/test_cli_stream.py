@@ -20,6 +20,7 @@ from hvc_jax.cli.decode import Clock
 from hvc_jax.cli.main import main
 from hvc_jax.data.clips import write_video
 from hvc_jax.evaluation.table import read_rows
+from hvc_jax.pose.estimator import Estimate, nobody
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.units import UnitType
 from hvc_jax.synth.people import SyntheticClip
@@ -261,11 +262,12 @@ def test_demo_codes_edits_and_shows(
         mask = np.ones((frames, size, size), np.float32)
         return SyntheticClip(make_frames(frames, size), make_bodies(frames), mask, 25.0)
 
-    def estimate(frames: np.ndarray, effort: int, **_: object) -> tuple[np.ndarray, np.ndarray]:
-        return make_bodies(len(frames)), np.ones(len(frames), np.float32)
+    def estimate(frames: np.ndarray, *_: object, **__: object) -> Estimate:
+        sure = np.ones(len(frames), np.float32)
+        return nobody(len(frames))._replace(bodies=make_bodies(len(frames)), confidence=sure)
 
     monkeypatch.setattr("hvc_jax.synth.people.render_clip", render)
-    monkeypatch.setattr("hvc_jax.pose.estimator.estimate_bodies", estimate)
+    monkeypatch.setattr("hvc_jax.pose.estimator.estimate", estimate)
     output = tmp_path / "demo"
     argv = ["demo", "--output", str(output), "--models", str(models), "--size", str(SIDE)]
     assert main([*argv, "--frames", str(COUNT), "--quiet"]) == 0

@@ -15,6 +15,7 @@ from hvc_jax.codec.codec import Codec
 from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.codec.scenes import BodyFinder, lasting
 from hvc_jax.models.prior import FactorizedPrior
+from hvc_jax.pose.estimator import Estimate, nobody
 from hvc_jax.stream.container import StreamReader, UnitType, motion_group
 from hvc_jax.stream.schema import token_schema
 from hvc_jax.stream.vectors import VectorDecoder
@@ -162,12 +163,12 @@ def _estimates(monkeypatch: pytest.MonkeyPatch, trust: np.ndarray) -> list:
     """Replaces the estimator by one that answers with `trust`; returns what it was asked."""
     asked, at = [], iter(trust)
 
-    def estimate(frames: np.ndarray, effort: int, reference: object = None) -> tuple:
+    def estimate(frames: np.ndarray, effort: int, reference: object, **_: object) -> Estimate:
         asked.append((len(frames), reference))
         found = np.array([next(at) for _ in frames])
-        return make_bodies(len(frames)), found
+        return nobody(len(frames))._replace(bodies=make_bodies(len(frames)), confidence=found)
 
-    monkeypatch.setattr("hvc_jax.pose.estimator.estimate_bodies", estimate)
+    monkeypatch.setattr("hvc_jax.pose.estimator.estimate", estimate)
     return asked
 
 

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from hvc_jax.body.params import POSE
 from hvc_jax.data.cuts import CutDetector, scene_starts
 from hvc_jax.pose.confidence import body_cells
-from hvc_jax.pose.estimator import estimate, estimate_bodies
+from hvc_jax.pose.estimator import estimate
 from hvc_jax.pose.pose_error import mask_iou
 from hvc_jax.synth.people import render_clip
 from hvc_jax.synth.trouble import from_behind, hands_before_face, two_people
@@ -20,7 +20,7 @@ def _overlap(found: np.ndarray, true: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("effort", [0, 1])
 def test_a_body_lies_on_a_rendered_person(effort):
     clip = render_clip(930000, 4, 128, framing="hips")
-    bodies, confidence = estimate_bodies(clip.frames, effort)
+    bodies, confidence = estimate(clip.frames, effort)[:2]
     assert bodies.shape == (4, 188) and bodies.dtype == np.float32
     assert (confidence > 0.5).all() and (_overlap(bodies, clip.body) > 0.6).all()
 
@@ -33,6 +33,16 @@ def test_where_nobody_is_nothing_is_believed_and_nothing_moves(kind):
     found = estimate(frames, effort=0)
     assert (found.confidence < 0.25).all() and not found.joint_confidence.any()
     assert np.ptp(found.bodies, axis=0).max() == 0
+
+
+def test_a_live_picture_is_looked_at_where_the_person_was(monkeypatch):
+    clip = render_clip(930000, 2, 128, framing="hips")
+    first = estimate(clip.frames[:1], 0)
+    monkeypatch.setattr("hvc_jax.pose.sight.detect", lambda *_: [[]])  # who searches finds nobody
+    found = estimate(clip.frames[1:], 0, window=first.window)
+    assert (_overlap(found.bodies, clip.body[1:]) > 0.6).all() and found.confidence[0] > 0.5
+    gone = estimate(np.zeros_like(clip.frames[1:]), 0, window=first.window)
+    assert gone.confidence[0] < 0.25 and gone.window is None
 
 
 def test_two_people_are_counted_and_either_is_followed():
@@ -72,7 +82,7 @@ def test_who_shows_the_back_is_turned_away_and_who_faces_us_is_not(seed, framing
 )
 def test_wrong_inputs_are_one_sentence(frames, effort):
     with pytest.raises(ValueError, match="square uint8|effort"):
-        estimate_bodies(frames, effort)
+        estimate(frames, effort)
 
 
 def test_scenes_begin_at_cuts_and_go_on_over_chunks():

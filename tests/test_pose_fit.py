@@ -18,6 +18,7 @@ from hvc_jax.pose.appearance import (
     appearance_of,
     pose_surface,
     seen_points,
+    shrunk,
     surface_of_open_body,
 )
 from hvc_jax.pose.fit import continuous_axis_angle, descend, smooth_over_time, through_pixels
@@ -92,7 +93,8 @@ def test_descent_on_pixels_is_never_worse_than_its_start():
     pose = np.pad(rng.normal(size=(FRAMES, 66)) * 0.1, ((0, 0), (0, 3)))
     start = Solution(jnp.asarray(pose, jnp.float32), jnp.zeros(10))
     vectors = np.asarray(jax.jit(to_vectors)(start))
-    looks = appearance_of(frames, vectors, Reference(frames[0], vectors[0]))
+    pictures = shrunk(np.concatenate([frames[:1], frames]))
+    looks = appearance_of(pictures, np.concatenate([vectors[:1], vectors]))
     screen, points = jax.jit(project_points)(skeleton, *start)
     seen = Seen(screen, jnp.ones((FRAMES, 33)), points[..., 2], jnp.ones(FRAMES), looks)
     value = jax.jit(objective)

@@ -24,7 +24,7 @@ from hvc_jax.data.clips import read_clip
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.pose.confidence import DOUBT, body_cells
-from hvc_jax.pose.estimator import estimate_bodies
+from hvc_jax.pose.estimator import estimate
 from hvc_jax.pose.pose_error import acceleration, correct_keypoints, mask_iou, torso_size
 
 SURE = 0.5  # least score of a keypoint of the judge that counts
@@ -79,7 +79,7 @@ def main() -> None:
         judge = dict(np.load(given.judged / f"{path.stem}.npz"))
         frames = read_clip(path, 256, frames=given.frames).frames
         for effort in given.efforts:
-            scores = judged(*estimate_bodies(frames, effort), judge)
+            scores = judged(*estimate(frames, effort)[:2], judge)
             row = {"clip": path.stem, "effort": effort}
             rows.append(row | {name: f"{value:.3f}" for name, value in scores.items()})
             print(rows[-1], flush=True)

@@ -19,7 +19,7 @@ from hvc_jax.body.lbs import posed_vertices
 from hvc_jax.body.params import unpack
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.ops.compile import keep_compiled_programs
-from hvc_jax.pose.estimator import estimate_bodies
+from hvc_jax.pose.estimator import estimate
 from hvc_jax.pose.pose_error import acceleration, mpjpe, pa_mpjpe
 from hvc_jax.synth.people import render_clip
 
@@ -47,7 +47,7 @@ def main() -> None:
         clip = render_clip(900000 + k, given.frames, size=256, framing=framing)
         vertices, joints, screen = map(np.asarray, _pose(clip.body))
         for effort in given.efforts:
-            bodies, trust = estimate_bodies(clip.frames, effort=effort)
+            bodies, trust = estimate(clip.frames, effort)[:2]
             mesh, found, place = map(np.asarray, _pose(bodies))
             shown = (np.abs(screen) < 1).all(-1)
             row = {

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.ops.compile import keep_compiled_programs
-from hvc_jax.pose.estimator import estimate_bodies
+from hvc_jax.pose.estimator import estimate
 from hvc_jax.synth.people import render_clip
 
 FRAMES = 64
@@ -26,9 +26,9 @@ def main() -> None:
     keep_compiled_programs()
     frames, rows = render_clip(900001, FRAMES, 256, framing="hips").frames, []
     for effort in given.efforts:
-        estimate_bodies(frames, effort)
+        estimate(frames, effort)
         wall, cpu = time.perf_counter(), time.process_time()
-        estimate_bodies(frames, effort)
+        estimate(frames, effort)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         row = {"effort": effort, "cpu_ms": f"{cpu / FRAMES * 1e3:.1f}"}
         rows.append(row | {"fps": f"{FRAMES / wall:.1f}"})

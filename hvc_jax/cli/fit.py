@@ -235,4 +235,5 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo
                 person=1 if known else person, folder=folder,
             )
         )  # fmt: skip
-    return Estimate(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    columns = zip(*(part[:4] for part in parts), strict=True)
+    return Estimate(*map(np.concatenate, columns))

@@ -20,6 +20,7 @@ class BodyFinder:
     def __init__(self, effort: int) -> None:
         self._effort, self._cuts = effort, CutDetector()
         self._reference: Reference | None = None
+        self._window: np.ndarray | None = None
 
     def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Body vectors [T, 188] and confidence [T] of the next frames.
@@ -27,22 +28,23 @@ class BodyFinder:
         Args:
           pictures: [T, H, H, 3] uint8.
         """
-        from hvc_jax.pose.estimator import estimate_bodies  # networks that are read if needed
+        from hvc_jax.pose.estimator import estimate  # networks that are read if needed
 
         starts = scene_starts(pictures, self._cuts)
         vectors, trust = [], []
         for first, last in zip([0, *starts], [*starts, len(pictures)], strict=True):
             if first in starts:
-                self._reference = None
+                self._reference = self._window = None
             if first == last:
                 continue
             scene = pictures[first:last]
-            found, confidence = estimate_bodies(scene, self._effort, reference=self._reference)
-            if self._reference is None and (confidence >= SURE).any():
-                sure = int(np.argmax(confidence >= SURE))
-                self._reference = Reference(scene[sure], found[sure])
-            vectors.append(found)
-            trust.append(confidence)
+            found = estimate(scene, self._effort, self._reference, window=self._window)
+            self._window, sure = found.window, found.confidence >= SURE
+            if self._reference is None and sure.any():
+                at = int(np.argmax(sure))
+                self._reference = Reference(scene[at], found.bodies[at])
+            vectors.append(found.bodies)
+            trust.append(found.confidence)
         return np.concatenate(vectors).astype(np.float32), np.concatenate(trust)
 
 

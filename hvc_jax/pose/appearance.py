@@ -22,14 +22,15 @@ from hvc_jax.body.lbs import posed_vertices
 from hvc_jax.body.params import NUM_BODY_JOINTS, unpack
 from hvc_jax.body.raster import rasterize, vertex_normals
 from hvc_jax.ops.warp import average_pool, repeat_upsample, warp
+from hvc_jax.pose.networks import in_batches
 from hvc_jax.pose.skeleton import Skeleton
 
 _POINTS = 512
+_SHOWN = 256  # of them that are compared: the reference frame shows less than half of a body
 _SIDE = 64  # pixels a side at which colours are compared and hidden points are looked for
 _BIAS = 0.04  # metres that a surface may lie in front of a point that still counts as seen
 _FACING = 0.25  # least cosine between a point's normal and the view: beyond, it is a contour
 _BLUNDER = 0.2  # residual, of colours in [0, 1], beyond which a pixel shows something else
-_BATCH = 8
 
 
 class Surface(NamedTuple):
@@ -56,7 +57,8 @@ class Appearance(NamedTuple):
       surface: the points.
       pictures: [T, h, w, 3] in [0, 1], the frames, smoothed to the scale at which they are looked at.
       colours: [K, 3] of the surface points, in [0, 1].
-      weight: [T, K] in [0, 1]: seen in the reference frame and, as far as known, in this one.
+      weight: [T, K] >= 0: what a point counts that is seen in the reference frame and, as far as
+        known, in this one; 0 for others.
     """  # noqa: E501
 
     surface: Surface
@@ -110,8 +112,8 @@ def pose_surface(
 def appearance_cost(screen: jax.Array, appearance: Appearance) -> jax.Array:
     """Returns [T]: how much the surface points differ from what the frames show there.
 
-    The mean over the points, each between 0 (equal) and 1 (something else altogether), so a hidden
-    point that counts as seen does limited harm (Geman-McClure).
+    The weighted mean over the points, each between 0 (equal) and 1 (something else altogether), so
+    a hidden point that counts as seen does limited harm (Geman-McClure).
 
     Args:
       screen: [T, K, 2] where the points are, (u, v).
@@ -148,14 +150,9 @@ def seen_points(surface: Surface, vectors: np.ndarray) -> tuple[np.ndarray, np.n
       surface: points of the open body.
       vectors: [T, 188] body vectors.
     """
-    body, places, seen = load_body(), [], []
-    for first in range(0, len(vectors), _BATCH):
-        part = vectors[first : first + _BATCH]
-        filled = np.concatenate([part, np.repeat(part[-1:], _BATCH - len(part), 0)])
-        place, visible = _seen(body, surface.vertex, jnp.asarray(filled))
-        places.append(np.asarray(place)[: len(part)])
-        seen.append(np.asarray(visible)[: len(part)])
-    return np.concatenate(places), np.concatenate(seen)
+    look = functools.partial(_seen, load_body(), surface.vertex)
+    places, seen = in_batches(look, vectors)
+    return places, seen
 
 
 class Reference(NamedTuple):
@@ -170,29 +167,41 @@ class Reference(NamedTuple):
     vector: np.ndarray
 
 
-def appearance_of(
-    frames: np.ndarray, vectors: np.ndarray, reference: Reference, *, coarse: bool = False
-) -> Appearance:
+def appearance_of(pictures: jax.Array, vectors: np.ndarray, *, coarse: bool = False) -> Appearance:
     """Returns the `Appearance` of a clip whose bodies are roughly known.
 
     Args:
-      frames: [T, H, H, 3] uint8.
-      vectors: [T, 188] body vectors.
-      reference: a frame of the same size, in the clip or not.
+      pictures: [1 + T, h, h, 3] of `shrunk`, the reference frame first.
+      vectors: [1 + T, 188] body vectors of the same.
       coarse: at half the resolution, from where bodies are found that are further away.
     """
     surface = surface_of_open_body()
-    places, seen = seen_points(surface, np.concatenate([reference.vector[None], vectors]))
-    pictures = _shrunk(np.concatenate([reference.picture[None], frames]), coarse)
-    colours = warp(jnp.asarray(pictures[:1]), jnp.asarray(places[:1])[:, None])[0, 0]
-    return Appearance(surface, pictures[1:], colours, jnp.asarray(seen[1:] * seen[0]))
+    places, seen = seen_points(surface, vectors)
+    if coarse and pictures.shape[1] % 2 == 0:
+        pictures = _halved(pictures)
+    shown = np.argsort(-seen[0], kind="stable")[:_SHOWN]
+    colours = warp(pictures[:1], jnp.asarray(places[:1, shown])[:, None])[0, 0]
+    part = Surface(
+        surface.vertex[shown],
+        surface.points[shown],
+        surface.directions[:, shown],
+        surface.weights[shown],
+    )
+    weight = (seen[1:] * seen[0])[:, shown] * (_SHOWN / _POINTS)
+    return Appearance(part, pictures[1:], colours, jnp.asarray(weight))
 
 
-def _shrunk(frames: np.ndarray, coarse: bool) -> np.ndarray:
+@jax.jit
+def _halved(pictures: jax.Array) -> jax.Array:
+    """Returns pictures of the same size with half the detail."""
+    return repeat_upsample(average_pool(pictures, 2), 2)
+
+
+def shrunk(frames: np.ndarray) -> jax.Array:
     """Returns frames [T, H, H, 3] uint8 as [T, h, h, 3] in [0, 1], h near 64; plain means."""
-    side = frames.shape[1]
+    count, side = frames.shape[:2]
     factor = next(k for k in range(max(1, round(side / _SIDE)), 0, -1) if side % k == 0)
-    double = 2 if coarse and side % (2 * factor) == 0 else 1
-    parts = (frames[i : i + 32] for i in range(0, len(frames), 32))
-    small = [average_pool(jnp.asarray(p, jnp.float32) / 255, factor * double) for p in parts]
-    return repeat_upsample(jnp.concatenate(small), double)
+    blocks = frames.reshape(count, side // factor, factor, side // factor, factor, 3)
+    # Sums of whole numbers in numpy: a compiled program would be one for every size and length.
+    total = blocks.sum(4, dtype=np.uint16).sum(2, dtype=np.uint32)
+    return jnp.asarray(total / np.float32(255 * factor**2), jnp.float32)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.special import expit
 
@@ -18,6 +17,7 @@ from hvc_jax.body.camera import project
 from hvc_jax.body.lbs import posed_vertices
 from hvc_jax.body.params import JOINT_NAMES, NUM_BODY_JOINTS, unpack
 from hvc_jax.body.raster import rasterize
+from hvc_jax.pose.networks import in_batches
 from hvc_jax.pose.sight import Sight
 from hvc_jax.pose.skeleton import INDEX
 
@@ -33,7 +33,6 @@ WEIGHTS = {"present": 8.42, "met": 10.92, "overlap": 12.67}
 
 _MET = 0.08  # metres by which landmarks may be missed
 _USUAL = 0.7  # overlap of right bodies, where there is no mask
-_BATCH = 8
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -45,12 +44,7 @@ def _covered(body: Body, vectors: jax.Array, side: int) -> jax.Array:
 
 def body_cells(vectors: np.ndarray, side: int) -> np.ndarray:
     """Returns [T, side, side] bool: where bodies [T, 188] lie in the picture."""
-    body, found = load_body(), []
-    for first in range(0, len(vectors), _BATCH):
-        part = vectors[first : first + _BATCH]
-        filled = np.concatenate([part, np.repeat(part[-1:], _BATCH - len(part), 0)])
-        found.append(np.asarray(_covered(body, jnp.asarray(filled), side))[: len(part)])
-    return np.concatenate(found)
+    return in_batches(lambda rows: (_covered(load_body(), rows, side),), vectors)[0]
 
 
 def overlap(vectors: np.ndarray, masks: np.ndarray) -> np.ndarray:

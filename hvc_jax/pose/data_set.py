@@ -7,7 +7,7 @@ import numpy as np
 
 from hvc_jax.data.frames import FrameDataset
 from hvc_jax.ops.files import atomic_path
-from hvc_jax.pose.estimator import estimate_bodies
+from hvc_jax.pose.estimator import estimate
 
 
 def write_bodies(dataset: FrameDataset, effort: int = 1) -> Iterator[Path]:
@@ -24,7 +24,7 @@ def write_bodies(dataset: FrameDataset, effort: int = 1) -> Iterator[Path]:
         if path.exists():
             continue
         frames = np.stack([dataset.frame(number, t) for t in range(clip.frames)])
-        vectors, _ = estimate_bodies(frames, effort)
+        vectors = estimate(frames, effort).bodies
         with atomic_path(path) as part, part.open("wb") as file:
             np.save(file, np.asarray(vectors, np.float32))
         yield path

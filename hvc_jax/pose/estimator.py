@@ -35,13 +35,15 @@ class Estimate(NamedTuple):
       confidence: [T] in [0, 1], how far the body is trusted; below `DOUBT` it is doubted, below
         `BRIDGED_BELOW` not the frame's own but bridged from its neighbours.
       joint_confidence: [T, 22] in [0, 1] of the body's joints: what was seen, where it lands.
-      people: [T] how many people are seen nearby in time; 1 with given keypoints.
+      people: [T] how many people are seen nearby in time; 1 with given keypoints or window.
+      window: [4] where the person is looked for in a picture that follows; None to search.
     """
 
     bodies: np.ndarray
     confidence: np.ndarray
     joint_confidence: np.ndarray
     people: np.ndarray
+    window: np.ndarray | None = None
 
 
 def nobody(count: int) -> Estimate:
@@ -49,14 +51,6 @@ def nobody(count: int) -> Estimate:
     bodies = np.tile(identity_vector(), (count, 1)).astype(np.float32)
     none = np.zeros((count, NUM_BODY_JOINTS), np.float32)
     return Estimate(bodies, np.zeros(count, np.float32), none, np.zeros(count, np.int64))
-
-
-def estimate_bodies(
-    frames: np.ndarray, effort: int = 1, reference: Reference | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns bodies [T, 188] and confidence [T] of `estimate`, with its arguments and errors."""
-    found = estimate(frames, effort, reference)
-    return found.bodies, found.confidence
 
 
 def estimate(
@@ -69,6 +63,7 @@ def estimate(
     expression: bool = False,
     person: int = 1,
     folder: str | None = None,
+    window: np.ndarray | None = None,
 ) -> Estimate:
     """Returns the bodies of a clip of a person.
 
@@ -83,6 +78,7 @@ def estimate(
         not worth their bits (experiments/040_fit).
       person: 1 for the largest, 2 for the next, ...
       folder: of the landmark networks; None for those that come with the package.
+      window: [4] of the `Estimate` of the picture before, for a single live picture.
 
     Raises:
       ValueError: the frames are not [T, H, W, 3] uint8 with H = W, or effort is unknown.
@@ -95,7 +91,7 @@ def estimate(
         )
     if effort not in _STEPS:
         raise ValueError(f"effort must be 0, 1, 2 or 3, got {effort}")
-    looked = seen = see(frames, person, folder)
+    looked = seen = see(frames, person, folder, window)
     if keypoints is not None:
         seen = with_keypoints(looked, *keypoints)
     if seen is None:
@@ -115,7 +111,8 @@ def estimate(
     if expression and looked is not None and (trust >= DOUBT).any():
         faces = expressions(see_face(frames, looked, folder), frames.shape[1])
         bodies[:, EXPRESSION] = faces * (trust >= DOUBT)[:, None]
-    return Estimate(bodies, trust, joints, seen.people)
+    follows = None if seen.windows is None or trust[-1] < DOUBT else seen.windows[-1]
+    return Estimate(bodies, trust, joints, seen.people, follows)
 
 
 def compile_for_live(side: int) -> None:

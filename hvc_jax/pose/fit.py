@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from hvc_jax.body.assets import load_body
-from hvc_jax.pose.appearance import Reference, appearance_of
+from hvc_jax.pose.appearance import Reference, appearance_of, shrunk
 from hvc_jax.pose.fit_objective import FitWeights, Seen, objective, to_vectors
 from hvc_jax.pose.outline import Outline, shrunk_masks
 from hvc_jax.pose.skeleton import Skeleton, open_skeleton
@@ -114,10 +114,12 @@ def through_pixels(
     if masks is not None:
         both = seen._replace(outline=Outline(load_body(), pad(shrunk_masks(masks))))
         bodies, _ = descend(bodies, both, *rest, steps, free)
+    first = frames[0] if reference is None else reference.picture
+    pictures = shrunk(np.concatenate([first[None], frames]))
     for coarse in (True, False):
         vectors = vectors_of(bodies, count)
-        shown = reference or Reference(frames[0], vectors[0])
-        looks = appearance_of(frames, vectors, shown, coarse=coarse)
+        shown = vectors[0] if reference is None else reference.vector
+        looks = appearance_of(pictures, np.concatenate([shown[None], vectors]), coarse=coarse)
         looks = looks._replace(pictures=pad(looks.pictures), weight=pad(looks.weight))
         bodies, _ = descend(bodies, seen._replace(appearance=looks), *rest, steps, free)
     return bodies
