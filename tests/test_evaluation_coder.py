@@ -3,7 +3,7 @@
 import numpy as np
 
 from hvc_jax.evaluation import coder as evaluation_coder
-from hvc_jax.evaluation.coder import Once
+from hvc_jax.evaluation.coder import SharedWork
 
 
 def test_bodies_and_keys_are_made_once(monkeypatch):
@@ -26,16 +26,16 @@ def test_bodies_and_keys_are_made_once(monkeypatch):
 
     monkeypatch.setattr(evaluation_coder, "BodyFinder", Finder)
     monkeypatch.setattr(evaluation_coder.keyframes, "encode", encode)
-    once, chunks = Once(), [np.ones((2, 4, 4, 3), np.uint8), np.ones((1, 4, 4, 3), np.uint8)]
+    once, chunks = SharedWork(), [np.ones((2, 4, 4, 3), np.uint8), np.ones((1, 4, 4, 3), np.uint8)]
     wanted = [Finder(1)(c)[0] for c in [chunks[0]]]
     calls.clear()
     first = once.bodies(1)
     answers = [first(chunk)[0] for chunk in chunks]
     np.testing.assert_array_equal(answers[0], wanted[0])
-    assert answers[1][0, 0] == 1 + 3 * 48 and calls == ["body", "body"] and once.spared == 0
+    assert answers[1][0, 0] == 1 + 3 * 48 and calls == ["body", "body"] and once.saved == 0
     again = once.bodies(1)
     assert all((again(c)[0] == a).all() for c, a in zip(chunks, answers, strict=True))
-    assert calls == ["body", "body"] and once.spared > 0
+    assert calls == ["body", "body"] and once.saved > 0
     # Another clip that begins alike: the finder sees the beginning, then what is new.
     other = once.bodies(1)
     other(chunks[0])

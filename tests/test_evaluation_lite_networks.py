@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from hvc_jax.evaluation.lite_networks import LiteNetwork, person_box, square_crop
+from hvc_jax.ops.ssim import MetricError
 
 
 def test_a_missing_network_is_named(tmp_path):
     pytest.importorskip("ai_edge_litert")
-    with pytest.raises(FileNotFoundError, match=r"none\.tflite"):
+    with pytest.raises(MetricError, match=r"none\.tflite"):
         LiteNetwork(tmp_path / "none.tflite")
 
 

@@ -126,7 +126,7 @@ def test_a_row_has_whole_frame_body_face_and_pose_scores(monkeypatch):
         return found
 
     monkeypatch.setattr(scores, "PoseNet", Pose)
-    monkeypatch.setattr(scores, "lite_network", lambda path: None)
+    monkeypatch.setattr(scores, "LiteNetwork", lambda path: None)
     monkeypatch.setattr(scores, "person_masks", masks)
     names = ("psnr", "ssim", "flicker")
     regions = [f"{region}_{name}" for region in scores.REGIONS for name in names]

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.ops.gradient import lower_limit
-from hvc_jax.ops.quantise import add_uniform_noise
+from hvc_jax.ops.quantise import add_uniform_noise, lower_limit
 
 
 def test_noise_is_uniform_over_one_step(key):

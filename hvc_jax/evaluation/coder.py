@@ -26,15 +26,15 @@ def read(path: Path, settings: Settings) -> Clip:
     return read_clip(path, settings.size, settings.fit, frames=settings.frames)
 
 
-class Once:
-    """What codecs have in common for a clip, made once, and the seconds that this spared.
+class SharedWork:
+    """What codecs have in common for a clip, made once, and the seconds that this saved.
 
     Attributes:
-        spared: Seconds that what was made before took then, since this was last set to 0.
+        saved: Seconds that what was made before took then, since this was last set to 0.
     """
 
     def __init__(self) -> None:
-        self.spared = 0.0
+        self.saved = 0.0
         self._made: dict[Hashable, tuple[Any, float]] = {}
 
     def clear(self) -> None:
@@ -66,7 +66,7 @@ class Once:
     def _get(self, about: Hashable, make: Callable[[], Any]) -> Any:
         if about in self._made:
             result, seconds = self._made[about]
-            self.spared += seconds
+            self.saved += seconds
             return result
         started = time.perf_counter()
         result = make()
@@ -85,7 +85,7 @@ class Coder:
         self._settings = settings
         self._codecs: dict[str, AnyCodec] = {}
         self._clip: tuple[Path, Clip] | None = None
-        self._once = Once()
+        self._shared = SharedWork()
         self._compiled: set[str] = set()  # variants
 
     def code(self, path: Path, name: str, options: EncodeOptions, stream: Path) -> float:
@@ -99,7 +99,7 @@ class Coder:
         """
         if self._clip is None or self._clip[0] != path:
             self._clip = (path, read(path, self._settings))
-            self._once.clear()
+            self._shared.clear()
         clip, info = self._clip[1], probe(path)
         source = Source.made_square(info.width, info.height, self._settings.fit)
 
@@ -114,14 +114,14 @@ class Coder:
             write(io.BytesIO())
             if codec.variant not in self._compiled:
                 self._compiled.add(codec.variant)
-                self._once.clear()  # the seconds in it had compilation in them
-        self._once.spared, started = 0.0, time.perf_counter()
+                self._shared.clear()  # the seconds in it had compilation in them
+        self._shared.saved, started = 0.0, time.perf_counter()
         with atomic_path(stream) as temporary, temporary.open("wb") as file:
             write(file)
-        return time.perf_counter() - started + self._once.spared
+        return time.perf_counter() - started + self._shared.saved
 
     def _codec(self, name: str) -> AnyCodec:
         export = self._settings.export(name)
         if export.variant in WITH_FIELD:
-            return FieldCodec(export, self._once.bodies)
-        return Codec(export, self._once.key, self._once.bodies)
+            return FieldCodec(export, self._shared.bodies)
+        return Codec(export, self._shared.key, self._shared.bodies)

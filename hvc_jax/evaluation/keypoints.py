@@ -18,23 +18,6 @@ FOUND = 0.3
 """Least confidence of a keypoint that counts as found."""
 
 
-def lite_network(path: str | PathLike) -> LiteNetwork:
-    """Returns the network of a .tflite file.
-
-    Raises:
-        MetricError: the file or the package ai-edge-litert is missing, or it is no network.
-    """
-    try:
-        return LiteNetwork(path)
-    except ImportError:
-        raise MetricError(
-            "Networks in .tflite files need the package ai-edge-litert, which is not installed; "
-            "run: pip install 'hvc_jax[judges]'."
-        ) from None
-    except (FileNotFoundError, ValueError) as error:
-        raise MetricError(f"{path} is no .tflite network that can be read; check it.") from error
-
-
 class PersonLab:
     """The keypoint heads of a PoseNet or BodyPix network in an .onnx file.
 
@@ -90,7 +73,7 @@ class PoseNet:
 
     def __init__(self, path: str | PathLike) -> None:
         self._is_movenet = Path(path).suffix != ".onnx"
-        self._network = lite_network(path) if self._is_movenet else PersonLab(path)
+        self._network = LiteNetwork(path) if self._is_movenet else PersonLab(path)
         if self._is_movenet and self._network.input_shape[1:3] != (192, 192):
             raise MetricError(f"{path} is not MoveNet; give its file, or a PoseNet as .onnx.")
 

@@ -7,31 +7,38 @@ again through two square crops around the person, plain and mirrored; the looks 
 their scores as weights, and their disagreement lowers the confidence.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from hvc_jax.body.landmarks import COCO_MIRROR
+from hvc_jax.ops.ssim import MetricError
 
 
 class LiteNetwork:
-    """A .tflite file as a function of one array."""
+    """A .tflite file as a function of one array.
 
-    def __init__(self, path: str | Path) -> None:
+    Raises:
+      MetricError: the file or the package ai-edge-litert is missing, or it is no network.
+    """
+
+    def __init__(self, path: str | PathLike) -> None:
         try:
             from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise ImportError(
-                "networks in .tflite files need LiteRT; pip install 'hvc_jax[judges]'"
+        except ImportError:
+            raise MetricError(
+                "Networks in .tflite files need the package ai-edge-litert, which is not "
+                "installed; run: pip install 'hvc_jax[judges]'."
+            ) from None
+        try:
+            self._net: Any = Interpreter(str(path), num_threads=1)
+            self._net.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise MetricError(
+                f"{path} is no .tflite network that can be read; check it."
             ) from error
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"no network file at {path}; name another")
-        self._net: Any = Interpreter(str(path), num_threads=1)
-        self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]
         self._outputs = self._net.get_output_details()
 

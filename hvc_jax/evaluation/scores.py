@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hvc_jax.evaluation import learned_metrics, metrics
-from hvc_jax.evaluation.keypoints import PoseNet, distance_and_missing, lite_network
+from hvc_jax.evaluation.keypoints import PoseNet, distance_and_missing
 from hvc_jax.evaluation.learned_metrics import check_dists, check_lpips
+from hvc_jax.evaluation.lite_networks import LiteNetwork
 from hvc_jax.evaluation.regions import Region, body_region, face_region, person_masks
 from hvc_jax.evaluation.vmaf import check_vmaf, vmaf
 from hvc_jax.ops import ssim
@@ -149,7 +150,7 @@ class Original:
         self._some = slice(min(options.every // 2, len(frames) - 1), None, options.every)
         self.regions: dict[str, Region | None] = {}
         if options.mask_net and options.of_region("body"):
-            masks = person_masks(lite_network(options.mask_net), frames)
+            masks = person_masks(LiteNetwork(options.mask_net), frames)
             self.regions["body"] = body_region(masks)
         if options.pose_net and (options.of_region("face") or {*_OF_POSE} & {*options.scores}):
             self._pose = PoseNet(options.pose_net)
@@ -231,7 +232,7 @@ class Original:
         return akd, mkr
 
 
-def _check_net(path: str | PathLike | None, option: str, load: Callable = lite_network) -> None:
+def _check_net(path: str | PathLike | None, option: str, load: Callable = LiteNetwork) -> None:
     """Raises MetricError unless there is a network."""
     if path is None:
         raise MetricError(f"No network is given; name one with {option}.")

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.ops.gradient import lower_limit
+from hvc_jax.ops.quantise import lower_limit
 from hvc_jax.stream.tables import sibling_matrix, stage_of_slots
 
 
