@@ -11,6 +11,7 @@ import numpy as np
 
 from hvc_jax.codec.options import CodecError, EncodeOptions, Source, check_side
 from hvc_jax.stream.container import StreamReader, StreamWriter
+from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import Header
 from hvc_jax.stream.sound import SoundSource
 
@@ -91,6 +92,20 @@ class BaseCodec(abc.ABC):
             if source.notes:
                 writer.write_meta({"source": list(source.notes)})
         return memory.getvalue()
+
+    def _check_header(self, header: Header) -> None:
+        """Raises unless this codec decodes the stream: its model's, and of sides it can draw."""
+        if header.model_id != self.model_id:
+            raise CodecError(
+                f"the stream needs model {header.model_id.hex()} ({header.variant}), "
+                f"this one is {self.model_id.hex()} ({self.variant}); name the right file"
+            )
+        if header.variant != self.variant:
+            raise BitstreamError(
+                f"the header says {header.variant}, its model is of the {self.variant} variant"
+            )
+        check_side("the stream's height", header.height)
+        check_side("the stream's width", header.width)
 
     def _checked(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """Yields the frames, the first of them when there are two that can be coded."""

@@ -14,7 +14,7 @@ from hvc_jax.codec.base import BaseCodec, open_reader
 from hvc_jax.codec.latent_encoder import LatentEncoder, analysed
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
 from hvc_jax.codec.networks import Networks
-from hvc_jax.codec.options import CodecError, EncodeOptions, check_side
+from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.models.export import Export
 from hvc_jax.stream.container import KeyUnit, StreamReader, StreamWriter, key_unit
@@ -102,20 +102,10 @@ class Codec(BaseCodec):
 
     def vector_decoder(self, header: Header) -> VectorDecoder:
         """The decoder of a stream's numbers; raises CodecError if another model made it."""
-        export = self.export
-        if header.model_id != export.model_id:
-            raise CodecError(
-                f"the stream needs model {header.model_id.hex()} ({header.variant}), "
-                f"this one is {export.model_id.hex()} ({export.variant}); name the right file"
-            )
-        if header.variant != export.variant:
-            raise BitstreamError(
-                f"the header says {header.variant}, its model is of the {export.variant} variant"
-            )
-        check_side("the stream's height", header.height)
-        check_side("the stream's width", header.width)
-        schema = stream_schema(header, export.tables)
-        return VectorDecoder(schema, export.tables, header.quantiser)
+        self._check_header(header)
+        tables = self.export.tables
+        schema = stream_schema(header, tables)
+        return VectorDecoder(schema, tables, header.quantiser)
 
 
 def key_picture(key: KeyUnit, header: Header, offset: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from hvc_jax.codec.field_decoder import FieldDecoder
 from hvc_jax.codec.field_encoder import FieldEncoder
 from hvc_jax.codec.field_network import FieldNetwork
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
-from hvc_jax.codec.options import CodecError, EncodeOptions, check_side
+from hvc_jax.codec.options import CodecError, EncodeOptions
 from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.models.export import Export
 from hvc_jax.stream.container import StreamReader, StreamWriter
@@ -89,13 +89,7 @@ class FieldCodec(BaseCodec):
 
     def decoder(self, header: Header) -> FieldDecoder:
         """A decoder of units; raises CodecError if another model made the stream."""
-        if (header.variant, header.model_id) != (self.variant, self.model_id):
-            raise CodecError(
-                f"the stream is of the variant {header.variant}, model {header.model_id.hex()}; "
-                f"this codec is of {self.variant}, {self.model_id.hex()}"
-            )
-        check_side("the stream's height", header.height)
-        check_side("the stream's width", header.width)
+        self._check_header(header)
         tables, rest = self._tables, (self._network, self._max_memory)
         if tables is None:
             return FieldDecoder(header, None, *rest)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from hvc_jax.models import perceptual
 from hvc_jax.ops.plain_values import UnpickleError
-from hvc_jax.ops.ssim import MetricError
+from hvc_jax.ops.ssim import MetricError, check_frames
 from hvc_jax.ops.torch_files import load_torch
 
 _KEPT_BYTES = 1 << 29
@@ -158,10 +158,7 @@ def _pairwise(
     decoded: np.ndarray,
 ) -> np.ndarray:
     """Returns distance(maps, maps, *weights) for every pair of frames, [T] float64."""
-    if original.shape != decoded.shape:
-        raise MetricError(
-            f"Original {original.shape} and decoded {decoded.shape} differ in shape; align them."
-        )
+    check_frames(original, decoded)
     distances = np.zeros(len(original))
     for i, pair in enumerate(zip(original, decoded, strict=True)):
         if not np.array_equal(*pair):  # exactly 0 by definition, where rounding says 1e-15

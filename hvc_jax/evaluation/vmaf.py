@@ -10,7 +10,7 @@ import numpy as np
 
 from hvc_jax.ops import ffmpeg
 from hvc_jax.ops.color import rgb_to_yuv420
-from hvc_jax.ops.ssim import MetricError
+from hvc_jax.ops.ssim import MetricError, check_frames
 
 
 @functools.cache
@@ -39,10 +39,7 @@ def vmaf(
     Raises:
         MetricError: the shapes differ, or ffmpeg has no libvmaf.
     """
-    if original.shape != decoded.shape:
-        raise MetricError(
-            f"Original {original.shape} and decoded {decoded.shape} differ in shape; align them."
-        )
+    check_frames(original, decoded)
     height, width = original.shape[1:3]
     rate = Fraction(fps).limit_denominator(60000)
     source = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}"]
