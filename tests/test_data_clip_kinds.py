@@ -279,6 +279,9 @@ def test_a_file_cut_off_is_noticed(tmp_path, kind, share):
         _read(cut)
     coded = int(str(caught.value).rsplit("--frames ")[1].rstrip("."))
     assert len(_read(cut, frames=coded)[1]) == coded
+    if kind not in ("h264", "ts", "m2ts"):  # told by their last frames alone
+        with pytest.raises(clips.ClipError, match="breaks off"):
+            clips.open_clip(cut)  # before anything is coded
 
 
 def test_a_longer_sound_track_is_no_lack_of_pictures(tmp_path):

@@ -187,6 +187,7 @@ class _Source(NamedTuple):
     tick: float = 0.0
     sound: ClipSound | None = None
     hear_until: Any = None  # seconds -> nothing; the sound up to there is read
+    cut: str | None = None  # what is known before decoding of a file that breaks off
 
 
 def _video(
@@ -210,6 +211,7 @@ def _video(
         decoding.tick,
         sound,
         decoding.hear_until,
+        decoding.cut,
     )
 
 
@@ -254,17 +256,23 @@ def _info_and_frames(
         else:
             source = _video(path, None if shape is None else max(shape), audio_kbps, stack)
         timing = timing_of(source.times, source.declared, fps, source.tick)
+        there = source.count
+        if not timing.constant and len(source.times) > 1:
+            there = lasting(source.times, timing.fps)
+        if source.cut and (frames is None or start + (frames - 1) * stride >= there):
+            raise ClipError(source.cut)
         if source.sound is not None:
             source.sound.skip = start / timing.fps
         items = (item for _, _, item in source.items)
         if not timing.constant:
             items = resampled(source.items, timing.fps)
-        yield from _selected(path, source, items, timing, shape, fit, start, frames, stride)
+        yield from _selected(path, source, there, items, timing, shape, fit, start, frames, stride)
 
 
 def _selected(
     path: str | os.PathLike,
     source: _Source,
+    count: int,
     items: Iterator[Any],
     timing: Timing,
     shape: tuple[int, int] | None,
@@ -279,9 +287,6 @@ def _selected(
     for number, item in enumerate(items):
         if info is None:
             height, width = source.picture(item).shape[:2]
-            count = source.count
-            if not timing.constant and len(source.times) > 1:
-                count = lasting(source.times, timing.fps)
             notes = [timing.note] if timing.note else []
             name = Path(path).stem
             info = ClipInfo(width, height, timing.fps, count, name, notes, source.sound)

@@ -136,32 +136,39 @@ def _tagged_seconds(text: str | None) -> float | None:
         return None
 
 
-def stored_times(path: str | os.PathLike) -> list[float]:
-    """Returns the seconds at which the frames of a file are shown, rising; [] where none are told.
-
-    Goes through the file without decoding it, at most 20,000 frames far.
-    """
+def _stored(path: str | os.PathLike) -> list[Any]:
+    """Returns the packets of the pictures of a file, read without decoding, at most 20,000."""
     with open_track(path) as track:
-        packets = itertools.islice(track.container.demux(track.stream), _LOOKED_AT_IN_FILES)
+        packets = []
         try:
-            return _times(list(packets), track.stream)
+            for packet in itertools.islice(
+                track.container.demux(track.stream), _LOOKED_AT_IN_FILES
+            ):
+                packets.append(packet)
         except (av.FFmpegError, OSError):
-            return []  # decoding it will tell where it is damaged
+            pass  # decoding it will tell where it is damaged
+        return _pictures(packets, track.stream)
 
 
-def _times(packets: list[Any], stream: Any) -> list[float]:
-    shown = [p for p in packets if p.size and p.stream is stream and not p.is_discard]
-    if not shown or any(p.pts is None for p in shown):
+def _pictures(packets: list[Any], stream: Any) -> list[Any]:
+    return [p for p in packets if p.size and p.stream is stream and not p.is_discard]
+
+
+def _times(pictures: list[Any]) -> list[float]:
+    """The seconds at which packets are shown, rising; [] where that is not told."""
+    if any(p.pts is None for p in pictures):
         return []
-    times = sorted(float(p.pts * p.time_base) for p in shown)
-    return times if len(shown) < _LOOKED_AT_IN_FILES else times[:-_REORDERED]
+    times = sorted(float(p.pts * p.time_base) for p in pictures)
+    return times if len(pictures) < _LOOKED_AT_IN_FILES else times[:-_REORDERED]
 
 
 class Decoding:
     """The frames of a track in the order they are shown.
 
     Attributes:
-        times: Seconds of the frames as far as is known before decoding, see `stored_times`.
+        times: Seconds at which frames are shown, rising, as far as is known before decoding: the
+            first 20,000 of a file; [] where none are told.
+        cut: What to say of a file that is known before decoding to break off, else None.
         tick: Seconds to which they are rounded.
         count: Frames decoded so far.
         interlaced: Whether fields were woven into frames so far, and taken apart here.
@@ -182,11 +189,15 @@ class Decoding:
         self.interlaced = False
         self.count = 0
         self.tick = float(track.stream.time_base or 0)
+        self.cut: str | None = None
         if Path(track.path).is_file():
-            self.times = stored_times(track.path)
+            pictures = _stored(track.path)
+            self.times = _times(pictures)
+            if len(pictures) < _LOOKED_AT_IN_FILES:
+                self.cut = self._cut_before_decoding(pictures)
             return
         head = list(itertools.islice(self._packets, _LOOKED_AT_IN_PIPES))
-        self.times = _times(head, track.stream)
+        self.times = _times(_pictures(head, track.stream))
         if len(head) == _LOOKED_AT_IN_PIPES:
             self.times = self.times[:-_REORDERED]
         self._packets = itertools.chain(head, self._packets)
@@ -259,31 +270,57 @@ class Decoding:
         except (av.FFmpegError, OSError):
             return  # damage behind what was wanted
 
+    def _cut_before_decoding(self, pictures: list[Any]) -> str | None:
+        """What `_cut` says of the packets of all pictures that are in the file."""
+        lacking = missing_bytes(self._track.path)
+        whole = [p for p in pictures if not p.is_corrupt]
+        if not lacking or not whole or not self.times:
+            return None
+        end = self.times[-1] + 1 / float(self._track.declared_rate or 25)
+        return self._cut(len(whole), end, end, lacking)
+
     def _check_end(self) -> None:
         """Raises where the file ends clearly before it should."""
+        lacking = 0 if self._track.path == "-" else missing_bytes(self._track.path)
+        said = self._cut(self.count, self._end, self._shown_until or self._end, lacking, self._torn)
+        if said:
+            raise ClipError(said)
+
+    def _cut(
+        self, count: int, read: float, shown: float, lacking: int, torn: bool = False
+    ) -> str | None:
+        """What to say of a file that ends clearly before it should, None of others.
+
+        Args:
+            count: Frames that are there.
+            read: Seconds at which what is there ends, of all tracks.
+            shown: Seconds at which its pictures end.
+            lacking: Bytes that are missing, see `missing_bytes`.
+            torn: Whether the last frame lacks a part.
+        """
         track = self._track
-        lacking = 0 if track.path == "-" else missing_bytes(track.path)
         end, rate = track.end, float(track.declared_rate or 25)
-        if end is None and self._torn:
+        if end is None and torn:
             cut, of = True, ", whose end is missing"
         elif end is None:
             counted = track.stream.frames and track.container.format.name != "gif"
-            cut = lacking > 0 and not (counted and self.count >= track.stream.frames)
+            cut = lacking > 0 and not (counted and count >= track.stream.frames)
             of = f" ({lacking} bytes are missing, at least)"
         else:
             # Writers round durations or leave the last frame's out; a cut file has no excuse.
             slack = min(0.5, 0.05 * end) if end < 10 else 0.05 * end
             if lacking:
-                cut = end - min(self._end, self._shown_until or self._end) > 0.5 / rate
+                cut = end - min(read, shown) > 0.5 / rate
             else:
-                cut = end - self._end > max(3 / rate, slack)
+                cut = end - read > max(3 / rate, slack)
             of = f" of {end:.2f} s"
-        if cut:
-            at = f", {self._end:.2f} s" if self._end else ""
-            raise ClipError(
-                f"{track.path} breaks off after frame {self.count}{at}{of}; "
-                f"copy it again, or code its first part with --frames {max(self.count, 1)}."
-            )
+        if not cut:
+            return None
+        at = f", {read:.2f} s" if read else ""
+        return (
+            f"{track.path} breaks off after frame {count}{at}{of}; "
+            f"copy it again, or code its first part with --frames {max(count, 1)}."
+        )
 
 
 def _alpha_decoder(stream: Any) -> Any:
