@@ -1,13 +1,16 @@
 """Commands that list, show and prepare."""
 
+import io
 import json
+import re
 import threading
+import time
 import urllib.request
 
 import numpy as np
 import pytest
 
-from hvc_jax.cli import play
+from hvc_jax.cli import encode, play
 from hvc_jax.cli.main import main
 from hvc_jax.cli.text import printable
 from hvc_jax.ops import progress
@@ -49,14 +52,33 @@ def test_a_page_is_served_in_parts(tmp_path):
         server.shutdown()
 
 
-def test_progress_says_a_line_every_ten_seconds_where_there_is_no_terminal(monkeypatch, capsys):
-    clock = iter(range(10_000))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
-    assert list(progress.progress(range(30), 30)) == list(range(30))
+def test_progress_says_lines_where_there_is_no_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_LINE_SECONDS", 0.05)
+    with progress.Progress(30, "frames", warm_up=4) as shown:
+        time.sleep(0.12)  # the first frames are long in the making
+        for _ in range(10):
+            shown.update()
+            time.sleep(0.02)
     lines = capsys.readouterr().err.splitlines()
-    assert 1 <= len(lines) <= 3 and "of 30 frames" in lines[0] and "s to go" in lines[0]
+    assert lines[0] == "0 of 30 frames, 0 s so far" and 3 <= len(lines) <= 6
+    assert re.fullmatch(r"\d+ of 30 frames, \d s to go \([\d.]+/s\)", lines[-1])
+    time.sleep(0.12)
     assert list(progress.progress(range(30), 30, quiet=True)) == list(range(30))
     assert not capsys.readouterr().err
+
+
+def test_frames_count_when_they_are_written():
+    class Shown:
+        count = 0
+
+        def update(self, more):
+            self.count += more
+
+    shown = Shown()
+    file = encode._Counted(io.BytesIO(), shown)
+    frames = file.counted(iter("abcd"))
+    assert [next(frames) for _ in range(3)] == ["a", "b", "c"] and shown.count == 0
+    assert file.write(b"12345") == 5 and (shown.count, file.size) == (3, 5)
 
 
 def test_text_of_others_cannot_steer_the_terminal():

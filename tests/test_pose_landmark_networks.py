@@ -87,6 +87,10 @@ def test_overlapping_boxes_are_one_person():
     people = merged(box, np.array([0.9, 0.8, 0.7]))
     assert [round(p.score, 1) for p in people] == [0.9, 0.7]
     assert merged(box, np.full(3, 0.1)) == []
+    # Who is likely counts where nobody is sure.
+    assert len(merged(box, np.array([0.4, 0.35, 0.3]))) == len(people)
+    far = np.concatenate([box[:1], box[:1] + np.array([0.5] * 2 + [0] * 2 + [0.5] * 8)])
+    assert len(merged(far, np.array([0.9, 0.4]))) == 1 < len(merged(far, np.array([0.9, 0.6])))
 
 
 def test_one_person_is_followed_past_another():

@@ -3,10 +3,10 @@
     python experiments/041_bodies/real.py CLIPS JUDGED [--efforts 0 1] [--names 072 ...]
 
 JUDGED is what judge.py wrote. `pck` is the share of the keypoints of which BodyPix is sure that the
-*body* has within .05, .1 and .2 torsos, `back` the share of frames whose shoulders lie the other
-way round, `iou` the overlap of the body with BodyPix' mask, `jitter_mm` the mean length of the
-second difference of joints, `wrong_believed` the share of frames with an error above .3 torsos and
-a confidence of `DOUBT` or more.
+*body* has within .05, .1 and .2 torsos, `landmarks` the same of what the body was solved from.
+`back` is the share of frames whose shoulders lie the other way round, `iou` the overlap of the body
+with BodyPix' mask, `jitter_mm` the mean length of the second difference of joints, `wrong_believed`
+the share of frames with an error above .3 torsos and a confidence of `DOUBT` or more.
 """
 
 import argparse
@@ -26,6 +26,8 @@ from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.pose.confidence import DOUBT, body_cells
 from hvc_jax.pose.estimator import estimate
 from hvc_jax.pose.pose_error import acceleration, correct_keypoints, mask_iou, torso_size
+from hvc_jax.pose.sight import see
+from hvc_jax.pose.skeleton import COCO
 
 SURE = 0.5  # least score of a keypoint of the judge that counts
 WRONG = 0.3  # torsos
@@ -37,13 +39,19 @@ def _joints(vectors: jax.Array) -> jax.Array:
     return posed_vertices(load_body(), unpack(vectors))[1][:, :NUM_BODY_JOINTS]
 
 
-def judged(bodies: np.ndarray, trust: np.ndarray, judge: dict) -> dict[str, float]:
-    """Returns the scores of a clip's bodies [T, 188]."""
+def judged(
+    bodies: np.ndarray, trust: np.ndarray, landmarks: np.ndarray, judge: dict
+) -> dict[str, float]:
+    """Returns the scores of a clip's bodies [T, 188] and of its COCO landmarks [T, 17, 2]."""
     at = judge["frame"][judge["frame"] < len(bodies)]
     truth, score = judge["points"][: len(at)], judge["score"][: len(at)]
     torso = torso_size(judge["points"], judge["score"], SURE)[: len(at)]
     found, sure = keypoints(bodies[at]), score > SURE
-    near = {f"pck_{f}": correct_keypoints(found, truth, torso, f)[sure].mean() for f in SIZES}
+    near = {
+        f"{name}_{f}": correct_keypoints(points, truth, torso, f)[sure].mean()
+        for name, points in (("pck", found), ("landmarks", landmarks[at]))
+        for f in SIZES
+    }
     error = np.linalg.norm(found - truth, axis=-1) / torso[:, None]
     error = (error * sure).sum(1) / np.maximum(sure.sum(1), 1)
     wide = np.abs(truth[:, 5, 0] - truth[:, 6, 0]) > 0.2 * torso
@@ -78,8 +86,10 @@ def main() -> None:
     for path in sorted(p for n in given.names for p in given.clips.glob(f"{n}*.mp4")):
         judge = dict(np.load(given.judged / f"{path.stem}.npz"))
         frames = read_clip(path, 256, frames=given.frames).frames
+        sight = see(frames)
+        landmarks = np.zeros((len(frames), 17, 2)) if sight is None else sight.points[:, COCO]
         for effort in given.efforts:
-            scores = judged(*estimate(frames, effort)[:2], judge)
+            scores = judged(*estimate(frames, effort)[:2], landmarks, judge)
             row = {"clip": path.stem, "effort": effort}
             rows.append(row | {name: f"{value:.3f}" for name, value in scores.items()})
             print(rows[-1], flush=True)

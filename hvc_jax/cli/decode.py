@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hvc_jax.cli.options import add_memory_option
+from hvc_jax.cli.options import add_memory_option, keep_programs
 from hvc_jax.ops.progress import progress
 from hvc_jax.stream.header import WITH_FIELD
 from hvc_jax.stream.index import key_offsets
@@ -85,9 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.codec.load import AnyCodec, codec_of_stream, repairing_decoder
     from hvc_jax.codec.networks import BATCH
     from hvc_jax.data.video_output import takes_sound
-    from hvc_jax.ops.compile import keep_compiled_programs
 
-    keep_compiled_programs()
+    keep_programs(arguments.quiet)
     if each:
         output.mkdir(exist_ok=True)
     codecs: dict[tuple[str, bytes], AnyCodec] = {}

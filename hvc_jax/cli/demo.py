@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from hvc_jax.cli.options import add_picture_options
+from hvc_jax.cli.options import add_picture_options, keep_programs
 
 DESCRIPTION = """\
 Renders a synthetic person (or takes your clip), codes it with the hybrid, semantic and
@@ -67,10 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     from hvc_jax.codec.options import check_side
     from hvc_jax.evaluation.demo import Demo, told
-    from hvc_jax.ops.compile import keep_compiled_programs
 
     check_side("--size", arguments.size)
-    keep_compiled_programs()
+    keep_programs(arguments.quiet)
     output.mkdir(exist_ok=True)
     demo = Demo(
         output=output,

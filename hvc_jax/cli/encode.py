@@ -10,9 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-from hvc_jax.cli.options import add_memory_option, add_picture_options
+from hvc_jax.cli.options import add_memory_option, add_picture_options, keep_programs
 from hvc_jax.models.find import is_pipe
-from hvc_jax.ops.progress import progress
+from hvc_jax.ops.progress import Progress
 
 DESCRIPTION = """\
 Codes a video of one person. Input is anything that ffmpeg reads, with any frame rate, which
@@ -238,11 +238,10 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.codec.load import codec_of_variant
     from hvc_jax.codec.options import EncodeOptions, Source, check_side
     from hvc_jax.codec.rate import missed
-    from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.pose.confidence import DOUBT
 
     check_side("--size", arguments.size)
-    keep_compiled_programs()
+    keep_programs(arguments.quiet)
     arguments.effort = _effort(arguments.effort)
     names = {field.name for field in dataclasses.fields(EncodeOptions)}
     options = EncodeOptions(**{k: v for k, v in vars(arguments).items() if k in names})
@@ -262,9 +261,12 @@ def run(arguments: argparse.Namespace) -> int:
     source = Source.made_square(clip.width, clip.height, arguments.fit, clip.notes)
     total = min(max(clip.frames - arguments.start, 0), arguments.frames or clip.frames)
     started, confidence = time.perf_counter(), []
-    with _output(arguments.output) as file:
+    with (
+        Progress(total, "frames", arguments.quiet) as shown,
+        _output(arguments.output, shown) as file,
+    ):
         codec.encode(
-            progress(frames, total, arguments.quiet),
+            file.counted(frames),
             file,
             fps=clip.fps,
             options=options,
@@ -302,30 +304,43 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class _Counted:
-    """A file to write to that counts its bytes and hands them on at once."""
+    """A file to write to that counts its bytes, hands them on at once, and shows progress.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    What is written is of the frames that were taken until then: a codec codes many together.
+    """
+
+    def __init__(self, file: BinaryIO, shown: Progress) -> None:
+        self._file, self._shown = file, shown
+        self._taken = 0
         self.size = 0
+
+    def counted(self, frames: Iterator) -> Iterator:
+        """Yields the frames."""
+        for frame in frames:
+            self._taken += 1
+            yield frame
 
     def write(self, data: bytes) -> int:
         self.size += len(data)
         self._file.write(data)
         self._file.flush()
+        if self._taken:
+            self._shown.update(self._taken)
+            self._taken = 0
         return len(data)
 
 
 @contextlib.contextmanager
-def _output(path: Path) -> Iterator[_Counted]:
+def _output(path: Path, shown: Progress) -> Iterator[_Counted]:
     """What the stream is written to: the standard output for "-", else a file, whole or absent."""
     from hvc_jax.ops.files import atomic_path
 
     if str(path) == "-":
-        yield _Counted(sys.stdout.buffer)
+        yield _Counted(sys.stdout.buffer, shown)
         return
     if is_pipe(path):
         with path.open("wb") as file:
-            yield _Counted(file)
+            yield _Counted(file, shown)
         return
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        yield _Counted(file)
+        yield _Counted(file, shown)

@@ -94,8 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from hvc_jax.data.clips import probe, read_clip, write_png, write_video
     from hvc_jax.data.video_output import VIDEO_SUFFIXES
-    from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.ops.files import check_output
+    from hvc_jax.ops.progress import Progress
     from hvc_jax.pose.confidence import DOUBT
     from hvc_jax.pose.overlay import overlay
 
@@ -111,10 +111,11 @@ def run(arguments: argparse.Namespace) -> int:
     for path, suffixes in wanted:
         if path is not None:
             check_output(path, inputs=inputs, suffixes=suffixes)
-    keep_compiled_programs()
+    keep_programs()
     clip = read_clip(arguments.input, arguments.size, arguments.fit, frames=arguments.frames)
     info = probe(arguments.input)
-    found = _bodies(arguments, clip.frames, info)
+    with Progress(len(clip.frames), "frames fitted"):
+        found = _bodies(arguments, clip.frames, info)
     bodies, confidence = found.bodies, found.confidence
     for path in outputs:
         if path.suffix == ".json":

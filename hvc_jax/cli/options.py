@@ -1,6 +1,7 @@
 """Options that several commands have, in the same words."""
 
 import argparse
+import sys
 
 from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, parse_memory
 
@@ -47,6 +48,19 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
         "fields may: fewer frames are drawn at once, or coded together, where it is little "
         "(default: 8G)",
     )
+
+
+def keep_programs(quiet: bool = False) -> None:
+    """Keeps compiled programs on disk, and says so the first time, when all have to be compiled."""
+    from hvc_jax.ops.compile import keep_compiled_programs
+
+    if keep_compiled_programs() and not quiet:
+        print(
+            "the first time, programs are compiled for this machine, which takes a minute or more; "
+            "later runs find them (hvc warmup makes them beforehand)",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def memory_of(text: str) -> int:

@@ -11,7 +11,7 @@ import tempfile
 import webbrowser
 from pathlib import Path
 
-from hvc_jax.cli.options import add_memory_option
+from hvc_jax.cli.options import add_memory_option, keep_programs
 
 DESCRIPTION = "Decodes a stream and shows it."
 EXAMPLES = """\
@@ -43,11 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.codec.load import codec_of_stream
     from hvc_jax.data.video_output import write_video
     from hvc_jax.models.find import open_stream
-    from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.ops.progress import progress
     from hvc_jax.stream.sound import SoundQueue
 
-    keep_compiled_programs()
+    keep_programs()
     with tempfile.TemporaryDirectory(prefix="hvc-play-") as folder:
         clip = Path(folder) / "clip.mp4"
         with open_stream(arguments.input, keep_sound=True) as reader:

@@ -61,22 +61,27 @@ def fast_jit(function: Callable[..., Any], **keywords: Any) -> Any:
     return jax.jit(function, **keywords)
 
 
-def keep_compiled_programs() -> None:
+def keep_compiled_programs() -> bool:
     """Makes later processes reuse what this one compiles, which takes a model many seconds.
 
     Programs are kept in `$XDG_CACHE_HOME/hvc_jax/programs` (by default below ~/.cache), unless jax
     was told another folder. Call it before anything is compiled. Does nothing where the folder
     cannot be made private: whoever writes there chooses what this process runs.
+
+    Returns:
+        Whether nothing was kept there so far, so that everything has to be compiled now.
     """
     if jax.config.jax_compilation_cache_dir:
-        return
+        return False
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(root) / "hvc_jax" / "programs"
+    new = not folder.exists()
     if not _private(folder):
-        return
+        return new
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # Many programs of a codec compile in less than the second that is jax's limit.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    # Hundreds of programs of a codec compile in less than the second that is jax's limit.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    return new
 
 
 def _private(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """Progress: a bar on a terminal, else a line every ten seconds, with the time to go."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ Item = TypeVar("Item")
 class Progress:
     """Counts on the standard error; a context manager.
 
+    Lines come from a thread, so that they come while the first items are long in the making.
+
     Args:
         total: How many there will be, None where that is not known.
         what: What they are, in the plural.
@@ -25,19 +28,22 @@ class Progress:
         self, total: int | None, what: str, quiet: bool = False, warm_up: int = _WARM_UP
     ) -> None:
         self._total, self._what, self._warm_up = total, what, warm_up
-        self._bar: Any = None
-        self._lines = not quiet
-        if not quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar, self._lines = tqdm(total=total, unit=f" {what}"), False
-        self._said = self._begun = time.monotonic()
+        self._quiet, self._bar = quiet, None
+        self._started = self._begun = time.monotonic()
         self._count = self._before = 0
+        self._ended = threading.Event()
 
     def __enter__(self) -> "Progress":
+        if not self._quiet:
+            if sys.stderr.isatty():
+                from tqdm import tqdm
+
+                self._bar = tqdm(total=self._total, unit=f" {self._what}")
+            threading.Thread(target=self._show, args=(sys.stderr,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
         if self._bar is not None:
             self._bar.close()
 
@@ -48,22 +54,31 @@ class Progress:
 
     def update(self, count: int = 1) -> None:
         """Counts `count` more."""
+        if self._count < self._warm_up:
+            self._begun, self._before = time.monotonic(), self._count + count
         self._count += count
         if self._bar is not None:
             self._bar.update(count)
-        if not self._lines:
-            return
-        now = time.monotonic()
-        if self._count <= self._warm_up:
-            self._begun, self._before = now, self._count
-        elif now - self._said >= _LINE_SECONDS:
-            self._said = now
-            rate = (self._count - self._before) / max(now - self._begun, 1e-9)
-            rest = f" {self._what}"
-            if self._total and self._count <= self._total:
-                left = (self._total - self._count) / rate
-                rest = f" of {self._total} {self._what}, {left:.0f} s to go"
-            print(f"{self._count}{rest} ({rate:.3g}/s)", file=sys.stderr, flush=True)
+
+    def _show(self, file: Any) -> None:
+        """Shows how far it is until the end."""
+        while not self._ended.wait(_LINE_SECONDS if self._bar is None else 1.0):
+            if self._bar is None:
+                print(self.line(), file=file, flush=True)
+            else:
+                self._bar.refresh()  # its clock goes on
+
+    def line(self) -> str:
+        """How far it is, in a line."""
+        now, count = time.monotonic(), self._count
+        counted, seconds = count - self._before, now - self._begun
+        of = f" of {self._total}" if self._total and count <= self._total else ""
+        text = f"{count}{of} {self._what}"
+        if counted < 1 or seconds <= 0:
+            return f"{text}, {now - self._started:.0f} s so far"
+        rate = counted / seconds
+        left = f", {(self._total - count) / rate:.0f} s to go" if of and self._total else ""
+        return f"{text}{left} ({rate:.3g}/s)"
 
 
 def progress(

@@ -97,7 +97,7 @@ def load_network(name: str, folder: str | None = None) -> Network:
     base = networks_folder() if folder is None else Path(folder)
     graph, arrays = _read(base / f"{name}.safetensors", name)
     with jax.ensure_compile_time_eval():
-        weights = {key: jnp.asarray(value, jnp.float32) for key, value in arrays.items()}
+        weights = {k: jax.device_put(v.astype(np.float32)) for k, v in arrays.items()}
     return Network(name, graph, weights)
 
 
