@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hvc_jax.body.parameter_cameras import View
+from hvc_jax.cli.options import keep_programs
 
 if TYPE_CHECKING:
     import numpy as np
