@@ -170,9 +170,6 @@ class Page:
         if state != self._shown:
             self._show(index)
             self._shown = state
-            if self._asked is not None:
-                self._times.append(time.perf_counter() - self._asked)
-                self._view.tell_speed(np.array(self._times) * 1e3)
         self._asked = None
         return self.clock.until_next()
 
@@ -190,6 +187,9 @@ class Page:
             view.frame.image = enlarged(drawn.picture)
             view.bars.image = bars
             view.at(index, self.bits[index])
+            if self._asked is not None:
+                self._times.append(time.perf_counter() - self._asked)
+                view.tell_speed(np.array(self._times) * 1e3)
         if self._scene is not None and session.opened.player.tracks is not None:
             self._scene.show(session.latent(index))
         row = [small(session.frame(index, edited=False).picture)]

@@ -58,6 +58,7 @@ class ViewPanel:
         self._panel = gui.add_panel()
         with self._panel.add_tab("Frames"):
             self.frame = gui.add_image(blank, label="Decoded frame", format="jpeg", jpeg_quality=92)
+            self._figures = gui.add_markdown("")
             side = gui.add_button_group("Show", ("Edited", "As sent"))
             self.bars = gui.add_image(blank[:8], label="Bits of every frame", format="png")
             last = max(player.frame_count - 1, 1)
@@ -67,7 +68,6 @@ class ViewPanel:
             speed = gui.add_dropdown("Speed", tuple(_SPEEDS), initial_value="1x")
             names = ["As sent", *(["source"] if has_source else []), "motion field"]
             self.others = gui.add_image(blank, label=", ".join(names), format="jpeg")
-            self._figures = gui.add_markdown("")
         self._panel.dock_left()
         self._panel.set_width(_WIDTH)
         moved(self._slider, lambda value: page.ask("seek", lambda: self._seek(value), False))
