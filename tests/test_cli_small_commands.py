@@ -76,8 +76,9 @@ def test_frames_count_when_they_are_written():
     shown = Shown()
     file = encode._Counted(io.BytesIO(), shown)
     frames = file.counted(iter("abcd"))
-    assert [next(frames) for _ in range(3)] == ["a", "b", "c"] and shown.count == 0
-    assert file.write(b"12345") == 5 and (shown.count, file.size) == (3, 5)
+    assert next(frames) == "a" and file.write(b"header") == 6 and shown.count == 0
+    assert [next(frames) for _ in range(2)] == ["b", "c"] and shown.count == 0
+    assert file.write(b"12345") == 5 and (shown.count, file.size) == (3, 11)
 
 
 def test_text_of_others_cannot_steer_the_terminal():

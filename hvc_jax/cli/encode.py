@@ -306,7 +306,8 @@ def run(arguments: argparse.Namespace) -> int:
 class _Counted:
     """A file to write to that counts its bytes, hands them on at once, and shows progress.
 
-    What is written is of the frames that were taken until then: a codec codes many together.
+    What is written, but for the header, is of the frames that were taken until then: a codec codes
+    many together.
     """
 
     def __init__(self, file: BinaryIO, shown: Progress) -> None:
@@ -321,12 +322,12 @@ class _Counted:
             yield frame
 
     def write(self, data: bytes) -> int:
+        if self.size:
+            self._shown.update(self._taken)
+            self._taken = 0
         self.size += len(data)
         self._file.write(data)
         self._file.flush()
-        if self._taken:
-            self._shown.update(self._taken)
-            self._taken = 0
         return len(data)
 
 

@@ -196,7 +196,7 @@ def load_export(name: str | Path) -> Export:
         _check_plain(fields)
     if version not in _FORMATS:
         raise ExportError(
-            f"{path}: has format {version}, this program reads 1 and {_FORMAT}; update it"
+            f"{path}: has format {str(version)[:20]}, this program reads 1 and {_FORMAT}; update it"
         )
     if not isinstance(variant, str):
         raise ExportError(f"{path}: names no variant; use a file from hvc export")
