@@ -185,7 +185,7 @@ def test_a_generator_changes_what_is_shown_and_nothing_in_the_stream(
     np.testing.assert_array_equal(shown, list(codec.decode(data)))
     few = FieldCodec(generators["field"], max_memory=4 << 20)  # as fewer frames at once
     assert np.abs(np.stack(list(few.decode(data))).astype(int) - shown).max() <= 1
-    with pytest.raises(CodecError, match=r"this one is 0{16} \(field\)"):
+    with pytest.raises(CodecError, match="this codec is of field, 00000000"):
         next(FieldCodec().decode(data))
 
 
@@ -204,7 +204,7 @@ def test_a_hybrid_with_a_generator_shows_what_the_field_alone_does(
 
 
 def test_another_codec_says_so(coded: bytes) -> None:
-    with pytest.raises(CodecError, match=r"needs model \w+ \(field\)"):
+    with pytest.raises(CodecError, match="variant field"):
         next(FieldCodec(load_export("semantic")).decode(coded))
 
 

@@ -97,8 +97,8 @@ class BaseCodec(abc.ABC):
         """Raises unless this codec decodes the stream: its model's, and of sides it can draw."""
         if header.model_id != self.model_id:
             raise CodecError(
-                f"the stream needs model {header.model_id.hex()} ({header.variant}), "
-                f"this one is {self.model_id.hex()} ({self.variant}); name the right file"
+                f"the stream needs model {header.model_id.hex()} of the variant {header.variant}; "
+                f"this codec is of {self.variant}, {self.model_id.hex()}; name the right file"
             )
         if header.variant != self.variant:
             raise BitstreamError(
