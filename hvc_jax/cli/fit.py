@@ -96,7 +96,6 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.data.clips import probe, read_clip, write_png, write_video
     from hvc_jax.data.video_output import VIDEO_SUFFIXES
     from hvc_jax.ops.files import check_output
-    from hvc_jax.ops.progress import Progress
     from hvc_jax.pose.confidence import DOUBT
     from hvc_jax.pose.overlay import overlay
 
@@ -115,8 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
     keep_programs()
     clip = read_clip(arguments.input, arguments.size, arguments.fit, frames=arguments.frames)
     info = probe(arguments.input)
-    with Progress(len(clip.frames), "frames fitted"):
-        found = _bodies(arguments, clip.frames, info)
+    found = _bodies(arguments, clip.frames, info)
     bodies, confidence = found.bodies, found.confidence
     for path in outputs:
         if path.suffix == ".json":
@@ -184,6 +182,7 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo
     import numpy as np
 
     from hvc_jax.data.cuts import CutDetector, scene_starts
+    from hvc_jax.ops.progress import Progress
     from hvc_jax.pose.estimator import Estimate, estimate
 
     count, view = len(frames), View(clip.width, clip.height, arguments.fit)
@@ -227,15 +226,17 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo
     # Nothing is smoothed, and no colours are compared, across a cut.
     bounds = [0, *scene_starts(frames, CutDetector()), count]
     parts = []
-    for scene in (slice(a, b) for a, b in itertools.pairwise(bounds)):
-        known = None if keypoints is None else tuple(column[scene] for column in keypoints)
-        shown = None if masks is None else masks[scene]
-        person, folder = _who(arguments)
-        parts.append(
-            estimate(
-                frames[scene], arguments.effort, keypoints=known, masks=shown, expression=True,
-                person=1 if known else person, folder=folder,
-            )
-        )  # fmt: skip
+    person, folder = _who(arguments)
+    with Progress(count, "frames fitted") as fitted:
+        for scene in (slice(a, b) for a, b in itertools.pairwise(bounds)):
+            known = None if keypoints is None else tuple(column[scene] for column in keypoints)
+            shown = None if masks is None else masks[scene]
+            parts.append(
+                estimate(
+                    frames[scene], arguments.effort, keypoints=known, masks=shown, expression=True,
+                    person=1 if known else person, folder=folder,
+                )
+            )  # fmt: skip
+            fitted.update(len(parts[-1].bodies))
     columns = zip(*(part[:4] for part in parts), strict=True)
     return Estimate(*map(np.concatenate, columns))
