@@ -8,7 +8,6 @@ import time
 import urllib.request
 
 import numpy as np
-import pytest
 
 from hvc_jax.cli import encode, play
 from hvc_jax.cli.main import main
@@ -31,7 +30,6 @@ def test_models_are_listed(tmp_path, monkeypatch, capsys):
 
 
 def test_every_command_has_a_parser_that_completion_sees(capsys):
-    pytest.importorskip("shtab")
     for shell in ("bash", "zsh"):
         assert main(["completion", shell]) == 0
         script = capsys.readouterr().out

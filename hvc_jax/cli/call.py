@@ -20,7 +20,7 @@ examples:
   hvc call clip.mp4 --receiver-avatar somebody.png --record heard.wav
   hvc call clip.mp4 --no-page --seconds 10 --json --loss 10
 
-The page needs pip install 'hvc_jax[studio]'.
+The page needs pip install viser.
 """
 
 

@@ -2,9 +2,7 @@
 
 import argparse
 
-DESCRIPTION = """\
-Prints the completion script of a shell. Needs the package shtab, which comes with pip
-install hvc_jax[completion]."""
+DESCRIPTION = "Prints the completion script of a shell."
 EXAMPLES = """\
 examples:
   hvc completion bash > ~/.local/share/bash-completion/completions/hvc
@@ -19,10 +17,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the script."""
-    try:
-        import shtab
-    except ModuleNotFoundError as error:
-        raise ValueError("needs the package shtab; pip install hvc_jax[completion]") from error
+    import shtab
+
     from hvc_jax.cli.main import COMMANDS, build_parser
 
     parser = build_parser(*COMMANDS)

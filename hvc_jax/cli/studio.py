@@ -17,7 +17,7 @@ examples:
   hvc studio clip.mp4                          is encoded first
   ssh -L 8080:127.0.0.1:8080 far               then open http://127.0.0.1:8080 here
 
-Needs pip install 'hvc_jax[studio]'. Files are read from and written to one folder only, by
+Needs pip install viser. Files are read from and written to one folder only, by
 default that of the stream. Every browser window has its own edits.
 """
 

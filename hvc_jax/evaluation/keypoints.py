@@ -38,7 +38,7 @@ class PersonLab:
         except ImportError:
             raise MetricError(
                 "Networks in .onnx files need the package onnxruntime, which is not installed; "
-                "run: pip install 'hvc_jax[judges]'."
+                "run: pip install onnxruntime."
             ) from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1

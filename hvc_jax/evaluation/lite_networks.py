@@ -1,6 +1,6 @@
 """Small pretrained networks that judge: MoveNet Lightning and MediaPipe selfie segmentation.
 
-They are read from files that the user has, with LiteRT (``pip install 'hvc_jax[judges]'``).
+They are read from files that the user has, with LiteRT (``pip install ai-edge-litert``).
 
 A single look at the full picture misses small or cut-off people. Each frame is therefore looked at
 again through two square crops around the person, plain and mirrored; the looks are averaged with
@@ -30,7 +30,7 @@ class LiteNetwork:
         except ImportError:
             raise MetricError(
                 "Networks in .tflite files need the package ai-edge-litert, which is not "
-                "installed; run: pip install 'hvc_jax[judges]'."
+                "installed; run: pip install ai-edge-litert."
             ) from None
         try:
             self._net: Any = Interpreter(str(path), num_threads=1)

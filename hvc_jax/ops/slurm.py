@@ -73,7 +73,7 @@ def slurm_executor(folder: Path, options: dict[str, Any], cluster: str = "slurm"
         import submitit
     except ImportError:
         raise ValueError(
-            "SLURM needs submitit, which is not installed; run: pip install 'hvc_jax[slurm]'"
+            "SLURM needs submitit, which is not installed; run: pip install submitit"
         ) from None
     folder.mkdir(parents=True, exist_ok=True)
     try:

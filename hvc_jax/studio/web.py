@@ -60,7 +60,7 @@ def open_server(host: str, port: int) -> tuple[viser.ViserServer, str]:
         import viser
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "the page needs viser; pip install 'hvc_jax[studio]'", name="viser"
+            "the page needs viser; pip install viser", name="viser"
         ) from error
     with contextlib.redirect_stdout(io.StringIO()):  # its banner; commands print the link
         server = viser.ViserServer(host, free_port(host, port), verbose=False)
