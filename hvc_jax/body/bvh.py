@@ -1,7 +1,8 @@
 """Motion capture: BVH files read into rotations.
 
 Angles in the file are degrees, Euler, intrinsic in channel order. Words and channel names may be in
-any case. What a file claims is checked against its size before anything is made.
+any case, and numbers may have a decimal comma. What a file claims is checked against its size
+before anything is made.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from hvc_jax.ops.files import text_of
 JOINTS_AT_MOST = 4096
 CHANNELS_AT_MOST = 9
 BYTES_AT_MOST = 256 << 20
+HIERARCHY_AT_MOST = 4 << 20
+"""Bytes before the motion: a thousand for every joint."""
 LENGTH_AT_MOST = 1e6
 VALUE_AT_MOST = 1e9
 MATRICES_PER_NUMBER = 4
@@ -34,7 +37,8 @@ class Motion(NamedTuple):
       parents: [J] int, -1 = root.
       offsets: [J, 3] rest offset from the parent, in the file's unit.
       rotations: [T, J, 3, 3] local rotation matrices.
-      translation: [T, 3] root position, in the file's unit.
+      places: joint -> [T, 3] position relative to its parent, in the file's unit, of those joints
+        that have channels for it; the others are at their offset.
       fps: frames per second.
     """
 
@@ -42,7 +46,7 @@ class Motion(NamedTuple):
     parents: np.ndarray
     offsets: np.ndarray
     rotations: np.ndarray
-    translation: np.ndarray
+    places: dict[int, np.ndarray]
     fps: float
 
 
@@ -55,6 +59,9 @@ def _axis_rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
         "Z": (c, -s, zero, s, c, zero, zero, zero, one),
     }[axis]
     return np.stack(rows, -1).reshape(*np.shape(degrees), 3, 3)
+
+
+_Skeleton = tuple[list[str], list[int], list[list[float]], list[list[tuple[str, bool]]]]
 
 
 class _Broken(ValueError):
@@ -71,33 +78,52 @@ def read_bvh(path: str | Path) -> Motion:
         size = Path(path).stat().st_size
         if size > BYTES_AT_MOST:
             raise _Broken(f"has {size >> 20} MiB; cut it into parts of at most 256")
-        text = text_of(path)
-        return _parse(text)
+        # Where the start alone has too many joints, nothing more is read.
+        if size > HIERARCHY_AT_MOST:
+            _parts(text_of(path, HIERARCHY_AT_MOST))
+        return _parse(text_of(path))
     except _Broken as error:
         raise ValueError(f"{path} {error}") from None
     except (IndexError, ValueError, StopIteration, OverflowError) as error:
         raise ValueError(f"{path} is not a complete BVH motion file; export it again") from error
 
 
-def _parse(text: str) -> Motion:
-    start = re.search(r"\bMOTION\b", text, re.IGNORECASE)
+def _parts(text: str) -> tuple[_Skeleton, int]:
+    """Returns the joints of a file, and where its motion begins."""
+    start = re.search(r"\bMOTION\s+(?=Frames\b)", text, re.IGNORECASE)
+    skeleton = _hierarchy(text if start is None else text[: start.start()])
     if start is None:
         raise ValueError
-    names, parents, offsets, channels = _hierarchy(text[: start.start()])
+    return skeleton, start.end()
+
+
+def _number(text: str) -> float:
+    return float(text.rstrip(",").replace(",", "."))
+
+
+def _numbers(text: str) -> np.ndarray:
+    """Returns the numbers of text, whose commas stand for points, or between numbers."""
+    if "," in text:
+        text = text.replace(",", " " if "." in text or re.search(r",\s", text) else ".")
+    with warnings.catch_warnings():  # what follows the last number is seen by the count
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return np.fromstring(text, np.float64, sep=" ")
+
+
+def _parse(text: str) -> Motion:
+    (names, parents, offsets, channels), start = _parts(text)
     head = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s+Time\s*:\s*(\S+)", re.IGNORECASE)
-    found = head.match(text, start.end())
+    found = head.match(text, start)
     if found is None:
         raise ValueError
-    frames, seconds = int(found[1]), float(found[2])
+    frames, seconds = int(found[1]), _number(found[2])
     if not 1e-5 <= seconds <= 1e3:
         raise _Broken(f"has a frame time of {found[2][:20]} s; export it with its frame rate")
     width = sum(len(c) for c in channels)
     if frames < 1 or not width:
         raise _Broken("has no frames; export it again")
-    with warnings.catch_warnings():  # what follows the last number is seen by the count
-        warnings.simplefilter("ignore", DeprecationWarning)
-        values = np.fromstring(text[found.end() :], np.float64, sep=" ")
-    if frames * width > values.size:
+    values = _numbers(text[found.end() :])
+    if frames * width != values.size:
         raise _Broken(
             f"says {frames} frames of {width} numbers and holds {values.size}; export it again"
         )
@@ -108,15 +134,13 @@ def _parse(text: str) -> Motion:
     if not good.all():
         frame = int(np.argmin(good.all(1)))
         raise _Broken(f"has a number that is not finite in frame {frame}; fill it in or cut it")
-    rotations, translation = _rotations(values, channels)
+    rotations, places = _moved(values, channels, offsets)
     return Motion(
-        tuple(names), np.array(parents), np.array(offsets), rotations, translation, 1 / seconds
+        tuple(names), np.array(parents), np.array(offsets), rotations, places, 1 / seconds
     )
 
 
-def _hierarchy(
-    text: str,
-) -> tuple[list[str], list[int], list[list[float]], list[list[tuple[str, bool]]]]:
+def _hierarchy(text: str) -> _Skeleton:
     """Returns names, parents, offsets and (axis, is it a rotation) channels of the joints."""
     names: list[str] = []
     parents: list[int] = []
@@ -141,7 +165,7 @@ def _hierarchy(
         elif word == "}":
             stack.pop()
         elif kind == "OFFSET":
-            offset = [float(next(words)) for _ in range(3)]
+            offset = [_number(next(words)) for _ in range(3)]
             if not np.abs(offset).max() < LENGTH_AT_MOST:
                 raise _Broken("has a bone whose length is not finite; export it again")
             if stack[-1] != -2:
@@ -170,19 +194,20 @@ def _channels(words: Iterator[str]) -> list[tuple[str, bool]]:
     return found
 
 
-def _rotations(
-    values: np.ndarray, channels: list[list[tuple[str, bool]]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns local rotations [T, J, 3, 3] and the root's positions [T, 3]."""
+def _moved(
+    values: np.ndarray, channels: list[list[tuple[str, bool]]], offsets: list[list[float]]
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Returns local rotations [T, J, 3, 3] and the `places` of a `Motion`."""
     frames = len(values)
     rotations = np.tile(np.eye(3), (frames, len(channels), 1, 1))
-    translation = np.zeros((frames, 3))
+    places: dict[int, np.ndarray] = {}
     columns = iter(values.T)
     for joint, joint_channels in enumerate(channels):
         for axis, is_rotation in joint_channels:
             column = next(columns)
             if is_rotation:
                 rotations[:, joint] = rotations[:, joint] @ _axis_rotation(axis, column)
-            elif joint == 0 and axis:
-                translation[:, "XYZ".index(axis)] = column
-    return rotations, translation
+            elif axis:
+                place = places.setdefault(joint, np.tile(offsets[joint], (frames, 1)))
+                place[:, "XYZ".index(axis)] = column
+    return rotations, places

@@ -9,7 +9,6 @@ serves all conventions.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,29 +16,39 @@ import numpy as np
 from hvc_jax.body.bvh import Motion, read_bvh
 from hvc_jax.body.params import JOINT_NAMES, PARENTS
 
-# For each of our joints: the names that files give to the bone, first found wins.
+
+def _both(ours: str, *theirs: str) -> dict[str, tuple[str, ...]]:
+    """Names of a bone of both sides: {side} is Left, {s} l, {S} L."""
+    return {
+        f"{side}_{ours}": tuple(
+            name.format(side=side.title(), s=side[0], S=side[0].upper())
+            for name in (*theirs[:-1], f"{side}_{ours}", f"{{S}}_{ours}", theirs[-1])
+        )
+        for side in ("left", "right")
+    }
+
+
+# For each of our joints: the names that files give to the bone, first found wins. Those of
+# Character Creator, DAZ, Unreal, Biped, Rokoko, Xsens, SMPL, and last of CMU and Mixamo.
 BONE_NAMES: dict[str, tuple[str, ...]] = {
-    "pelvis": ("CC_Base_Pelvis", "hip", "Hips"),
-    "left_hip": ("CC_Base_L_Thigh", "lThigh", "LeftUpLeg"),
-    "right_hip": ("CC_Base_R_Thigh", "rThigh", "RightUpLeg"),
-    "left_knee": ("CC_Base_L_Calf", "lShin", "LeftLeg"),
-    "right_knee": ("CC_Base_R_Calf", "rShin", "RightLeg"),
-    "left_ankle": ("CC_Base_L_Foot", "lFoot", "LeftFoot"),
-    "right_ankle": ("CC_Base_R_Foot", "rFoot", "RightFoot"),
-    "spine1": ("CC_Base_Waist", "abdomen", "LowerBack", "Spine"),
-    "spine2": ("CC_Base_Spine01", "abdomen", "Spine", "Spine1"),
-    "spine3": ("CC_Base_Spine02", "chest", "Spine3", "Spine1"),
-    "neck": ("CC_Base_NeckTwist01", "neck", "Neck1", "Neck"),
+    "pelvis": ("CC_Base_Pelvis", "hip", "pelvis", "Hips"),
+    **_both("hip", "CC_Base_{S}_Thigh", "{s}Thigh", "thigh_{s}", "{S}_Thigh", "{side}Thigh",
+            "{side}Hip", "{side}UpLeg"),
+    **_both("knee", "CC_Base_{S}_Calf", "{s}Shin", "calf_{s}", "{S}_Calf", "{side}Shin",
+            "{side}Knee", "{side}Leg"),
+    **_both("ankle", "CC_Base_{S}_Foot", "{s}Foot", "foot_{s}", "{S}_Foot", "{side}Ankle",
+            "{side}Foot"),
+    "neck": ("CC_Base_NeckTwist01", "neck", "neck_01", "Neck1", "Neck"),
     "head": ("CC_Base_Head", "head", "Head"),
-    "left_collar": ("CC_Base_L_Clavicle", "lCollar", "LeftShoulder"),
-    "right_collar": ("CC_Base_R_Clavicle", "rCollar", "RightShoulder"),
-    "left_shoulder": ("CC_Base_L_Upperarm", "lShldr", "LeftArm"),
-    "right_shoulder": ("CC_Base_R_Upperarm", "rShldr", "RightArm"),
-    "left_elbow": ("CC_Base_L_Forearm", "lForeArm", "LeftForeArm"),
-    "right_elbow": ("CC_Base_R_Forearm", "rForeArm", "RightForeArm"),
-    "left_wrist": ("CC_Base_L_Hand", "lHand", "LeftHand"),
-    "right_wrist": ("CC_Base_R_Hand", "rHand", "RightHand"),
-}
+    **_both("collar", "CC_Base_{S}_Clavicle", "{s}Collar", "clavicle_{s}", "{S}_Clavicle",
+            "{side}Collar", "{side}Shoulder"),
+    **_both("shoulder", "CC_Base_{S}_Upperarm", "{s}Shldr", "upperarm_{s}", "{S}_UpperArm",
+            "{side}UpperArm", "{side}Arm", "{side}Shoulder"),
+    **_both("elbow", "CC_Base_{S}_Forearm", "{s}ForeArm", "lowerarm_{s}", "{S}_Forearm",
+            "{side}LowerArm", "{side}Elbow", "{side}ForeArm"),
+    **_both("wrist", "CC_Base_{S}_Hand", "{s}Hand", "hand_{s}", "{S}_Hand", "{side}Wrist",
+            "{side}Hand"),
+}  # fmt: skip
 # Where each of our bones points: its child joint. Others keep the file's rotation as it is.
 _POINTS_AT = {
     "left_hip": "left_knee",
@@ -64,23 +73,58 @@ _BONE_AXES: dict[str, tuple[tuple[int, ...], ...]] = {
 }
 
 
-def find_bones(names: Sequence[str]) -> dict[str, int]:
-    """Returns for our joints the index of the bone among `names`; those without one are left out.
+def find_bones(motion: Motion) -> dict[str, int]:
+    """Returns for our joints the index of the bone of a file; those without one are left out.
 
-    Case does not matter, nor does a prefix that ends in ":", "|" or "_" (mixamorig:Hips).
+    Case does not matter, nor does a prefix that ends in ":", "|", "_" or a blank (mixamorig:Hips).
+    The spine is found by its place, from above the hips to where the arms begin.
     """
     known = {name.lower() for candidates in BONE_NAMES.values() for name in candidates}
     lookup: dict[str, int] = {}
-    for index, name in enumerate(names):
-        tail = re.split(r"[:|]", name)[-1].lower()
-        short = tail if tail in known else tail.rsplit("_", 1)[-1]
-        lookup.setdefault(short, index)
+    for index, name in enumerate(motion.names):
+        parts = re.split(r"[\s_]+", re.split(r"[:|]", name)[-1].lower())[-8:]
+        ends = ("_".join(parts[k:]) for k in range(len(parts)))
+        lookup.setdefault(next((end for end in ends if end in known), ""), index)
     found = {}
     for ours, candidates in BONE_NAMES.items():
         indices = [lookup[name.lower()] for name in candidates if name.lower() in lookup]
         if indices:
             found[ours] = indices[0]
-    return found
+    for side in ("left", "right"):  # files without collar bones have shoulders alone
+        if f"{side}_shoulder" in found and found.get(f"{side}_collar") == found[f"{side}_shoulder"]:
+            del found[f"{side}_collar"]
+    return found | _spine(motion.parents, found)
+
+
+def _spine(parents: np.ndarray, found: dict[str, int]) -> dict[str, int]:
+    if not {"left_shoulder", "right_shoulder", "left_hip"} <= set(found):
+        return {}
+    left, right, legs = (
+        _upwards(parents, found[name]) for name in ("left_shoulder", "right_shoulder", "left_hip")
+    )
+    chain = [joint for joint in left if joint in right and joint not in legs][::-1]
+    if not chain:
+        return {}
+    last = len(chain) - 1
+    return {"spine1": chain[0], "spine2": chain[last // 2], "spine3": chain[last]}
+
+
+def _upwards(parents: np.ndarray, joint: int) -> list[int]:
+    """Returns a joint and those above it."""
+    out = []
+    while joint >= 0:
+        out.append(joint)
+        joint = int(parents[joint])
+    return out
+
+
+def pelvis_places(motion: Motion) -> np.ndarray:
+    """Returns the pelvis [T, 3] in the world, in the file's unit; what lies above it moves it."""
+    place = np.zeros((len(motion.rotations), 3))
+    for joint in _upwards(motion.parents, find_bones(motion).get("pelvis", 0)):
+        turned = (motion.rotations[:, joint] @ place[..., None])[..., 0]
+        place = motion.places.get(joint, motion.offsets[joint]) + turned
+    return place
 
 
 def metres_per_unit(motion: Motion, rest_joints: np.ndarray) -> float:
@@ -90,7 +134,7 @@ def metres_per_unit(motion: Motion, rest_joints: np.ndarray) -> float:
       motion: with the bones of both legs.
       rest_joints: [55, 3], our body's joints at rest, metres.
     """
-    bones = find_bones(motion.names)
+    bones = find_bones(motion)
     theirs = sum(np.linalg.norm(motion.offsets[bones[n]]) for n in ("left_knee", "left_ankle"))
     ours = rest_joints[[JOINT_NAMES.index(n) for n in ("left_hip", "left_knee", "left_ankle")]]
     return float(np.linalg.norm(np.diff(ours, axis=0), axis=1).sum() / max(theirs, 1e-6))
@@ -173,7 +217,7 @@ def retarget(motion: Motion, rest_joints: np.ndarray) -> np.ndarray:
     Raises:
       ValueError: bones are missing, or the rest pose is another.
     """
-    source = find_bones(motion.names)
+    source = find_bones(motion)
     world = world_rotations(motion)
     axes = np.tile(np.eye(3), (len(motion.names), 1, 1))
     rest = np.zeros((len(motion.names), 3))

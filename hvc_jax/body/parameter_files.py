@@ -302,14 +302,15 @@ def _source(part: _Converted, records: int) -> str:
 def _from_bvh(path: Any, fps: float | None) -> Parameters:
     """Motion capture with a stand-in camera that follows the body, but not up and down."""
     from hvc_jax.body.assets import load_body
-    from hvc_jax.body.bvh_retarget import metres_per_unit, read_motion
+    from hvc_jax.body.bvh_retarget import metres_per_unit, pelvis_places, read_motion
 
     rest = np.asarray(load_body().J_template)
     try:
         motion, pose = read_motion(path, rest)
     except (ValueError, OSError) as error:
         raise BodyFileError(str(error)) from None
-    height = (motion.translation - motion.translation[:1])[:, 1] * metres_per_unit(motion, rest)
+    place = pelvis_places(motion) * metres_per_unit(motion, rest)
+    height = (place - place[:1])[:, 1]
     camera = np.tile(_STAND_IN, (len(pose), 1))
     camera[:, 2] = height.clip(-2, 2)
     rows = Rows(pose.astype(np.float64), np.concatenate([np.zeros((len(pose), 20)), camera], 1))

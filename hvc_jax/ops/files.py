@@ -114,12 +114,17 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def text_of(path: str | os.PathLike) -> str:
+def text_of(path: str | os.PathLike, most: int = -1) -> str:
     """Returns a text file as UTF-8, UTF-16 or, where it is none of these, Windows-1252.
 
     Byte-order marks are left out. Raises OSError where the file cannot be read.
+
+    Args:
+        path: The file.
+        most: Bytes to read; all of it by default.
     """
-    data = Path(path).read_bytes()
+    with open(path, "rb") as file:
+        data = file.read(most)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = data.decode("utf-16", "replace")
         return text.replace("\r\n", "\n")

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from hvc_jax.body.assets import load_body
-from hvc_jax.body.bvh_retarget import metres_per_unit, read_motion
+from hvc_jax.body.bvh_retarget import metres_per_unit, pelvis_places, read_motion
 from hvc_jax.body.params import NUM_BODY_JOINTS, POSE
 
 
@@ -67,7 +67,7 @@ def captured_motion(
     pose = pose[:, :NUM_BODY_JOINTS]
     length = len(pose) / motion.fps
     start = rng.uniform(0, max(0.0, length - frames / fps))
-    root = motion.translation * metres_per_unit(motion, joints)
+    root = pelvis_places(motion) * metres_per_unit(motion, joints)
     pose, root = resample(pose, root, motion.fps, frames, fps, start)
     pose, root = face_camera(pose, root, float(rng.choice([0, rng.uniform(-1.2, 1.2)])))
     return pose.reshape(frames, -1), root
