@@ -1,6 +1,7 @@
 """`hvc body`: info, convert and render on random files and the open body."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from hvc_jax.body import poses, shade
 from hvc_jax.cli import main as cli
+from hvc_jax.data import clips
 
 
 def test_info_of_the_open_body(capsys):
@@ -75,3 +77,25 @@ def test_color_wheel_is_white_at_rest_and_saturated_at_the_limit():
     colors = shade.color_wheel(motion)
     assert (colors[1, 1] == 255).all()
     assert tuple(colors[0, 0]) == (255, 0, 0)
+
+
+def test_info_names_the_command_for_streams_videos_and_pictures(tmp_path, capsys):
+    pictures = np.zeros((3, 64, 64, 3), np.uint8)
+    clips.write_video(tmp_path / "a.mp4", pictures, 25)
+    stream = tmp_path / "stream.bin"
+    stream.write_bytes((Path(__file__).parent / "golden" / "hybrid.hvc").read_bytes())
+    (tmp_path / "pictures").mkdir()
+    for k in range(3):
+        clips.write_png(tmp_path / "pictures" / f"{k}.png", pictures[k])
+    for name, said in (
+        ("a.mp4", "a video, 64x64, 25 frames/s, 3 frames; see hvc fit"),
+        ("stream.bin", "an .hvc stream; see hvc inspect"),
+        ("pictures", "pictures, 64x64"),
+        ("pictures/1.png", "a picture, 64x64"),
+    ):
+        assert cli.main(["body", "info", str(tmp_path / name)]) == 0
+        out = capsys.readouterr().out
+        assert said in out and out.count("\n") == 1
+    (tmp_path / "a.txt").write_text("notes")
+    assert cli.main(["body", "info", str(tmp_path / "a.txt")]) == 2
+    assert "a.txt is no body model" in capsys.readouterr().err

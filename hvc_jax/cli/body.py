@@ -56,13 +56,16 @@ def run_info(arguments: argparse.Namespace) -> int:
 
 
 def kind_of(path: Path) -> str:
-    """Returns what a file of motion, parameters or keypoints holds, in a line.
+    """Returns what a file of motion, parameters or keypoints holds, or which other kind it is.
 
     Raises:
-      ValueError: it is none of them; the message says what each reader found.
+      ValueError: it is of no kind that is known; the message says what each reader found.
     """
     from hvc_jax.body import keypoint_files, parameter_files
 
+    coded = _coded(path)
+    if coded:
+        return coded
     said = []
     for describe_file in (parameter_files.describe, keypoint_files.describe):
         try:
@@ -71,8 +74,47 @@ def kind_of(path: Path) -> str:
             said.append(str(e))
         if path.suffix.lower() == ".bvh":
             raise ValueError(said[0])
+    clip = _clip(path)
+    if clip:
+        return clip
+    if path.suffix.lower() in (".json", ".csv") or path.is_dir():
+        said[0] += f". As keypoints: {said[1]}"
     raise ValueError(
         f"{path} is no body model, no parameters and no keypoints. As parameters: {said[0]}"
+    )
+
+
+def _coded(path: Path) -> str:
+    """Returns what a stream or a codec's model is and the command for it, "" of other files."""
+    from hvc_jax.stream.header import MAGIC
+
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start[:4] == MAGIC:
+        return f"an .hvc stream; see hvc inspect {path}"
+    if path.suffix.lower() == ".safetensors" and start[8:9] == b"{":
+        return f"a codec's model; see hvc models, or hvc encode --model {path}"
+    return ""
+
+
+def _clip(path: Path) -> str:
+    """Returns what a video or pictures are and the commands for them, "" of other files."""
+    from hvc_jax.data import clips
+
+    try:
+        clip = clips.probe(path)
+    except clips.ClipError:
+        return ""
+    size = f"{clip.width}x{clip.height}"
+    if clip.frames == 1:
+        return f"a picture, {size}"
+    what = "pictures" if path.is_dir() else "a video"
+    count = f", {clip.frames} frames" if clip.frames else ""
+    return (
+        f"{what}, {size}, {float(clip.fps):g} frames/s{count}; see hvc fit {path} body.npz, "
+        f"or hvc encode {path} out.hvc"
     )
 
 
