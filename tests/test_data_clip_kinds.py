@@ -118,7 +118,7 @@ def test_variable_rate_is_kept_in_time(tmp_path, suffix):
     assert abs(len(frames) - 5.84 * 25) <= 1
     for second, number in ((0.9, 22), (2.9, 34)):
         np.testing.assert_array_equal(frames[int(second * 25)], stored[number])
-    assert _read(path, fps=Fraction(10))[1].shape[0] == round(len(frames) / 2.5)
+    assert abs(_read(path, fps=Fraction(10))[1].shape[0] - 58.4) <= 1
 
 
 def test_times_that_only_shake_are_constant_and_dropped_frames_stay_gaps():
@@ -135,6 +135,8 @@ def test_times_that_only_shake_are_constant_and_dropped_frames_stay_gaps():
     fast = np.arange(50) / 2000
     assert timing_of(fast, Fraction(2000)).fps == 2000
     assert timing_of([], Fraction(90000)).fps == 25
+    assert timing_of([], Fraction(19001, 317)).fps == Fraction(60000, 1001)
+    assert timing_of([], Fraction(1000, 33)).fps == Fraction(1000, 33)
 
 
 def test_a_clock_that_jumps_makes_no_pause():
@@ -143,6 +145,27 @@ def test_a_clock_that_jumps_makes_no_pause():
         *"abcdefg"
     ]
     assert len(list(resampled(((None, 0, i) for i in range(9)), Fraction(7)))) == 9
+
+
+def test_two_frames_at_one_time_are_both_shown():
+    def frames(times, last=0.04):
+        lasts = [0.04] * (len(times) - 1) + [last]
+        return list(resampled(zip(times, lasts, range(len(times)), strict=True), Fraction(25)))
+
+    # The second edit of a list begins a frame early where pictures are reordered.
+    assert frames([0, 0.04, 0.08, 0.08, 0.12, 0.16]) == [0, 1, 2, 3, 4, 5]
+    assert frames([0, 0.04, 0.04, 0.08, 0.24, 0.28]) == [0, 1, 2, 3, 3, 3, 4, 5]  # in time again
+    assert frames([0, 0.04, 0.12], 1e-5) == [0, 1, 1, 2]  # a last frame of no length
+    assert frames([0, 0.04, 0.2], 0.002) == [0, 1, 1, 1, 1, 2]
+    fast = ((t / 60, 1 / 60, t) for t in range(60))
+    assert len(list(resampled(fast, Fraction(25)))) == 25
+
+
+def test_flash_video_that_begins_late_is_whole(tmp_path):
+    path = tmp_path / "a.flv"
+    times = "setpts='(if(lt(N,4),N,19+N)*0.1+0.2)/TB'"
+    _ffmpeg(*_source(0.8, rate=10), "-vf", times, "-fps_mode", "vfr", *X264, path)
+    assert abs(len(_read(path)[1]) - 27) <= 1
 
 
 def test_times_in_disorder_lengthen_nothing(tmp_path):

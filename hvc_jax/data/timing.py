@@ -19,6 +19,9 @@ DEFAULT_FPS = Fraction(25)
 LONGEST_PAUSE = 600.0
 """Seconds: a longer step of the timestamps, or one far back, is a jump of the clock, no pause."""
 
+SHORTEST_FRAME = 5e-4
+"""Seconds: a last frame that is said to last shorter has no duration that is known."""
+
 LONGEST_SWAP = 0.5
 """Seconds by which timestamps may run backwards without another clock."""
 
@@ -57,8 +60,8 @@ def timing_of(
         wanted: The rate that the user wants; None for that of the file.
         tick: Seconds to which the times are rounded.
     """
-    if declared is not None and not 0 < declared <= MAX_FPS:
-        declared = None
+    if declared is not None:
+        declared = _near_usual(float(declared), 1e-5, declared) if 0 < declared <= MAX_FPS else None
     shown = np.asarray(times, np.float64)
     all_steps = np.diff(shown)
     steps = all_steps[(all_steps > 1e-6) & (all_steps < LONGEST_PAUSE)]
@@ -108,10 +111,18 @@ def resampled(
     """
     rate, first, shift = float(fps), None, 0.0
     held, due, last, ends = None, 0, 0.0, 0.0
+    before, late = None, 0.0
     for time, duration, item in frames:
         if first is None:
             first = time = time or 0.0
         now = last + 1 / rate if time is None else time - first + shift
+        # Two frames at one time (where one edit of a list follows another): the second is shown
+        # after the first, and what follows a frame late, up to the next gap.
+        if time is not None and time == before:
+            late = 1 / rate
+        elif now - last > 1.5 / rate:
+            late = 0.0
+        before, now = time, now + late
         if held is not None and last - LONGEST_SWAP < now < last:
             now = last  # times in disorder; what follows keeps its own
         if held is not None and not last - 0.5 / rate <= now <= last + LONGEST_PAUSE:
@@ -122,9 +133,11 @@ def resampled(
             yield held[0]
             due += 1
         held, last = (item,), now
-        ends = now + (duration if 0 < duration < LONGEST_PAUSE else 1 / rate)
+        ends = now + (duration if SHORTEST_FRAME < duration < LONGEST_PAUSE else 1 / rate)
     if held is not None:
-        for _ in range(max(1 if due == 0 else 0, int(np.floor(ends * rate + 0.5)) - due)):
+        # A last frame that begins in time for its slot is shown, however short.
+        there = due == 0 or last * rate - 0.25 <= due < ends * rate - 0.05
+        for _ in range(max(int(there), int(np.floor(ends * rate + 0.5)) - due)):
             yield held[0]
 
 
@@ -144,9 +157,9 @@ def _off_slots(times: np.ndarray, rate: Fraction, tick: float) -> float:
     return float(np.abs(slots - np.rint(slots)).max()) - min(tick * float(rate), 0.2)
 
 
-def _near_usual(rate: float, tolerance: float) -> Fraction:
-    """The usual frame rate nearest to `rate`, or else `rate` to a thousandth."""
+def _near_usual(rate: float, tolerance: float, other: Fraction | None = None) -> Fraction:
+    """The usual frame rate nearest to `rate`, or else `other`, or `rate` to a thousandth."""
     near = min(_USUAL, key=lambda usual: abs(float(usual) / rate - 1))
     if abs(float(near) / rate - 1) <= tolerance:
         return near
-    return min(Fraction(rate).limit_denominator(1001), Fraction(MAX_FPS))
+    return other or min(Fraction(rate).limit_denominator(1001), Fraction(MAX_FPS))

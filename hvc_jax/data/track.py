@@ -60,7 +60,8 @@ class Track(NamedTuple):
             return None
         if "mp4" in formats and not self.stream.frames:
             return None  # fragments: ffmpeg adds up those that are there
-        start = max(self.container.start_time or 0, 0)
+        # The duration of Flash video counts from 0, wherever its first frame stands.
+        start = 0 if "flv" in formats else max(self.container.start_time or 0, 0)
         return (start + self.container.duration) / av.time_base
 
 
@@ -248,7 +249,7 @@ class Decoding:
                 frame.time_base = base
             self._torn = frame.is_corrupt
             if in_order and self.count < len(self.times) and base:
-                frame.pts = round(self.times[self.count] / base)
+                frame.pts, frame.duration = round(self.times[self.count] / base), 0
             time, duration, _ = _timed(frame)
             if time is not None:
                 self._shown_until = max(self._shown_until, time + duration)
