@@ -374,3 +374,19 @@ def test_animated_webp_and_gif_keep_their_delays(tmp_path):
         assert info.fps == 10 and len(frames) == 16
         wanted = list(itertools.chain.from_iterable([i] * (d // 100) for i, d in enumerate(delays)))
         assert (np.abs(frames[:, 5, 5, 0] - 25.0 * np.array(wanted)) <= 2).all()
+
+
+def test_jpeg_with_exif_in_videos_is_upright(tmp_path):
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:16, :16] = 255
+    exif = Image.new("RGB", (1, 1)).getexif()
+    exif[0x0112] = 6  # a quarter to the right
+    for number in range(3):
+        Image.fromarray(picture).save(tmp_path / f"{number}.jpg", exif=exif, quality=95)
+    stream, path = tmp_path / "a.mjpeg", tmp_path / "a.avi"
+    stream.write_bytes(b"".join((tmp_path / f"{k}.jpg").read_bytes() for k in range(3)))
+    _ffmpeg("-i", stream, "-c", "copy", path)
+    for source in (stream, path, tmp_path / "%d.jpg"):
+        frames = _read(source)[1]
+        assert frames.shape == (3, 64, 48, 3)
+        assert frames[:, 2:14, 34:46].min() > 200 and frames[:, 20:].max() < 50

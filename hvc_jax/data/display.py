@@ -5,10 +5,12 @@ turns or mirrors the picture.
 """
 
 import math
+from enum import Enum
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from av.sidedata.sidedata import Type
 from PIL import Image
 
 from hvc_jax.data.tone_mapping import BT2020, HLG, PQ, to_standard_gamut, tone_map
@@ -68,6 +70,17 @@ def over_background(picture: np.ndarray) -> np.ndarray:
     alpha = picture[..., 3:].astype(np.uint16)
     mixed = picture[..., :3] * alpha + BACKGROUND * (255 - alpha) + 127
     return (mixed // 255).astype(np.uint8)
+
+
+def _unnamed(kinds: type[Enum], value: int) -> Any:
+    member = object.__new__(kinds)
+    member._name_, member._value_ = f"UNNAMED_{value}", value
+    return member
+
+
+# PyAV gives none of a frame's side data where it has no name for the kind of one of them: that of
+# Exif beside JPEG pictures, of the view of stereoscopic HEVC.
+Type._missing_ = classmethod(_unnamed)  # type: ignore[assignment]
 
 
 def display_matrix(frame: Any) -> np.ndarray | None:
