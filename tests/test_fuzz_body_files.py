@@ -68,6 +68,22 @@ KINDS = {
 }
 
 
+def _outcome(read, path):
+    """Returns (fault or "", whether it was read, seconds of processor time)."""
+    started, fault, done = time.process_time(), "", False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            read(path)
+        done = True
+    except ValueError as error:
+        if "\n" in str(error) or len(str(error)) > 800 or path.name not in str(error):
+            fault = f"no line with the file's name: {str(error)[:200]!r}"
+    except Exception as error:
+        fault = f"{type(error).__name__}: {str(error)[:200]}"
+    return fault, done, time.process_time() - started
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_hostile_files_end_in_a_result_or_one_line(tmp_path, kind):
     make, read = KINDS[kind]
@@ -81,22 +97,19 @@ def test_hostile_files_end_in_a_result_or_one_line(tmp_path, kind):
             path = tmp_path / name
             path.write_bytes(data)
             tracemalloc.reset_peak()
-            before, started = tracemalloc.get_traced_memory()[0], time.process_time()
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error", RuntimeWarning)
-                    read(path)
-                results += 1
-            except ValueError as error:
-                if "\n" in str(error) or len(str(error)) > 800 or name not in str(error):
-                    faults.append((seed, f"no line with the file's name: {str(error)[:200]!r}"))
-            except Exception as error:
-                faults.append((seed, f"{type(error).__name__}: {str(error)[:200]}"))
-            seconds = time.process_time() - started
+            before = tracemalloc.get_traced_memory()[0]
+            fault, done, seconds = _outcome(read, path)
             size = tracemalloc.get_traced_memory()[1] - before
+            if seconds > 0.3 * SECONDS:  # counting memory takes three times as long
+                tracemalloc.stop()
+                seconds = _outcome(read, path)[2]
+                tracemalloc.start()
+            results += done
             slowest, largest = max(slowest, seconds), max(largest, size)
             if seconds > SECONDS or size > BYTES:
-                faults.append((seed, f"{seconds:.2f} s, {size / 1e6:.0f} MB"))
+                fault += f" {seconds:.2f} s, {size / 1e6:.0f} MB"
+            if fault:
+                faults.append((seed, fault))
     finally:
         tracemalloc.stop()
     print(
