@@ -231,16 +231,37 @@ def test_hdr_comes_near_its_standard_original(tmp_path, transfer):
     assert abs(frames.mean() - _read(plain)[1].mean()) < 12
 
 
-def test_wide_gamut_of_standard_range_comes_to_that_of_displays(tmp_path):
-    path = tmp_path / "a.mkv"
+def _hevc(path, graded, *flags):
+    """Writes a plain colour, converted from BT.709 by zscale."""
     source = ("-f", "lavfi", "-i", "color=0xc06040:size=64x64:rate=25:duration=0.2")
-    wide = "zscale=pin=bt709:min=bt709:tin=bt709:p=bt2020:m=bt2020nc:t=bt2020-10:r=limited"
+    start = "scale=out_color_matrix=bt709,format=yuv444p,setparams=colorspace=bt709:range=tv"
+    graded = f"{start},zscale=pin=bt709:min=bt709:tin=bt709:r=limited:{graded},format=yuv444p10le"
     quiet = ("-c:v", "libx265", "-x265-params", "log-level=none:lossless=1")
-    filters = f"format=yuv444p,setparams=colorspace=bt709:range=tv,{wide},format=yuv444p10le"
-    _ffmpeg(*source, "-vf", f"scale=out_color_matrix=bt709,{filters}", *quiet, path)
+    _ffmpeg(*source, "-vf", graded, *quiet, *flags, path)
+
+
+@pytest.mark.parametrize(
+    ("graded", "name"),
+    [("p=bt2020:m=bt2020nc:t=bt2020-10", "BT.2020"), ("p=smpte432:m=bt709:t=bt709", "Display P3")],
+)
+def test_wide_gamut_of_standard_range_comes_to_that_of_displays(tmp_path, graded, name):
+    path = tmp_path / "a.mkv"
+    _hevc(path, graded)
     info, frames = _read(path)
     assert np.abs(frames[0, 9, 9].astype(int) - [0xC0, 0x60, 0x40]).max() <= 3
-    assert any("BT.709" in note for note in info.notes)
+    assert any(f"{name} brought to BT.709" in note for note in info.notes)
+
+
+def test_colours_that_the_container_alone_names(tmp_path):
+    whole, path = tmp_path / "whole.mkv", tmp_path / "a.mov"
+    _hevc(whole, "t=smpte2084:p=bt2020:m=bt2020nc:npl=100")
+    names = ("colour_primaries", "transfer_characteristics", "matrix_coefficients")
+    forget = "hevc_metadata=" + ":".join(f"{name}=2" for name in names)
+    flags = ("-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
+    _ffmpeg("-i", whole, "-c", "copy", "-bsf:v", forget, *flags, "-tag:v", "hvc1", path)
+    info, frames = _read(path)
+    assert any("HDR (PQ)" in note for note in info.notes)
+    np.testing.assert_array_equal(frames, _read(whole)[1])
 
 
 def test_transparent_pixels_are_black(tmp_path):

@@ -13,7 +13,7 @@ import numpy as np
 from av.sidedata.sidedata import Type
 from PIL import Image
 
-from hvc_jax.data.tone_mapping import BT2020, HLG, PQ, to_standard_gamut, tone_map
+from hvc_jax.data.tone_mapping import BT2020, HLG, P3, PQ, to_standard_gamut, tone_map
 
 BACKGROUND = 0
 """Grey level that shows through transparent pixels and around turned pictures: black, as padding.
@@ -22,6 +22,7 @@ It is also what most players show behind a video."""
 
 _MAX_PIXEL_ASPECT = 16
 _HDR_NAMES = {PQ: "PQ", HLG: "HLG"}
+_GAMUTS = {BT2020: "BT.2020", P3: "Display P3"}
 
 
 def shown(
@@ -51,7 +52,7 @@ def remarks(frame: Any, pixel_aspect: Fraction | None = None) -> list[str]:
         name = _HDR_NAMES[transfer]
         said.append(f"HDR ({name}) tone-mapped to standard range by BT.2390")
     elif _wide_gamut(frame):
-        said.append("colours of BT.2020 brought to BT.709")
+        said.append(f"colours of {_GAMUTS[frame.color_primaries]} brought to BT.709")
     if _has_alpha(frame):
         said.append("transparent pixels put on black")
     if _stretch(pixel_aspect) != 1:
@@ -138,7 +139,7 @@ def _rgb(frame: Any, least_side: int | None) -> np.ndarray:
         signal = frame.reformat(width, height, format="rgb48le", interpolation="AREA", threads=1)
         return tone_map(signal.to_ndarray(), frame.color_trc)
     if _wide_gamut(frame) and not _has_alpha(frame):
-        return to_standard_gamut(_array(frame, "rgb48le"))
+        return to_standard_gamut(_array(frame, "rgb48le"), frame.color_primaries)
     if _has_alpha(frame):
         return over_background(_array(frame, "rgba"))
     return _array(frame, "rgb24")
@@ -155,7 +156,7 @@ def _has_alpha(frame: Any) -> bool:
 
 
 def _wide_gamut(frame: Any) -> bool:
-    return getattr(frame, "color_primaries", None) == BT2020
+    return getattr(frame, "color_primaries", None) in _GAMUTS
 
 
 def _stretch(pixel_aspect: Fraction | None) -> Fraction:

@@ -21,8 +21,12 @@ _TO_709 = np.array(  # BT.2087-0, annex 2: linear light, BT.2020 to BT.709
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
     np.float32,
 )
-BT2020 = 9
-"""Colour primaries of BT.2020 in ITU-T H.273."""
+_P3_TO_709 = np.array(  # of the primaries of SMPTE EG 432-1 and BT.709, both with D65
+    [[1.2249, -0.2249, 0], [-0.0421, 1.0421, 0], [-0.0196, -0.0786, 1.0983]],
+    np.float32,
+)
+BT2020, P3 = 9, 12
+"""Colour primaries in ITU-T H.273: BT.2020, and those of telephones' screens (Display P3)."""
 
 _M1, _M2 = 2610 / 16384, 2523 / 4096 * 128
 _C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
@@ -95,15 +99,16 @@ def tone_map(signal: np.ndarray, transfer: int) -> np.ndarray:
     return np.rint(255 * linear ** (1 / 2.4)).astype(np.uint8)
 
 
-def to_standard_gamut(signal: np.ndarray) -> np.ndarray:
-    """Returns a picture of standard range with the primaries of BT.2020 as one of BT.709.
+def to_standard_gamut(signal: np.ndarray, primaries: int) -> np.ndarray:
+    """Returns a picture of standard range with wide primaries as one of BT.709.
 
     Args:
         signal: `[H, W, 3]` uint16 R'G'B', full range, gamma 2.4.
+        primaries: `BT2020` or `P3`.
 
     Returns:
         `[H, W, 3]` uint8; what lies outside the gamut of BT.709 is clipped.
     """
     light = (np.linspace(0, 1, 65536) ** 2.4).astype(np.float32)[signal]
-    linear = np.clip(light @ _TO_709.T, 0, 1)
+    linear = np.clip(light @ (_P3_TO_709 if primaries == P3 else _TO_709).T, 0, 1)
     return np.rint(255 * linear ** (1 / 2.4)).astype(np.uint8)

@@ -25,6 +25,7 @@ _DURATION_IS_TOLD = {"mov", "mp4", "matroska", "webm", "flv", "asf", "nut"}
 _LOOKED_AT_IN_PIPES = 128  # packets that are held to find the frame rate
 _LOOKED_AT_IN_FILES = 20_000
 _REORDERED = 16  # packets by which decoding order may run ahead of showing order
+_UNSPECIFIED = 2  # of primaries, transfer and matrix in ITU-T H.273
 _NO_PICTURE_TRACK = "attached_pic", "timed_thumbnails", "still_image"
 
 
@@ -184,6 +185,7 @@ class Decoding:
         """
         self._track, self._sound = track, sound
         self._codec = _alpha_decoder(track.stream) or track.stream.codec_context
+        self._colours = _container_colours(track.stream.codec_context)
         self._packets = self._demuxed()
         self._end = self._shown_until = 0.0
         self._torn = False  # whether the last frame so far lacks a part
@@ -248,6 +250,9 @@ class Decoding:
             if frame.time_base is None:
                 frame.time_base = base
             self._torn = frame.is_corrupt
+            for name, value in self._colours.items():
+                if getattr(frame, name) == _UNSPECIFIED:
+                    setattr(frame, name, value)
             if in_order and self.count < len(self.times) and base:
                 frame.pts, frame.duration = round(self.times[self.count] / base), 0
             time, duration, _ = _timed(frame)
@@ -322,6 +327,13 @@ class Decoding:
             f"{track.path} breaks off after frame {count}{at}{of}; "
             f"copy it again, or code its first part with --frames {max(count, 1)}."
         )
+
+
+def _container_colours(codec: Any) -> dict[str, int]:
+    """The colours that the container names; the decoder of HEVC forgets them."""
+    names = ("color_primaries", "color_trc", "colorspace")
+    told = {name: getattr(codec, name) for name in names}
+    return {name: value for name, value in told.items() if value and value != _UNSPECIFIED}
 
 
 def _alpha_decoder(stream: Any) -> Any:
