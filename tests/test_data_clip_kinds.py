@@ -293,6 +293,22 @@ def test_interlaced_frames_are_deinterlaced(tmp_path):
     assert np.abs(frames[1:-1].astype(int) - wanted[1:-1]).mean() < 0.5
 
 
+def test_fields_that_the_container_alone_names(tmp_path):
+    woven = ("-vf", "tinterlace=interleave_top,format=yuv422p", "-r", 25)
+    source, path = _source(1, rate=50), tmp_path / "a.mkv"
+    _ffmpeg(*source, *woven, "-c:v", "huffyuv", "-field_order", "tt", path)  # marks no frames
+    info, frames = _read(path)
+    assert any("deinterlaced" in note for note in info.notes) and len(frames) == 25
+    wanted = _as_ffmpeg(path, "-vf", "bwdif=mode=send_frame:deint=all:parity=tff")
+    assert np.abs(frames[1:-1].astype(int) - wanted[1:-1]).mean() < 0.5
+    marked, other = tmp_path / "b.mkv", tmp_path / "c.mkv"
+    _ffmpeg(*source, *X264, marked)
+    _ffmpeg("-i", marked, "-c", "copy", "-field_order", "tt", other)
+    info, frames = _read(other)
+    assert any("taken as they are" in note for note in info.notes)
+    np.testing.assert_array_equal(frames, _read(marked)[1])
+
+
 @pytest.mark.parametrize("share", [0.6, 0.98])
 @pytest.mark.parametrize(
     "kind",

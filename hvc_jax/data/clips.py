@@ -198,7 +198,11 @@ def _video(
     decoding, aspect = Decoding(track, sound), track.pixel_aspect
 
     def notes(frame: Any) -> list[str]:
-        woven = ["interlaced frames deinterlaced by bwdif"] if decoding.interlaced else []
+        woven = []
+        if decoding.interlaced:
+            woven = ["interlaced frames deinterlaced by bwdif"]
+        elif decoding.unflagged:
+            woven = ["its container says interlaced and its frames do not: taken as they are"]
         return woven + remarks(frame, aspect)
 
     return _Source(

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-import av.filter
 
+from hvc_jax.data.deinterlace import Deinterlacer, field_order
 from hvc_jax.data.errors import ClipError
 from hvc_jax.data.sound import ClipSound
 from hvc_jax.data.truncation import missing_bytes
@@ -174,6 +174,7 @@ class Decoding:
         tick: Seconds to which they are rounded.
         count: Frames decoded so far.
         interlaced: Whether fields were woven into frames so far, and taken apart here.
+        unflagged: Whether the container says so of a codec that marks such frames itself.
     """
 
     def __init__(self, track: Track, sound: ClipSound | None = None) -> None:
@@ -185,6 +186,7 @@ class Decoding:
         """
         self._track, self._sound = track, sound
         self._codec = _alpha_decoder(track.stream) or track.stream.codec_context
+        self._fields, self.unflagged = field_order(track.stream.codec_context)
         self._colours = _container_colours(track.stream.codec_context)
         self._packets = self._demuxed()
         self._end = self._shown_until = 0.0
@@ -218,7 +220,7 @@ class Decoding:
         Raises:
             ClipError: The file is damaged, or ends before the end that it names.
         """
-        graph: _Deinterlacer | None = None
+        graph: Deinterlacer | None = None
         try:
             for packet in self._packets:
                 if packet.stream is not self._track.stream:
@@ -228,8 +230,8 @@ class Decoding:
                     self.count += 1
                     if self._sound is not None:
                         self._sound.begin(_timed(frame)[0] or 0.0)
-                    if graph is None and frame.interlaced_frame:
-                        graph, self.interlaced = _Deinterlacer(frame), True
+                    if graph is None and (frame.interlaced_frame or self._fields):
+                        graph, self.interlaced = Deinterlacer(frame, self._fields), True
                     for made in graph.push(frame) if graph else (frame,):
                         yield _timed(made)
             for made in graph.flush() if graph else ():
@@ -342,44 +344,6 @@ def _alpha_decoder(stream: Any) -> Any:
     if stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
         return None
     return av.CodecContext.create(name, "r")
-
-
-class _Deinterlacer:
-    """ffmpeg's bwdif: frames that are flagged as interlaced become one full frame each."""
-
-    def __init__(self, frame: Any) -> None:
-        self._shape = frame.width, frame.height, frame.format.name
-        self._graph = av.filter.Graph()
-        source = self._graph.add_buffer(
-            width=frame.width,
-            height=frame.height,
-            format=frame.format,
-            time_base=frame.time_base,
-        )
-        weave = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
-        sink = self._graph.add("buffersink")
-        source.link_to(weave)
-        weave.link_to(sink)
-        self._graph.configure()
-        self._matrices: list[Any] = []
-
-    def push(self, frame: Any) -> Iterator[Any]:
-        if (frame.width, frame.height, frame.format.name) != self._shape:
-            yield from self.flush()
-            self.__init__(frame)
-        self._graph.push(frame)
-        yield from self._pulled()
-
-    def flush(self) -> Iterator[Any]:
-        self._graph.push(None)
-        yield from self._pulled()
-
-    def _pulled(self) -> Iterator[Any]:
-        while True:
-            try:
-                yield self._graph.pull()
-            except (av.BlockingIOError, av.EOFError):
-                return
 
 
 def _timed(frame: Any) -> tuple[float | None, float, Any]:
