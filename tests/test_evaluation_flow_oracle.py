@@ -69,5 +69,5 @@ def test_limits_are_points_at_every_key_qp():
 def test_without_opencv_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     flow._estimator.cache_clear()
-    with pytest.raises(flow.MissingFlowError, match=r"hvc_jax\[flow\]"):
+    with pytest.raises(flow.MissingFlowError, match="pip install opencv-python-headless"):
         flow.require_opencv()
