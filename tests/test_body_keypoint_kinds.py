@@ -7,6 +7,7 @@ import pytest
 
 from hvc_jax.body.keypoint_files import KeypointFileError, describe, load_keypoints
 from hvc_jax.body.keypoint_layouts import LAYOUTS
+from hvc_jax.body.keypoint_names import NAMES, order_of, plain
 from hvc_jax.body.parameter_cameras import View
 
 VIEW = View(320, 240)
@@ -347,6 +348,123 @@ def test_points_of_a_larger_picture_are_remarked(tmp_path, pixels):
     path = tmp_path / "k.json"
     path.write_text(json.dumps(_coco(str, pixels, GAPS)))
     assert "lie outside the picture of 320x240" in load_keypoints(path, VIEW, FRAMES).notes[0]
+
+
+SPELLINGS = (
+    lambda side, part: f"{side}_{part}", lambda side, part: f"{side.title()} {part.title()}",
+    lambda side, part: f"{side[0].upper()}{part.title()}", lambda side, part: f"{part}_{side}",
+    lambda side, part: side + part.title(),
+)  # fmt: skip
+PARTS = "eye ear shoulder elbow wrist hip knee ankle".split()
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_names_in_every_spelling(spelling):
+    names = ["nose", *(spelling(side, part) for part in PARTS for side in ("left", "right"))]
+    assert tuple(plain(name) for name in names) == NAMES[17]
+    assert order_of(names[::-1]) == list(range(16, -1, -1))
+
+
+def test_points_are_told_by_their_names_and_numbers(tmp_path, pixels):
+    names, other = list(NAMES[17]), np.random.default_rng(0).permutation(17)
+    path = tmp_path / "named.json"
+
+    def points(t, **more):
+        return [
+            dict(zip(("x", "y", "score"), pixels[t, k], strict=True))
+            | {n: f(k) for n, f in more.items()}
+            for k in other
+        ]  # fmt: skip
+
+    flat = [pixels[t][other].ravel().tolist() for t in range(FRAMES)]
+    categories = [{"id": 1, "keypoints": [names[k] for k in other]}]
+    for content in (
+        [{"frame": t, "keypoints": points(t, name=lambda k: names[k])} for t in GAPS],
+        [{"frame": t, "keypoints": points(t, part=lambda k: names[k])} for t in GAPS],
+        [{"frame": t, "keypoints": points(t, id=int)} for t in GAPS],
+        [{"frame": t, "keypoints": points(t, id=lambda k: int(k) + 1)} for t in GAPS],
+        [{"frame": t, "keypoints": {names[k]: pixels[t, k].tolist() for k in other}} for t in GAPS],
+        [{"frame": t, "keypoints": dict(zip([names[k] for k in other], points(t), strict=True))}
+         for t in GAPS],
+        {"categories": categories,
+         "annotations": [{"image_id": t, "keypoints": flat[t]} for t in GAPS]},
+    ):  # fmt: skip
+        path.write_text(json.dumps(content))
+        _check(path, pixels, GAPS)
+    joints = ["hip", "rhip", "rknee", "rankle", "lhip", "lknee", "lankle", "spine", "thorax"]
+    joints += ["neck", "head", "lshoulder", "lelbow", "lwrist", "rshoulder", "relbow", "rwrist"]
+    named = [{"name": name, "x": 1, "y": 2} for name in joints]  # Human3.6M has 17 joints as well
+    path.write_text(json.dumps([{"frame": 0, "keypoints": named}]))
+    with pytest.raises(KeypointFileError, match="not COCO's.*thorax"):
+        load_keypoints(path, VIEW, FRAMES)
+
+
+@pytest.mark.parametrize("layout", [17, 33])
+def test_columns_and_rows_are_told_by_their_names(tmp_path, pixels, layout):
+    rows = _blaze(pixels) if layout == 33 else pixels
+    kinds = ("x", "y", "z", "visibility") if layout == 33 else ("x", "y", "score")
+    other, path = np.random.default_rng(1).permutation(layout), tmp_path / "a.csv"
+    names = NAMES[layout]
+    lines = ["frame," + ",".join(f"{names[k]}_{kind}" for k in other for kind in kinds)]
+    lines += [f"{t}," + ",".join(map(str, rows[t][other].ravel())) for t in GAPS]
+    path.write_text("# of a program\n" + "\n".join(lines))
+    _check(path, pixels, GAPS)
+    for label in (names.__getitem__, int, lambda k: int(k) + 1):
+        lines = ["frame,keypoint," + ",".join(kinds)]
+        lines += [f"{t},{label(k)}," + ",".join(map(str, rows[t, k])) for t in GAPS for k in other]
+        path.write_text("sep=,\n" + "\n".join(lines))
+        _check(path, pixels, GAPS)
+
+
+def test_points_of_a_picture_of_another_size_are_scaled(tmp_path, pixels):
+    half = pixels.copy()
+    half[..., :2] = (half[..., :2] + 0.5) / 2 - 0.5
+    flat = [p.ravel().tolist() for p in half]
+    path = tmp_path / "half.json"
+
+    def contents(width, height):
+        size = {"canvas_width": width, "canvas_height": height}
+        people = [[{"pose_keypoints_2d": flat[t]}] if t in GAPS else [] for t in range(FRAMES)]
+        images = [{"id": t, "width": width, "height": height} for t in range(FRAMES)]
+        rows = [{"image_id": t, "keypoints": flat[t]} for t in GAPS]
+        return [{"people": p} | size for p in people], {"images": images, "annotations": rows}
+
+    for content in contents(160, 120):
+        path.write_text(json.dumps(content))
+        assert "160x120 are scaled" in _check(path, pixels, GAPS)[0]
+    for content in contents(100, 100):
+        path.write_text(json.dumps(content))
+        with pytest.raises(KeypointFileError, match="another clip"):
+            load_keypoints(path, VIEW, FRAMES)
+
+
+def test_arrays_with_frame_numbers_scores_and_one_person(tmp_path, pixels):
+    np.savez(tmp_path / "a.npz", keypoints=pixels[GAPS], frames=np.array(GAPS))
+    _check(tmp_path / "a.npz", pixels, GAPS)
+    for shape in ((1, FRAMES, 17, 2), (FRAMES, 1, 17, 2), (FRAMES, 17, 2)):
+        np.savez(
+            tmp_path / "b.npz",
+            keypoints=pixels[..., :2].reshape(shape),
+            scores=pixels[..., 2].reshape(shape[:-1]),
+        )
+        _check(tmp_path / "b.npz", pixels, range(FRAMES))
+
+
+def test_points_that_are_null_and_older_names_of_fields(tmp_path, pixels):
+    lost = pixels.copy()
+    lost[:, 3] = [-1, -1, 0]
+    path = tmp_path / "a.json"
+    for make in (lambda t: lost[t].tolist(), lambda t: lost[t].ravel().tolist()):
+        rows = [{"frame": t, "track_id": "7", "keypoints": make(t)} for t in GAPS]
+        path.write_text(json.dumps(rows).replace("-1.0", "null"))
+        found = load_keypoints(path, VIEW, FRAMES, person=7)
+        np.testing.assert_allclose(found.confidence[GAPS], lost[GAPS, :, 2], atol=1e-6)
+    people = [{"people": [{"pose_keypoints": pixels[t].ravel().tolist()}]} for t in range(FRAMES)]
+    path.write_text(json.dumps(people))  # OpenPose 1.0
+    _check(path, pixels, range(FRAMES))
+    path.write_text(json.dumps([{"people": [{"body": flat}]} for flat in ([1, 2], [3, 4])]))
+    with pytest.raises(KeypointFileError, match="people with 'body'"):
+        load_keypoints(path, VIEW, FRAMES)
 
 
 @pytest.mark.parametrize(

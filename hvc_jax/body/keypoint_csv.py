@@ -16,6 +16,7 @@ import numpy as np
 
 from hvc_jax.body.keypoint_json import Seen, from_columns
 from hvc_jax.body.keypoint_layouts import KNOWN, LAYOUTS
+from hvc_jax.body.keypoint_names import NAMES, order_of, plain
 from hvc_jax.ops.files import text_of
 
 _FRAME = re.compile(r"(frame|image|img)(_?(id|no|nr|num|number|idx|index|name))?|file_?name")
@@ -38,7 +39,7 @@ def read_csv(path: Path) -> list[Seen]:
     Raises:
       ValueError: the columns are not understood; OSError where the file cannot be read.
     """
-    text = text_of(path)
+    text = re.sub(r"^(\s*(#[^\n]*|sep=.?)\n)+", "", text_of(path))
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
     if separator == ";":
@@ -54,6 +55,9 @@ def read_csv(path: Path) -> list[Seen]:
     named = {n: g for n, g in groups.items() if {0, 1} <= set(g) and "world" not in n}
     if all(name.isdecimal() for name in named):
         named = dict(sorted(named.items(), key=lambda item: int(item[0][:9])))
+    order = order_of(list(named))
+    if order is not None:
+        named = {list(named)[k]: list(named.values())[k] for k in order}
     complete = list(named.values())
     if complete:
         return _by_name(table, complete, columns)
@@ -115,8 +119,16 @@ def _seen(row: list[str], k: int, columns: _Columns, points: np.ndarray) -> Seen
         _label(row, columns.frame, k),
         track if isinstance(track, int) else None,
         points,
-        None if time is None else float(time),
+        None if time is None else _seconds(time),
     )
+
+
+def _seconds(text: str) -> float:
+    """Returns 61.5 of 61.5 and of 00:01:01.5."""
+    total = 0.0
+    for part in text.split(":"):
+        total = 60 * total + float(part)
+    return total
 
 
 def _value(row: list[str], column: int | None, default: float = np.nan) -> float:
@@ -153,26 +165,41 @@ def _by_point(table: list[list[str]], group: dict[int, int], columns: _Columns) 
     """A row a keypoint: x, y, and the numbers of frame and keypoint beside them."""
     if columns.frame is None and columns.time is None:
         raise ValueError("a row a keypoint, and no column 'frame'")
-    people: dict[tuple, list[tuple[int, list[float]]]] = {}
+    people: dict[tuple, list[tuple[int | str, list[float]]]] = {}
     first: dict[tuple, list[str]] = {}
     for row in table:
         key = tuple(row[c] for c in columns[:3] if c is not None)
         rows = people.setdefault(key, [])
         first.setdefault(key, row)
-        number = _label(row, columns.point, len(rows))
         numbers = [_value(row, group.get(i), 1.0) for i in (0, 1, 3)]
-        rows.append((number if isinstance(number, int) else len(rows), numbers))
-    count = max(max(n for n, _ in rows) + 1 for rows in people.values())
-    count = next((n for n in LAYOUTS if n >= count), 0)
+        rows.append((_label(row, columns.point, len(rows)), numbers))
+    places = _places({label for rows in people.values() for label, _ in rows})
+    count = next((n for n in LAYOUTS if n > max(places.values())), 0)
+    if not count:
+        raise ValueError(f"keypoint {max(places.values())}; {KNOWN} points are known")
     out = []
     for k, (key, rows) in enumerate(people.items()):
         points = np.full((count, 3), np.nan)
-        for number, numbers in rows:
-            if not 0 <= number < count:
-                raise ValueError(f"keypoint {number}; {KNOWN} points are known")
-            points[number] = numbers
+        for label, numbers in rows:
+            points[places[label]] = numbers
         out.append(_seen(first[key], k, columns, points))
     return out
+
+
+def _places(labels: set[int | str]) -> dict[int | str, int]:
+    """Returns the place in its layout of every keypoint, by its number or name."""
+    names = {label: plain(label) for label in labels if isinstance(label, str)}
+    if names:
+        known = next((n for n in NAMES.values() if set(names.values()) <= set(n)), None)
+        if known is None or len(names) < len(labels):
+            said = ", ".join(sorted(str(label)[:20] for label in labels))
+            raise ValueError(f"keypoints named {said[:100]}; number them, or name them as COCO")
+        return {label: known.index(name) for label, name in names.items()}
+    numbers = sorted(int(label) for label in labels)
+    if numbers[0] < 0:
+        raise ValueError(f"keypoint {numbers[0]}; {KNOWN} points are known")
+    from_one = numbers[0] == 1 and numbers[-1] == len(numbers) and len(numbers) in LAYOUTS
+    return {number: number - from_one for number in numbers}
 
 
 def _by_number(table: list[list[str]]) -> list[Seen]:

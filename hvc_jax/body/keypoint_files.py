@@ -8,8 +8,8 @@
 | .csv, see `keypoint_csv` | fractions, or pixels |
 | .npy, or .npz with `keypoints`: [T, N, 3] (x, y, confidence), [T, 33, 4 or 5] (x, y, z, visibility) | by the layout |
 
-The layouts are those of `keypoint_layouts`; whether coordinates are pixels or fractions is seen
-from them. Pixel coordinates have integers at pixel centres. Rows belong to the frames that they
+The layouts are those of `keypoint_layouts`, their order that of the names where points have some
+(`keypoint_names`); whether coordinates are pixels or fractions is seen from them. Pixel coordinates have integers at pixel centres. Rows belong to the frames that they
 name. Of several people the one who is seen largest and most surely is followed. Imports no jax.
 """  # noqa: E501
 
@@ -37,6 +37,7 @@ from hvc_jax.body.keypoint_json import (
     listed_frames,
     named_frames,
     parse,
+    picture_size,
 )
 from hvc_jax.body.keypoint_layouts import (
     LAYOUTS,
@@ -48,11 +49,15 @@ from hvc_jax.body.keypoint_layouts import (
 )
 from hvc_jax.body.keypoint_people import follow
 from hvc_jax.body.parameter_cameras import View
+from hvc_jax.body.parameter_trees import FRAME_IDS
 from hvc_jax.ops.files import text_of
 from hvc_jax.ops.npz import read_npy, read_npz
 from hvc_jax.ops.plain_values import UnpickleError, plain_array
 
 _SUFFIX_OF_OPENPOSE = "_keypoints.json"
+
+SAME_ASPECT = 0.02
+"""Part by which the aspects of two sizes of one picture may differ."""
 
 MANY_OUTSIDE = 0.2
 """Share of points outside the picture from which on it may be another picture."""
@@ -84,13 +89,14 @@ class Keypoints(NamedTuple):
 
 
 class _File(NamedTuple):
-    """Everybody in a file, the labels of its frames, and how the frames are numbered."""
+    """Everybody in a file, the labels of its frames, how they are numbered, the picture's size."""
 
     people: Sequence[Seen]
     labels: Sequence[int | str]
     first: int = 0
     order: dict[int | str, int | str | None] | None = None
     notes: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
 
 
 def read_keypoints(
@@ -147,11 +153,12 @@ def load_keypoints(
         track = follow(labels, [entry.track for entry in seen], coco, person)
     except ValueError as error:
         raise KeypointFileError(f"{path}: {error}") from None
-    points, confidence = _on_square(track, total, unit, view)
     notes = list(file.notes)
+    found_in = _found_in(file.size, unit, view, path, notes)
+    points, confidence = _on_square(track, total, unit, found_in)
     if unit != ("fractions" if blaze else "pixels") and seen:
         notes.append(f"{path.name}: coordinates are taken as {_UNITS[unit]}")
-    notes += _check_inside(points, confidence, path, unit, view)
+    notes += _check_inside(points, confidence, path, unit, found_in)
     inside = (np.abs(points) <= 1).all(-1)
     return Keypoints(
         points[:frames].astype(np.float32),
@@ -192,7 +199,13 @@ def _read(path: Path) -> _File:
         if not people and not _knows_frames(content):
             raise ValueError("neither 'keypoints' nor 'landmarks' nor 'annotations' is in it")
         labels = [*(entry.frame for entry in people), *named_frames(content)]
-        return _File(people, labels, first_frame(content), listed_frames(content))
+        return _File(
+            people,
+            labels,
+            first_frame(content),
+            listed_frames(content),
+            size=picture_size(content),
+        )
     if path.suffix.lower() == ".csv":
         people = read_csv(path)
         return _File(people, [entry.frame for entry in people])
@@ -215,7 +228,8 @@ def _knows_frames(content: object) -> bool:
 
 def _read_folder(path: Path) -> _File:
     """A .json a frame. Where some are named as OpenPose does, others are none of its."""
-    files = sorted(path.glob("*.json"), key=lambda file: natural(file.name))
+    files = [file for file in path.glob("*.json") if not file.name.startswith(".")]
+    files.sort(key=lambda file: natural(file.name))
     if not files:
         raise KeypointFileError(f"{path} has no .json in it; give a folder of OpenPose or MMPose")
     named = [file for file in files if file.name.endswith(_SUFFIX_OF_OPENPOSE)]
@@ -248,13 +262,26 @@ def _read_array(path: Path) -> _File:
         content = read_npy(path) if path.suffix.lower() == ".npy" else read_npz(path)
     except UnpickleError as error:
         raise KeypointFileError(str(error)) from None
-    if isinstance(content, dict):
-        content = content["keypoints"]
-    array = plain_array(content, 1 << 28)
+    fields = content if isinstance(content, dict) else {"keypoints": content}
+    array = plain_array(fields["keypoints"], 1 << 28)
+    if array.ndim == 4 and 1 in array.shape[:2]:  # of one person
+        array = array.squeeze(0 if array.shape[0] == 1 else 1)
     if array.ndim != 3 or array.shape[1] not in LAYOUTS or not 2 <= array.shape[2] <= 5:
         raise ValueError(f"shape {list(array.shape)}, not [frames, points, numbers]")
-    people = [Seen(t, None, from_columns(rows)) for t, rows in enumerate(array)]
-    return _File(people, range(len(array)))
+    frames = len(array)
+    sure = next((fields[n] for n in ("scores", "keypoint_scores") if n in fields), None)
+    if sure is None or np.size(sure) != frames * array.shape[1]:
+        sure = [None] * frames
+    else:
+        sure = plain_array(sure, 1 << 28).reshape(frames, -1)
+    labels = next((fields[n] for n in FRAME_IDS if np.size(fields.get(n, 0)) == frames), None)
+    labels = range(frames) if labels is None else np.reshape(labels, -1).tolist()
+    numbers = [int(n) if isinstance(n, int | float) and n == n // 1 else str(n) for n in labels]
+    people = [
+        Seen(number, None, from_columns(rows, scores))
+        for number, rows, scores in zip(numbers, array, sure, strict=True)
+    ]
+    return _File(people, numbers)
 
 
 def _placed(file: _File, total: int, fps: float | None) -> tuple[list[int], list[Seen]]:
@@ -269,6 +296,21 @@ def _placed(file: _File, total: int, fps: float | None) -> tuple[list[int], list
         return [listed[entry.frame] for entry in people], people
     where = dict(zip(labels, place(labels, total, file.first, list(file.order or ())), strict=True))
     return [where[entry.frame] for entry in people], people
+
+
+def _found_in(
+    size: tuple[int, int] | None, unit: str, view: View, path: Path, notes: list[str]
+) -> View:
+    """Returns the view with the size of the picture in which the points are, where it is told."""
+    if size is None or "pixels" not in unit or size == (view.width, view.height):
+        return view
+    if abs(size[0] * view.height / (size[1] * view.width) - 1) > SAME_ASPECT:
+        raise KeypointFileError(
+            f"{path}: its points are of a picture of {size[0]}x{size[1]}, the clip has "
+            f"{view.width}x{view.height}: is it of another clip?"
+        )
+    notes.append(f"{path.name}: points of a picture of {size[0]}x{size[1]} are scaled to the clip")
+    return View(*size, view.fit)
 
 
 def _on_square(

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hvc_jax.body.keypoint_layouts import LAYOUTS
+from hvc_jax.body.keypoint_names import NAMES, coco_places, order_of
 from hvc_jax.ops.plain_values import plain_array
 
 _POINTS = (
     "pose_keypoints_2d",
+    "pose_keypoints",
     "keypoints",
     "pose_landmarks",
     "poseLandmarks",
@@ -37,6 +39,9 @@ _CONTAINERS = ("annotations", "instance_info", "predictions", "results", "frames
 _TRACKS = ("track_id", "idx", "person_id", "tracking_id", "instance_id")
 _TIMES = ("timestamp_ms", "timestampMs", "timestamp", "time_ms", "timestamp_us", "time")
 _VISIBILITY = ("visibility", "score", "confidence", "likelihood", "presence")
+_NAME_OF_POINT = ("name", "part", "bodyPart", "label")
+_NUMBER_OF_POINT = ("id", "index", "idx")
+_SIZES = (("canvas_width", "canvas_height"), ("image_width", "image_height"), ("width", "height"))
 _NESTED = 10
 _NUMBERS_AT_MOST = 5 * max(LAYOUTS)
 
@@ -64,9 +69,40 @@ def find_people(content: Any) -> Iterator[Seen]:
       ValueError: points in an unknown layout.
     """
     swap = isinstance(content, dict) and "skeleton" in content and "keypoints" in content
+    order = _order_of_categories(content)
     for person in _walk(content, Seen(None, None, np.zeros((0, 3))), 0):
+        rows = person.rows
+        if order and len(order) == len(rows):
+            rows = rows[order]
         # easy_ViTPose writes y before x
-        yield person._replace(rows=person.rows[:, [1, 0, 2]]) if swap else person
+        yield person._replace(rows=rows[:, [1, 0, 2]] if swap else rows)
+
+
+def _order_of_categories(content: Any) -> list[int] | None:
+    """The order of the points that COCO's list of categories names, where it is another one."""
+    categories = content.get("categories") if isinstance(content, dict) else None
+    for category in categories if isinstance(categories, list) else ():
+        names = category.get("keypoints") if isinstance(category, dict) else None
+        if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
+            return order_of(names)
+    return None
+
+
+def picture_size(content: Any) -> tuple[int, int] | None:
+    """Returns width and height of the picture that the file says its points are of, or None."""
+    if isinstance(content, dict) and isinstance(content.get("images"), list):
+        node, known = next(iter(content["images"]), None), _SIZES
+    elif isinstance(content, list):  # there, width and height may be those of a person's box
+        node, known = next(iter(content), None), _SIZES[:2]
+    else:
+        node, known = content, _SIZES
+    if not isinstance(node, dict):
+        return None
+    for names in known:
+        width, height = (node.get(name) for name in names)
+        if all(type(n) in (int, float) and 1 <= n < 1e6 for n in (width, height)):
+            return round(width), round(height)
+    return None
 
 
 def listed_frames(content: Any) -> dict[int | str, int | str | None] | None:
@@ -157,6 +193,8 @@ def _walk_object(node: dict, seen: Seen, depth: int) -> Iterator[Seen]:
     for key in found:
         alone = key in _PEOPLE and seen.frame is None
         yield from _walk(node[key], seen._replace(frame=0) if alone else seen, depth + 1)
+        if key == "people":
+            _check_people(node[key])
     if found or frame is not None:
         return
     # Frames, or people in a frame, by their names.
@@ -167,6 +205,13 @@ def _walk_object(node: dict, seen: Seen, depth: int) -> Iterator[Seen]:
             else:
                 here = seen._replace(track=int(key) if key.isdecimal() and len(key) < 19 else None)
             yield from _walk(value, here, depth + 1)
+
+
+def _check_people(people: Any) -> None:
+    for person in people if isinstance(people, list) else ():
+        if isinstance(person, dict) and person and not any(key in person for key in _POINTS):
+            fields = ", ".join(map(repr, list(person)[:4]))
+            raise ValueError(f"people with {fields[:80]}, none of which is known")
 
 
 def _label(node: dict) -> int | str | None:
@@ -183,6 +228,8 @@ def _track(value: Any) -> int | None:
     """A person's number: 3, the 3.0 of AlphaPose, or the [3] of OpenPose; its [-1] is none."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 16:
+        value = int(value)
     if type(value) not in (int, float) or not 0 <= value < 1 << 53 or value != int(value):
         return None
     return int(value)
@@ -193,7 +240,7 @@ def _has_frame(entry: Any) -> bool:
 
 
 def _is_flat(value: Any) -> bool:
-    return isinstance(value, list) and isinstance(value[0], int | float)
+    return isinstance(value, list) and any(isinstance(v, int | float) for v in value[:9])
 
 
 def _person(value: Any, scores: Any) -> np.ndarray | None:
@@ -202,25 +249,70 @@ def _person(value: Any, scores: Any) -> np.ndarray | None:
         if isinstance(value.get("x"), list) and isinstance(value.get("y"), list):
             columns = [value["x"], value["y"], value.get("visible") or [1] * len(value["x"])]
             return _known(plain_array(columns, _NUMBERS_AT_MOST).T)
-        return (
-            _person(value["landmark"], scores) if isinstance(value.get("landmark"), list) else None
-        )
+        if isinstance(value.get("landmark"), list):
+            return _person(value["landmark"], scores)
+        return _by_name(value)
     if not isinstance(value, list) or len(value) > _NUMBERS_AT_MOST or not value:
         return None
     if isinstance(value[0], dict):
         if len(value) not in LAYOUTS or not all("x" in p and "y" in p for p in value):
             return None
-        sure = [next((p[k] for k in _VISIBILITY if k in p), 1) for p in value]
-        return _known(plain_array([[p["x"] for p in value], [p["y"] for p in value], sure], 1000).T)
+        rows = np.array([_point(p) for p in value])
+        order = _order_of_points(value)
+        return rows if order is None else rows[order]
     if _is_flat(value):
-        return _from_flat(plain_array(value, _NUMBERS_AT_MOST), scores)
+        return _from_flat(plain_array(_filled(value), _NUMBERS_AT_MOST), scores)
     if len(value) not in LAYOUTS or not all(
         isinstance(p, list) and 2 <= len(p) <= 5 for p in value
     ):
         return None
+    value = [_filled(p) for p in value]
     if not all(isinstance(number, int | float) for p in value for number in p):
         return None
     return from_columns(plain_array(value, _NUMBERS_AT_MOST), scores)
+
+
+def _filled(numbers: list) -> list:
+    """A point that is not seen is null in some files."""
+    return [np.nan if number is None else number for number in numbers]
+
+
+def _point(point: Any) -> list[float]:
+    """Returns x, y, confidence of {"x": ..., "y": ...} or [x, y, ...], as numbers or NaN."""
+    if isinstance(point, dict):
+        sure = next((point[k] for k in _VISIBILITY if k in point), 1)
+        point = [point.get("x"), point.get("y"), sure]
+    if not isinstance(point, list) or not 2 <= len(point) <= 5:
+        raise ValueError("a point that is no [x, y, confidence]")
+    row = [*_filled(point), 1][: max(3, len(point))]
+    return [float(row[i]) for i in (0, 1, 2 if len(row) == 3 else 3)]
+
+
+def _by_name(points: dict) -> np.ndarray | None:
+    """Rows of {"left_hip": [x, y], ...}; those of COCO that are missing are not seen."""
+    order = order_of(list(points)) if len(points) in NAMES else None
+    values = list(points.values())
+    if order is not None:
+        return np.array([_point(values[k]) for k in order])
+    places = coco_places(list(points)) if len(points) <= _NUMBERS_AT_MOST else None
+    if places is None:
+        return None
+    lost = [np.nan, np.nan, 0.0]
+    return np.array([_point(values[places[n]]) if n in places else lost for n in NAMES[17]])
+
+
+def _order_of_points(points: list[dict]) -> list[int] | None:
+    """The order of points that say which one they are, by name or number."""
+    for key in _NAME_OF_POINT:
+        if all(isinstance(point.get(key), str) for point in points):
+            return order_of([point[key] for point in points])
+    for key in _NUMBER_OF_POINT:
+        numbers = [point.get(key) for point in points]
+        if all(type(number) is int for number in numbers):
+            ranked = sorted(range(len(points)), key=numbers.__getitem__)
+            whole = [numbers[k] - numbers[ranked[0]] for k in ranked] == list(range(len(points)))
+            return ranked if whole else None
+    return None
 
 
 def _from_flat(values: np.ndarray, scores: Any) -> np.ndarray | None:
