@@ -9,7 +9,7 @@ import urllib.request
 
 import numpy as np
 
-from hvc_jax.cli import encode, play
+from hvc_jax.cli import play
 from hvc_jax.cli.main import main
 from hvc_jax.cli.text import printable
 from hvc_jax.ops import progress
@@ -72,7 +72,7 @@ def test_frames_count_when_they_are_written():
             self.count += more
 
     shown = Shown()
-    file = encode._Counted(io.BytesIO(), shown)
+    file = progress.CountedFile(io.BytesIO(), shown)
     frames = file.counted(iter("abcd"))
     assert next(frames) == "a" and file.write(b"header") == 6 and shown.count == 0
     assert [next(frames) for _ in range(2)] == ["b", "c"] and shown.count == 0

@@ -20,6 +20,7 @@ from hvc_jax.studio.history import Span
 from hvc_jax.studio.live_drive import resampled
 from hvc_jax.studio.player import open_player
 from hvc_jax.studio.session import Session
+from hvc_jax.studio.timeline import bits_of_frames
 from hvc_jax.studio.transfer import Motion
 
 COUNT = 9
@@ -118,6 +119,19 @@ def test_key_pictures_keep_their_bytes(session: Session) -> None:
     assert len(keys(session.stream())) == 2
 
 
+def test_scale_and_smooth_are_shown_as_they_are(session: Session) -> None:
+    session.scale("*", 0.5)
+    session.smooth("head_y", 2, Span(1))
+    words = shlex.split(session.command())
+    assert words[4:] == ["--edit", "scale * 0.5", "--edit", "smooth head_y 2 1:"]
+    assert session.amount("scale", "*", Span(), 1.0) == 0.5
+    assert session.amount("smooth", "head_y", Span(1), 0.0) == 2
+    assert session.amount("scale", "head", Span(), 1.0) == 1
+    session.history.undo()
+    assert session.amount("smooth", "head_y", Span(1), 0.0) == 0
+    assert shlex.split(session.command())[4:] == ["--set", "**=0.5"]
+
+
 def test_undo_and_redo_go_by_drags(session: Session) -> None:
     for degrees in (5, 10, 20):
         assert session.offset("head_y", degrees)
@@ -188,9 +202,12 @@ def test_a_damaged_stream_plays_and_marks_the_gap(folder: Path, tmp_path: Path) 
     data[unit[0].offset + 6] ^= 255
     (tmp_path / "damaged.hvc").write_bytes(data)
     path = tmp_path / "damaged.hvc"
-    player = open_player(path, folder / "semantic.safetensors", CODECS).player
+    opened = open_player(path, folder / "semantic.safetensors", CODECS)
+    player = opened.player
     assert player.frame_count == COUNT and 0 in player.held and COUNT - 1 not in player.held
     assert "damaged" in player.why_fixed and player.tracks is None
+    bits, keys = bits_of_frames(opened.units, COUNT)
+    assert keys == [0, 5] and bits[0] > 0 == bits[1] and bits[COUNT - 1] > 0
 
 
 def test_exports_are_whole_or_absent(session: Session, folder: Path, tmp_path: Path) -> None:
@@ -205,6 +222,15 @@ def test_exports_are_whole_or_absent(session: Session, folder: Path, tmp_path: P
             session.save_video(tmp_path / "half.mp4")
     finally:
         session.opened.player.draw = draw
+    calls: list[int] = []
+
+    def closed() -> None:
+        calls.append(len(calls))
+        if len(calls) > 3:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        session.save_video(tmp_path / "closed.mp4", closed)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.hvc", "out.mp4", "out.png"]
 
 

@@ -8,11 +8,10 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
 
 from hvc_jax.cli.options import add_memory_option, add_picture_options, keep_programs
 from hvc_jax.models.find import is_pipe
-from hvc_jax.ops.progress import Progress
+from hvc_jax.ops.progress import CountedFile, Progress
 
 DESCRIPTION = """\
 Codes a video of one person. Input is anything that ffmpeg reads, with any frame rate, which
@@ -303,45 +302,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class _Counted:
-    """A file to write to that counts its bytes, hands them on at once, and shows progress.
-
-    What is written, but for the header, is of the frames that were taken until then: a codec codes
-    many together.
-    """
-
-    def __init__(self, file: BinaryIO, shown: Progress) -> None:
-        self._file, self._shown = file, shown
-        self._taken = 0
-        self.size = 0
-
-    def counted(self, frames: Iterator) -> Iterator:
-        """Yields the frames."""
-        for frame in frames:
-            self._taken += 1
-            yield frame
-
-    def write(self, data: bytes) -> int:
-        if self.size:
-            self._shown.update(self._taken)
-            self._taken = 0
-        self.size += len(data)
-        self._file.write(data)
-        self._file.flush()
-        return len(data)
-
-
 @contextlib.contextmanager
-def _output(path: Path, shown: Progress) -> Iterator[_Counted]:
+def _output(path: Path, shown: Progress) -> Iterator[CountedFile]:
     """What the stream is written to: the standard output for "-", else a file, whole or absent."""
     from hvc_jax.ops.files import atomic_path
 
     if str(path) == "-":
-        yield _Counted(sys.stdout.buffer, shown)
+        yield CountedFile(sys.stdout.buffer, shown)
         return
     if is_pipe(path):
         with path.open("wb") as file:
-            yield _Counted(file, shown)
+            yield CountedFile(file, shown)
         return
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        yield _Counted(file, shown)
+        yield CountedFile(file, shown)

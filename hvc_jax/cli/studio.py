@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     keep_compiled_programs()
     if path.suffix.lower() in CLIP_SUFFIXES:
         print(f"encoding {path}", flush=True)
-        path = folder.encode(path, lambda _: None)
+        path = folder.encode(path)
     header = folder.open(path).player.header
     source = None
     if arguments.source is not None:

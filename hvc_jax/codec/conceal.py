@@ -29,6 +29,7 @@ class RepairingDecoder:
       held: numbers of the frames that were held so far.
       lost_keys: numbers of the key frames whose pictures are known to be lost.
       sound: what is intact of it.
+      units: Those that are intact, in order.
     """
 
     def __init__(self, codec: Codec, file: BinaryIO) -> None:
@@ -45,20 +46,20 @@ class RepairingDecoder:
         self._codec = codec
         self._header, units = salvage(file)
         vectors = codec.vector_decoder(self._header)
-        self._units = list(units)
-        self.sound = intact_sound(self._units)
-        self.frame_count, keys = frames_and_keys(self._header, self._units)
+        self.units = list(units)
+        self.sound = intact_sound(self.units)
+        self.frame_count, keys = frames_and_keys(self._header, self.units)
         self._decoder = ConcealingDecoder(vectors, self.frame_count, keys)
         self._picture = np.full((self._header.height, self._header.width, 3), 128, np.uint8)
         self._features = self._key_latent = None
         self.held: list[int] = []
-        shown = {unit.frame for unit in self._units if unit.type == UnitType.KEY}
+        shown = {unit.frame for unit in self.units if unit.type == UnitType.KEY}
         self.lost_keys = [frame for frame in keys if frame not in shown]
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields all frames [H, W, 3] uint8 RGB; once."""
         waiting = None
-        for unit in self._units:
+        for unit in self.units:
             if unit.type in (UnitType.STATIC, UnitType.MOTION):
                 yield from self._hold(unit.frame)
             with contextlib.suppress(BitstreamError):

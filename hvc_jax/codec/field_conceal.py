@@ -19,6 +19,7 @@ class FieldRepairingDecoder:
       held: Numbers of the frames that were held so far.
       lost_keys: Numbers of the intra key frames whose pictures are known to be lost.
       sound: What is intact of it.
+      units: Those that are intact, in order.
     """
 
     def __init__(self, codec: FieldCodec, file: BinaryIO) -> None:
@@ -34,10 +35,10 @@ class FieldRepairingDecoder:
         """
         header, units = salvage(file)
         self._decoder = codec.decoder(header)
-        self._units = list(units)
-        self.sound = intact_sound(self._units)
-        self.frame_count, keys = frames_and_keys(header, self._units)
-        shown = {unit.frame for unit in self._units if unit.type == UnitType.KEY}
+        self.units = list(units)
+        self.sound = intact_sound(self.units)
+        self.frame_count, keys = frames_and_keys(header, self.units)
+        shown = {unit.frame for unit in self.units if unit.type == UnitType.KEY}
         self.held: list[int] = []
         self.lost_keys = [frame for frame in keys if frame not in shown]
 
@@ -58,7 +59,7 @@ class FieldRepairingDecoder:
                 done += 1
                 yield shown
 
-        for unit in self._units:
+        for unit in self.units:
             if unit.type in (UnitType.KEY, UnitType.FIELD) and unit.frame > done:
                 self._decoder.lose()
                 yield from hold(min(unit.frame, self.frame_count))

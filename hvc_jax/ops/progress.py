@@ -3,8 +3,8 @@
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, TypeVar
 
 _LINE_SECONDS = 10.0
 _WARM_UP = 8
@@ -22,20 +22,26 @@ class Progress:
         what: What they are, in the plural.
         quiet: Show nothing.
         warm_up: The first ones, which stand for loading and compiling and say nothing of the rate.
+        tell: Is given the line every second, in the place of the standard error.
     """
 
     def __init__(
-        self, total: int | None, what: str, quiet: bool = False, warm_up: int = _WARM_UP
+        self,
+        total: int | None,
+        what: str,
+        quiet: bool = False,
+        warm_up: int = _WARM_UP,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self._total, self._what, self._warm_up = total, what, warm_up
-        self._quiet, self._bar = quiet, None
+        self._quiet, self._bar, self._tell = quiet, None, tell
         self._started = self._begun = time.monotonic()
         self._count = self._before = 0
         self._ended = threading.Event()
 
     def __enter__(self) -> "Progress":
         if not self._quiet:
-            if sys.stderr.isatty():
+            if sys.stderr.isatty() and self._tell is None:
                 from tqdm import tqdm
 
                 self._bar = tqdm(total=self._total, unit=f" {self._what}")
@@ -62,8 +68,11 @@ class Progress:
 
     def _show(self, file: Any) -> None:
         """Shows how far it is until the end."""
-        while not self._ended.wait(_LINE_SECONDS if self._bar is None else 1.0):
-            if self._bar is None:
+        lines = self._bar is None and self._tell is None
+        while not self._ended.wait(_LINE_SECONDS if lines else 1.0):
+            if self._tell is not None:
+                self._tell(self.line())
+            elif self._bar is None:
                 print(self.line(), file=file, flush=True)
             else:
                 self._bar.refresh()  # its clock goes on
@@ -89,3 +98,35 @@ def progress(
         for item in items:
             yield item
             shown.update()
+
+
+class CountedFile:
+    """A file to write to that counts its bytes, hands them on at once, and shows progress.
+
+    What is written, but for the header, is of the frames that were taken until then: a codec codes
+    many together.
+
+    Attributes:
+      size: Bytes that were written.
+    """
+
+    def __init__(self, file: BinaryIO, shown: Progress) -> None:
+        self._file, self._shown = file, shown
+        self._taken = 0
+        self.size = 0
+
+    def counted(self, frames: Iterable[Item]) -> Iterator[Item]:
+        """Yields the frames."""
+        for frame in frames:
+            self._taken += 1
+            yield frame
+
+    def write(self, data: bytes) -> int:
+        """Writes, and counts the frames."""
+        if self.size:
+            self._shown.update(self._taken)
+            self._taken = 0
+        self.size += len(data)
+        self._file.write(data)
+        self._file.flush()
+        return len(data)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hvc_jax.studio.drop import UPLOAD
 from hvc_jax.studio.folder import CLIP_SUFFIXES, SUFFIXES
 from hvc_jax.studio.panels import pressed
 from hvc_jax.studio.transfer import SOURCE_SUFFIXES, Motion
@@ -44,10 +45,13 @@ class FilePanel:
                 pressed(gui.add_button("Start"), self._start_live)
                 pressed(gui.add_button("Stop and keep the motion"), self._keep_live)
         with tabs.add_tab("Open"):
-            gui.add_markdown("Streams are opened, videos are encoded first.")
+            gui.add_markdown(
+                "Streams are opened, videos are encoded first. A file may also be dropped anywhere "
+                "on this page."
+            )
             stream = self._choice("File", (".hvc", *CLIP_SUFFIXES))
             pressed(gui.add_button("Open"), lambda: self._with(stream, self._open))
-            self._upload("Upload a stream or video", self._open)
+            self._upload(UPLOAD, self._open)
         with tabs.add_tab("Save"):
             self._name = gui.add_text("Name", f"{page.session.path.stem}_edited")
             for suffix in (".hvc", ".mp4", ".png"):
@@ -86,15 +90,15 @@ class FilePanel:
         if path.suffix.lower() not in CLIP_SUFFIXES:
             return path
         note = self._page.client.add_notification(
-            f"Encoding {path.name}", "reading", loading=True, with_close_button=False
-        )
+            f"Encoding {path.name}", "The first frames are read.", loading=True,
+            with_close_button=False,
+        )  # fmt: skip
 
-        def progress(frames: int) -> None:
-            if frames % 10 == 0:
-                note.body = f"{frames} frames read, coding takes a while"
+        def tell(line: str) -> None:
+            note.body = line
 
         try:
-            return self._page.folder.encode(path, progress, variant)
+            return self._page.folder.encode(path, tell, variant, self._page.going_on)
         finally:
             note.remove()
 
@@ -137,7 +141,7 @@ class FilePanel:
             each = 1e3 * (time.perf_counter() - started) / len(page.bits)
             speed = f" - edited and written in {each:.2f} ms a frame"
         elif suffix == ".mp4":
-            session.save_video(target)
+            session.save_video(target, page.going_on)
         else:
             session.save_picture(target, page.clock.frame)
         page.client.add_notification("Saved", f"{target}{speed}", color="green")

@@ -3,13 +3,14 @@
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from hvc_jax.data.video_output import VIDEO_SUFFIXES
-from hvc_jax.ops.files import OutputError, write_bytes
+from hvc_jax.ops.files import OutputError, atomic_path, write_bytes
+from hvc_jax.ops.progress import CountedFile, Progress
 from hvc_jax.studio.player import Opened, open_player
 from hvc_jax.studio.transfer import SOURCE_SUFFIXES
 
@@ -98,33 +99,42 @@ class Folder:
                 f"{name[:80]} has {len(content) >> 20} MiB, more than the {self.most_bytes >> 20} "
                 "that are taken; put it into the folder"
             )
-        plain = re.sub(r"[^\w .()+=-]", "_", os.path.basename(name.replace("\\", "/"))).strip(" .")
-        if os.path.splitext(plain)[1].lower() not in SUFFIXES:
+        path = self.free(name)
+        if path.suffix.lower() not in SUFFIXES:
             raise ValueError(f"{name[:80]}: give one of {', '.join(SUFFIXES)}")
-        path = self.free(plain[-100:])
         write_bytes(path, content)
         return path
 
     def free(self, name: str) -> Path:
         """The path of a file that is not there yet: this name, or with a number behind it.
 
+        Folders before the name are left out, signs that are not allowed become lines.
+
         Raises:
           OutputError: There are a thousand.
         """
-        stem, suffix = os.path.splitext(name)
+        plain = re.sub(r"[^\w .()+=-]", "_", os.path.basename(name.replace("\\", "/"))).strip(" .")
+        stem, suffix = os.path.splitext(plain[-100:])
         for number in range(1000):
             path = self.file(f"{stem}{f' {number}' if number else ''}{suffix}")
             if not path.exists():
                 return path
         raise OutputError(f"{name}: a thousand files have this name; rename it")
 
-    def encode(self, path: Path, progress: Callable[[int], None], variant: str = "hybrid") -> Path:
+    def encode(
+        self,
+        path: Path,
+        tell: Callable[[str], None] | None = None,
+        variant: str = "hybrid",
+        going_on: Callable[[], None] = lambda: None,
+    ) -> Path:
         """Codes a video of the folder; returns the path of the stream.
 
         Args:
           path: The video.
-          progress: Is told the number of frames that were read.
+          tell: Is given a line a second that says how far it is; None: the standard error has it.
           variant: hybrid, or semantic, which is quicker, where its motion alone is wanted.
+          going_on: Called before every frame; what it raises ends the coding, without a file.
         """
         from hvc_jax.codec.load import codec_of_variant
         from hvc_jax.codec.options import EncodeOptions, Source
@@ -132,20 +142,28 @@ class Folder:
 
         info, frames = open_clip(path, audio_kbps=8.0 if variant == "hybrid" else 0.0)
 
-        def counted():
-            for number, frame in enumerate(frames, 1):
+        def read() -> Iterator[np.ndarray]:
+            for frame in frames:
+                going_on()
                 yield frame
-                progress(number)
 
         codec = codec_of_variant(variant, self.model)
         source = Source.made_square(info.width, info.height, "crop")
         # The lowest effort: somebody waits for it.
         options = EncodeOptions(effort=0)
-        data = codec.encode(
-            counted(), fps=info.fps, options=options, source=source, sound=info.sound
-        )
-        target = path.with_suffix(".hvc")
-        if target.exists():
-            return self.receive(target.name, data)
-        write_bytes(target, data)
+        target = self.free(path.with_suffix(".hvc").name)
+        with (
+            Progress(info.frames, "frames coded", tell=tell) as shown,
+            atomic_path(target) as temporary,
+            temporary.open("wb") as file,
+        ):
+            counted = CountedFile(file, shown)
+            codec.encode(
+                counted.counted(read()),
+                counted,
+                fps=info.fps,
+                options=options,
+                source=source,
+                sound=info.sound,
+            )
         return target

@@ -10,11 +10,13 @@ import viser
 
 from hvc_jax.call.source import CAMERAS, LiveSource
 from hvc_jax.studio import ik
+from hvc_jax.studio.drop import DROP
 from hvc_jax.studio.files_panel import FilePanel
 from hvc_jax.studio.folder import Folder
-from hvc_jax.studio.history import Span
+from hvc_jax.studio.history import Edit, Span
 from hvc_jax.studio.live_drive import LiveDrive
 from hvc_jax.studio.panels import PosePanel, ViewPanel
+from hvc_jax.studio.player import Drawn
 from hvc_jax.studio.scene import BodyScene
 from hvc_jax.studio.session import Session
 from hvc_jax.studio.timeline import bits_of_frames, draw_bars, draw_motion
@@ -23,6 +25,14 @@ from hvc_jax.studio.worker import Clock, Worker
 
 _TIMES = 200
 _LIVE_SIDE = 256
+_REST_AFTER = 0.25
+"""Seconds after which mesh and small pictures are renewed even where changes come without a gap."""
+_MOST_COUNTED = 2000
+"""Frames of a stream whose edited size is told after every change; a second of work."""
+
+
+class Closed(Exception):
+    """Nobody waits for what is being done."""
 
 
 class Page:
@@ -49,6 +59,9 @@ class Page:
         self._times: deque[float] = deque(maxlen=_TIMES)
         self._asked: float | None = None
         self._shown: tuple | None = None
+        self._drawn: Drawn | None = None  # whose mesh and small pictures are not shown yet
+        self._rest_shown = 0.0
+        self._counted: tuple[Edit, ...] = ()
         self._scene: BodyScene | None = None
         self._view: ViewPanel | None = None
         self._pose: PosePanel | None = None
@@ -56,14 +69,24 @@ class Page:
         client.gui.set_panel_label("hvc studio")
         client.gui.configure_theme(show_logo=False, show_share_button=False)
         client.gui.main_panel.dock_right()
+        client.gui.add_html(DROP)
         self._worker = Worker(self._draw, self._failed)
         self._worker.ask("open", functools.partial(self.load, path))
 
     def close(self) -> None:
-        """Ends the page's threads; files that are being written are finished or vanish."""
+        """Ends the page's threads; a file that is being written is finished or vanishes."""
         if self._live is not None:
             self._live.stop()
         self._worker.stop()
+
+    def ended(self, seconds: float) -> bool:
+        """Waits so long for what `close` has left to be finished; returns whether it is."""
+        return self._worker.join(seconds)
+
+    def going_on(self) -> None:
+        """Raises what ends a long job of a page that was closed."""
+        if self._worker.stopped:
+            raise Closed("the page was closed")
 
     def ask(self, name: str, job, changes: bool = True) -> None:
         """Lets the page's thread do something; `changes`: its time counts as control to picture."""
@@ -110,7 +133,7 @@ class Page:
         player = session.opened.player
         if self._view is not None:
             self._source = None  # that of another stream
-        self.session, self._shown = session, None
+        self.session, self._shown, self._drawn, self._counted = session, None, None, ()
         self.clock = Clock(float(player.header.fps), player.frame_count)
         self.bits, self.keys = bits_of_frames(session.opened.units, player.frame_count)
         for panel in (self._view, self._pose):
@@ -161,7 +184,11 @@ class Page:
         self.edited()
 
     def _draw(self) -> float | None:
-        """Shows the frame that is due; returns the seconds until the next one."""
+        """Shows the frame that is due; returns the seconds until the next one.
+
+        First its picture. Mesh, bars and small pictures follow when no newer change waits, so that
+        a control that is dragged does not wait for them.
+        """
         if self._view is None or self._live is not None:
             return None
         index = self.clock.frame
@@ -170,35 +197,60 @@ class Page:
         if state != self._shown:
             self._show(index)
             self._shown = state
+            self._asked = None
+            if time.monotonic() - self._rest_shown < _REST_AFTER:
+                return 0.0
         self._asked = None
-        return self.clock.until_next()
+        if self._drawn is not None:
+            self._show_rest(index, self._drawn)
+            self._drawn, self._rest_shown = None, time.monotonic()
+        elif self._counted is not edits and not self.clock.playing:
+            self._count(edits)
+        else:
+            return self.clock.until_next()
+        return 0.0
 
     def _show(self, index: int) -> None:
+        """Shows the picture and its figures."""
         session, view = self.session, self._view
         assert view is not None
-        drawn = session.frame(index, edited=view.compare != "As sent")
-        span = self.span
+        drawn = self._drawn = session.frame(index, edited=view.compare != "As sent")
+        view.frame.image = enlarged(drawn.picture)
+        self.client.flush()
+        if self._asked is not None:
+            self._times.append(time.perf_counter() - self._asked)
+            view.tell_speed(np.array(self._times) * 1e3)
+
+    def _show_rest(self, index: int, drawn: Drawn) -> None:
+        """Shows what goes with the picture: timeline, mesh, small pictures."""
+        session, view, span = self.session, self._view, self.span
+        assert view is not None
+        player = session.opened.player
         last = len(self.bits) if span.last is None else span.last
-        bars = draw_bars(
-            self.bits, self.keys, index, session.opened.player.held, (span.first, last)
-        )
         height, width = drawn.picture.shape[:2]
-        with self.client.atomic():
-            view.frame.image = enlarged(drawn.picture)
-            view.bars.image = bars
-            view.at(index, self.bits[index])
-            if self._asked is not None:
-                self._times.append(time.perf_counter() - self._asked)
-                view.tell_speed(np.array(self._times) * 1e3)
-        if self._scene is not None and session.opened.player.tracks is not None:
-            self._scene.show(session.latent(index))
         row = [small(session.frame(index, edited=False).picture)]
         if self._source is not None:
             row.append(small(self._source[min(index, len(self._source) - 1)]))
         row.append(small(draw_motion(drawn.grid, height, width)))
+        view.bars.image = draw_bars(self.bits, self.keys, index, player.held, (span.first, last))
         view.others.image = np.concatenate(row, axis=1)
+        view.at(index, self.bits[index])
+        if self._scene is not None and player.tracks is not None:
+            self._scene.show(session.latent(index))
+
+    def _count(self, edits: tuple[Edit, ...]) -> None:
+        """Tells the size of the edited stream, and how long it took to be made."""
+        self._counted = edits
+        if self._view is None or len(self.bits) > _MOST_COUNTED:
+            return
+        started = time.perf_counter()
+        size = len(self.session.stream())
+        each = 1e3 * (time.perf_counter() - started) / len(self.bits)
+        self._view.tell_edit(size if edits else None, each)
 
     def _failed(self, error: Exception) -> None:
+        if isinstance(error, Closed):
+            return
         text = " ".join(str(error).split()) or type(error).__name__
         self.client.add_notification("That did not work", text, color="red")
         if self._view is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from hvc_jax.studio.page import Page
 
 _WIDTH = 440
+_COMMAND = (
+    '<pre style="margin:.5em 1em;padding:.6em;white-space:pre-wrap;overflow-wrap:anywhere;'
+    'font-size:.8em;background:#f6f6f6;user-select:all">{}</pre>'
+)
+"""Breaks lines between words, which a code block in Markdown does not; a click selects it all."""
+
 _SPEEDS = {"1/4": 0.25, "1/2": 0.5, "1x": 1.0, "2x": 2.0}
 
 
@@ -59,6 +66,7 @@ class ViewPanel:
         with self._panel.add_tab("Frames"):
             self.frame = gui.add_image(blank, label="Decoded frame", format="jpeg", jpeg_quality=92)
             self._figures = gui.add_markdown("")
+            self._edited = gui.add_markdown("")
             side = gui.add_button_group("Show", ("Edited", "As sent"))
             self.bars = gui.add_image(blank[:8], label="Bits of every frame", format="png")
             last = max(player.frame_count - 1, 1)
@@ -98,6 +106,14 @@ class ViewPanel:
         self._figures.content = (
             f"Control to picture: {median:.0f} ms median, {late:.0f} ms p95 "
             f"of the last {len(milliseconds)} changes"
+        )
+
+    def tell_edit(self, size: int | None, milliseconds: float) -> None:
+        """Shows the bytes of the edited stream, and how long a frame of it took to be made."""
+        self._edited.content = (
+            ""
+            if size is None
+            else f"Edited stream: {size} bytes, made in {milliseconds:.2f} ms a frame"
         )
 
     def _seek(self, value: int) -> None:
@@ -158,14 +174,14 @@ class PosePanel:
                 with gui.add_folder(section, expand_by_default=section == "Head"):
                     for control in found:
                         self._slider(gui, control)
-        with gui.add_folder("A whole group", expand_by_default=False):
+        with gui.add_folder("Scale, smooth, freeze, copy", expand_by_default=False):
             self._group_tools(gui)
         joints = [
             joint for joint in ik.DRAGGED if ik.movable(session.tracks.schema, joint, PARENTS)
         ]
         drag = gui.add_dropdown("Drag a joint", ("none", *(j.replace("_", " ") for j in joints)))
         moved(drag, lambda value: page.ask("hold", lambda: page.hold(_joint(value)), False))
-        self._command = gui.add_markdown("No edits.")
+        self._command = gui.add_html(_COMMAND.format("No edits."))
 
     def _slider(self, gui: viser.GuiApi, control: Control) -> None:
         unit = " (deg)" if control.unit == "deg" else ""
@@ -181,22 +197,31 @@ class PosePanel:
             ),
         )
 
+    def _tool(self) -> str:
+        """What scale, smooth, freeze and copy are for."""
+        return self._targets[self._target.value]
+
     def _group_tools(self, gui: viser.GuiApi) -> None:
-        session = self._page.session
-        group = gui.add_dropdown("Group", ("*", *session.groups))
+        page, session = self._page, self._page.session
+        single = {c.label: c.slot for c in session.controls if not c.constant}
+        self._targets = {"everything": "*", **{name: name for name in session.groups}, **single}
+        self._target = gui.add_dropdown("Of", tuple(self._targets))
         scale = gui.add_slider("Scale", -1.0, 3.0, 0.05, 1.0)
         smooth = gui.add_slider("Smooth (frames)", 0.0, 20.0, 0.5, 0.0)
+        self._amounts = {"scale": (scale, 1.0), "smooth": (smooth, 0.0)}
         freeze, thaw = gui.add_button("Freeze"), gui.add_button("Let go")
         copy = gui.add_button("Copy this frame's pose to the frames above")
 
         def ask(change: Callable[..., bool], *values: Any) -> None:
-            self._ask(change.__name__, lambda: change(group.value, *values, self.span()))
+            name = self._tool()
+            self._ask(change.__name__, lambda: change(name, *values, self.span()))
 
+        moved(self._target, lambda _: page.ask("target", page.edited, False))
         moved(scale, lambda value: ask(session.scale, value))
         moved(smooth, lambda value: ask(session.smooth, value))
         pressed(freeze, lambda: ask(session.freeze, True))
         pressed(thaw, lambda: ask(session.freeze, False))
-        pressed(copy, lambda: ask(session.copy, self._page.clock.frame))
+        pressed(copy, lambda: ask(session.copy, page.clock.frame))
 
     def _ask(self, name: str, change: Callable[[], Any]) -> None:
         def job() -> None:
@@ -223,8 +248,12 @@ class PosePanel:
             value = float(offsets.get(slot, 0.0))
             if abs(handle.value - value) > 1e-9:
                 handle.value = value
-        line = session.command()
-        self._command.content = f"```\n{line}\n```" if line else "No edits."
+        group, span = self._tool(), self.span()
+        for change, (handle, idle) in self._amounts.items():
+            value = session.amount(change, group, span, idle)
+            if abs(handle.value - value) > 1e-9:
+                handle.value = value
+        self._command.content = _COMMAND.format(html.escape(session.command() or "No edits."))
 
     def remove(self) -> None:
         """Takes it off the page."""

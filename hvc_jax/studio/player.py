@@ -208,7 +208,7 @@ def open_player(path: Path, model: Path | None = None, codecs: dict | None = Non
         frames = _held_in_memory(repair.frames(), header, path)
         why = f"the stream is damaged ({error}); lost frames show what was before"
         player = FixedPlayer(header, frames, why, frozenset(repair.held))
-        return Opened(data, player, None, [])
+        return Opened(data, player, None, repair.units)
     tables = None if header.variant == "field" else codec.export.tables
     if header.variant == "hybrid" and tables is not None:
         decoder = codec.decoder(header)

@@ -14,6 +14,8 @@ from hvc_jax.studio.web import open_server
 if TYPE_CHECKING:
     import viser
 
+_LAST_SECONDS = 10.0  # for what pages are doing when the server stops
+
 
 class Studio:
     """A server that runs until it is stopped.
@@ -71,4 +73,6 @@ class Studio:
             pages, self._pages = list(self._pages.values()), {}
         for page in pages:
             page.close()
+        for page in pages:
+            page.ended(_LAST_SECONDS)
         self._server.stop()

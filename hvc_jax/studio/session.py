@@ -10,6 +10,7 @@ import os
 import shlex
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,11 @@ class Session:
                 found[operation.names[0]] = round(value, 6)
         return found
 
+    def amount(self, change: str, name: str, span: Span, idle: float) -> float:
+        """The number of a "scale" or "smooth" of a name over this span, `idle` without one."""
+        key = f"{change} {name}{span.text()}"
+        return next((e.operation.value for e in self.history.edits if e.key == key), idle)
+
     def values(self) -> tuple[np.ndarray, np.ndarray]:
         """Values [T, dynamic slots] and constants [keys, static slots] after edits, not rounded."""
         edits = self.history.edits
@@ -252,10 +258,21 @@ class Session:
         write_bytes(path, data)
         return len(data)
 
-    def save_video(self, path: Path) -> int:
-        """Writes the edited clip as a video; returns its frames."""
+    def save_video(self, path: Path, going_on: Callable[[], None] = lambda: None) -> int:
+        """Writes the edited clip as a video; returns its frames.
+
+        Args:
+          path: Of the video.
+          going_on: Called before every frame; what it raises ends the writing, without a file.
+        """
         player = self.opened.player
-        frames = (self.frame(index).picture for index in range(player.frame_count))
+
+        def drawn() -> Iterator[np.ndarray]:
+            for index in range(player.frame_count):
+                going_on()
+                yield self.frame(index).picture
+
+        frames = drawn()
         sound = SoundQueue(intact_sound(self.opened.units))
         return write_video(path, frames, player.header.fps, sound=sound)
 

@@ -39,6 +39,16 @@ class Worker:
             self._jobs.clear()
             self._wake.notify()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to end."""
+        return self._stopped
+
+    def join(self, seconds: float) -> bool:
+        """Waits so long for the thread to end; returns whether it has."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
     def _run(self) -> None:
         wait: float | None = 0.0
         while True:
