@@ -183,6 +183,26 @@ def test_unknown_cameras_are_refused_by_name(tmp_path, fields, message):
         load_parameters(tmp_path / "c.npz", view=WIDE)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"global_orient": np.ones((T, 1, 6)), "body_pose": np.ones((T, 23, 6))}, "six numbers"),
+        ({"global_orient": np.ones((T, 4)), "body_pose": np.ones((T, 21, 4))}, "quaternions"),
+        ({"pred_pose": np.ones((T, 24, 6))}, "'pred_pose'.*six numbers"),
+        ({"pose": np.ones((T, 24, 4, 4))}, "4x4 matrices"),
+        ({"pose": np.degrees(POSE).reshape(T, 72)}, "'pose'.*degrees"),
+        ({"global_orient": POSE[:, 0], "body_pose": np.degrees(POSE[:, 1:])}, "degrees"),
+        ({"poses": POSE.reshape(T, 72), "cam_poses": np.ones((T, 4, 4))}, "3DPW"),
+        ({"pose": POSE.reshape(T, 72), "frame_ids": np.arange(T + 3)}, "'frame_ids' numbers 9"),
+        ({"pose": POSE.reshape(T, 72), "frame_ids": np.arange(T) - 3}, "no frame numbers"),
+    ],
+)
+def test_rotations_and_numbers_that_are_not_understood_are_refused(tmp_path, fields, message):
+    np.savez(tmp_path / "a.npz", **fields)
+    with pytest.raises(BodyFileError, match=message):
+        load_parameters(tmp_path / "a.npz", view=WIDE, frames=20)
+
+
 def test_what_is_assumed_is_said(tmp_path):
     np.savez(tmp_path / "a.npz", **_split())
     assert "no camera" in load_parameters(tmp_path / "a.npz", view=WIDE).notes[0]
@@ -217,6 +237,60 @@ def test_rows_belong_to_the_frames_that_they_name(tmp_path):
     with pytest.raises(BodyFileError, match="frame_ids name frame 11, the clip has 10"):
         load_parameters(tmp_path / "v.npz", view=WIDE, frames=10)
     assert "6 of 12" in load_parameters(tmp_path / "v.npz", view=WIDE).notes[-1]
+
+
+def test_masks_say_which_rows_and_frames_count(tmp_path):
+    fields = {"pose": POSE.reshape(T, 72), **CAMERA_FIELDS}
+    kept = [2, 3, 4, 7, 8, 11]
+    np.savez(tmp_path / "m.npz", frame_mask=np.isin(np.arange(14), kept), **fields)
+    found = load_parameters(tmp_path / "m.npz", view=WIDE, frames=14)
+    assert np.flatnonzero(found.confidence).tolist() == kept
+    _check_pose(found._replace(bodies=found.bodies[kept]))
+    np.savez(tmp_path / "v.npz", valid=np.array([1, 1, 0, 1, 0, 1], bool), **fields)
+    found = load_parameters(tmp_path / "v.npz", view=WIDE)
+    assert np.flatnonzero(found.confidence).tolist() == [0, 1, 3, 5]
+    lost = POSE.reshape(T, 72).copy()
+    lost[4] = 0
+    np.savez(tmp_path / "z.npz", pose=lost, **CAMERA_FIELDS)
+    assert load_parameters(tmp_path / "z.npz", view=WIDE).confidence.tolist() == [1, 1, 1, 1, 0, 1]
+
+
+def test_numbers_that_stand_for_single_bodies_are_frames(tmp_path):
+    for spelt in (int, str):
+        frames = {
+            spelt(t): {"pose": POSE[k].reshape(1, 72), "orig_cam": CAMERA_FIELDS["orig_cam"][:1]}
+            for k, t in enumerate((2, 3, 4, 7, 8, 11))
+        }
+        (tmp_path / "f.pkl").write_bytes(pickle.dumps(frames))
+        found = load_parameters(tmp_path / "f.pkl", view=WIDE, frames=14)
+        kept = np.flatnonzero(found.confidence)
+        assert kept.tolist() == [2, 3, 4, 7, 8, 11]
+        _check_pose(found._replace(bodies=found.bodies[kept]))
+
+
+def test_prompthmr_and_folders_of_tram(tmp_path):
+    transl = np.stack([np.linspace(-0.2, 0.4, T), np.full(T, 0.1), np.full(T, 4.0)], -1)
+    whole = np.concatenate([POSE[:, :22].reshape(T, 66), np.zeros((T, 99))], 1)
+    camera = {"img_focal": 500.0, "img_center": np.array([160.0, 120.0])}
+    cam = {"pose": whole, "trans": transl, "shape": np.zeros((T, 10))}
+    person = {"frames": np.arange(T) + 2, "smplx_cam": cam, "smplx_world": {"pose": whole * 0}}
+    (tmp_path / "p.pkl").write_bytes(pickle.dumps({"camera": camera, "people": {"4": person}}))
+    found = load_parameters(tmp_path / "p.pkl", view=WIDE, frames=12)
+    kept = np.flatnonzero(found.confidence)
+    assert kept.tolist() == [2, 3, 4, 5, 6, 7]
+    _check_pose(found._replace(bodies=found.bodies[kept]))
+    point = transl + np.array(PELVIS["smplx"])
+    pixel, scale = _pixels_of_pelvis(found._replace(bodies=found.bodies[kept]), WIDE)
+    np.testing.assert_allclose(pixel, 500 * point[:, :2] / point[:, 2:] + [160.5, 120.5], atol=1e-2)
+    np.testing.assert_allclose(scale, 500 / point[:, 2], rtol=1e-5)
+    (tmp_path / "hps").mkdir()
+    np.save(tmp_path / "camera.npy", camera)
+    for track, rows in ((0, T), (1, 2)):
+        fields = {"pred_rotmat": _matrices(POSE[:rows]), "pred_trans": transl[:rows, None]}
+        np.save(tmp_path / "hps" / f"hps_track_{track}.npy", fields | {"frame": np.arange(rows)})
+    _check_pose(load_parameters(tmp_path / "hps", view=WIDE, frames=T))
+    found = load_parameters(tmp_path / "hps", view=WIDE, frames=T, person=1)
+    assert np.flatnonzero(found.confidence).tolist() == [0, 1]
 
 
 def test_rows_are_told_by_the_names_of_pictures_and_from_one(tmp_path):
@@ -293,6 +367,20 @@ def test_motion_capture_comes_at_the_rate_of_the_clip(tmp_path, name):
     )
     assert len(load_parameters(tmp_path / "a.npz", fps=120.0).bodies) == 121
     assert "120 frames/s" in describe(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "clip", "rows"),
+    [
+        ("frameRate", 120.0, 25.0, 26), ("mocap_fps", 120, 30.0, 31), ("fps", "120", 25.0, 26),
+        ("mocap_frame_time", 1 / 120, 25.0, 26), ("mocap_framerate", [120.0], 29.97, 30),
+        ("mocap_framerate", 120.0, 119.88, 120),
+    ],
+)  # fmt: skip
+def test_rates_in_every_spelling(tmp_path, name, value, clip, rows):
+    fields = {"poses": np.zeros((121, 156)), "trans": np.zeros((121, 3)), name: np.array(value)}
+    np.savez(tmp_path / "a.npz", **fields)
+    assert len(load_parameters(tmp_path / "a.npz", fps=clip).bodies) == rows
 
 
 def _joined(*indices):

@@ -19,16 +19,17 @@ from hvc_jax.body.files import BodyFileError
 from hvc_jax.body.frame_numbers import FrameNumberError, place
 from hvc_jax.body.parameter_cameras import PELVIS, View
 from hvc_jax.body.parameter_poses import Pose, read_pose, upright
+from hvc_jax.body.parameter_rows import numbered, rate_of
 from hvc_jax.body.parameter_timeline import Rows, on_frames, resampled
-from hvc_jax.body.parameter_trees import FRAME_IDS, Record, read_records
-from hvc_jax.body.params import BODY_VECTOR_SIZE, BodyParams, pack
+from hvc_jax.body.parameter_trees import Record, read_records
+from hvc_jax.body.params import BODY_VECTOR_SIZE, NUM_JOINTS, BodyParams, pack
 
 if TYPE_CHECKING:
     from hvc_jax.body.assets import Body
 
-_RATES = ("mocap_framerate", "mocap_frame_rate", "mocap_fps", "fps", "frame_rate", "framerate")
 _STAND_IN = (0.9, 0.0, 0.0)
 _SAME_RATE = 0.01
+_SAME_RATE_OF_CAPTURE = 5e-4
 FRAMES_AT_MOST = 1_000_000
 
 
@@ -118,9 +119,11 @@ def load_parameters(
         )
     notes += [part.camera.note for part in parts if part.camera.note][:1]
     rate = first.rate
+    # Rows of an estimator are those of a video, whose rate it may have rounded.
+    same = _SAME_RATE if first.pose.turn > 0 else _SAME_RATE_OF_CAPTURE
     if rate and not fps:
         notes.append(f"has {rate:g} frames/s, and every row is taken as a frame")
-    if rate and fps and numbers is None and abs(rate / fps - 1) > _SAME_RATE:
+    if rate and fps and numbers is None and abs(rate / fps - 1) > same:
         rows = resampled(rows, rate, fps)
         notes.append(f"has {rate:g} frames/s and is resampled to the clip's {fps:g}")
     try:
@@ -198,24 +201,18 @@ def _convert(
         1,
     )
     if pelvis is None:
-        pelvis = _pelvis(raw, frames, body)
+        pelvis = _pelvis(raw, frames, body, pose.joints)
     found = parameter_cameras.read_camera(raw, frames, pelvis, view, path)
     camera = np.tile(_STAND_IN, (frames, 1)) if found.camera is None else found.camera
     # A scale of 0 shows nobody: a lost frame as zeros.
     camera = np.where(camera[:, :1] > 1e-6, camera, np.nan)
-    ids = next((raw[n] for n in FRAME_IDS if n in raw and raw[n].size == frames), None)
-    numbers = None
-    if ids is not None and frames > 1:
-        ids = ids.reshape(-1)
-        if not (np.isfinite(ids) & (ids >= 0) & (ids < 1e9)).all():
-            raise BodyFileError(f"{path}: its frame_ids are no frame numbers")
-        numbers = ids.astype(np.int64)
-    rate = None
-    for name in (n for n in _RATES if n in raw and raw[n].size == 1):
-        rate = float(raw[name].reshape(-1)[0])
-        if not 0.1 <= rate <= 10_000:
-            raise BodyFileError(f"{path}: field {name!r} says {rate:g} frames/s")
-        break
+    valid, numbers = numbered(raw, frames, path)
+    lost = ~valid
+    if pose.turn > 0:
+        zero = (pose.rotations == 0).all((1, 2))  # lost, where others are not
+        lost |= zero & ~zero.all()
+    rotations[lost] = np.nan
+    rate = rate_of(raw, path)
     return _Converted(
         Rows(rotations, np.concatenate([shape, camera], 1)), numbers, rate, pose, found
     )
@@ -233,10 +230,14 @@ def _shape(
     return out
 
 
-def _pelvis(raw: Mapping[str, np.ndarray], frames: int, body: "Body | None") -> np.ndarray:
+def _pelvis(
+    raw: Mapping[str, np.ndarray], frames: int, body: "Body | None", joints: int
+) -> np.ndarray:
     """Returns the rest pelvis [3] or [T, 3] of the model of the parameters."""
     if body is None:
-        hands = any(n in raw for n in ("left_hand_pose", "jaw_pose", "pose_hand", "global_pose"))
+        hands = joints == NUM_JOINTS or any(
+            n in raw for n in ("left_hand_pose", "jaw_pose", "pose_hand", "global_pose")
+        )
         return np.array(PELVIS["smplx" if hands else "smpl"])
     rest = np.asarray(body.J_template[0], np.float64)
     directions = np.asarray(body.J_shapedirs[: body.num_betas, 0], np.float64)

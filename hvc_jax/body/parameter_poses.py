@@ -52,6 +52,8 @@ _WHOLE = (
 )
 _JOINTS = {22: "the body", 24: "SMPL", 52: "SMPL-H", 55: "SMPL-X"}
 _RATES = ("mocap_framerate", "mocap_frame_rate", "mocap_fps")
+_NO_ANGLES = {4: "quaternions", 6: "six numbers a rotation", 12: "3x4 matrices"}
+_FULL_TURN = 2 * math.pi
 
 
 class Pose(NamedTuple):
@@ -62,12 +64,14 @@ class Pose(NamedTuple):
       turn: about x, radians, that makes the root ours.
       field: where they are from.
       relative_hands: the hands are axis-angle of the smplx package, which adds its mean pose.
+      joints: how many the field has.
     """
 
     rotations: np.ndarray
     turn: float
     field: str
     relative_hands: bool = False
+    joints: int = 0
 
 
 def read_pose(
@@ -94,18 +98,29 @@ def read_pose(
             f"{path}: 'root_orient' is in the world of the cameras 'cam_R' and 'cam_t' (SLAHMR); "
             "give global_orient and transl in the camera, with K"
         )
+    if "cam_poses" in raw and "poses" in raw:
+        raise BodyFileError(
+            f"{path}: 'poses' are in the world of the cameras in 'cam_poses' (3DPW); give "
+            "global_orient and transl in the camera, with K"
+        )
     for split in _SPLIT:
         if split.root in raw and split.body in raw:
+            for field in (split.root, split.body):
+                _refuse_other_rotations(raw[field], field, path)
             relative = split.turn == CAMERA_TURN and _axis_angle_hands(raw)
-            return Pose(_collect(raw, split, hands, path), split.turn, split.root, relative)
+            pose = _collect(raw, split, hands, path)
+            _refuse_degrees(pose, split.body, path)
+            return Pose(pose, split.turn, split.root, relative)
     name = next((n for n in _WHOLE if n in raw), None)
     if name is None:
         alone = next((s for s in _SPLIT if s.root in raw), _SPLIT[1])
         raise BodyFileError(f"{path}: field {alone.body!r} is missing beside {alone.root!r}")
+    _refuse_other_rotations(raw[name], name, path)
     pose, joints = _whole(raw[name], name, path)
+    _refuse_degrees(pose, name, path)
     captured = any(rate in raw for rate in _RATES)
     world = name in ("poses", "fullpose") and not has_camera and (joints >= 52 or captured)
-    return Pose(pose, WORLD_TURN if world else CAMERA_TURN, name)
+    return Pose(pose, WORLD_TURN if world else CAMERA_TURN, name, joints=joints)
 
 
 def upright(pose: Pose) -> np.ndarray:
@@ -115,6 +130,29 @@ def upright(pose: Pose) -> np.ndarray:
     good = np.isfinite(out[:, 0]).all(-1)
     out[good, 0] = (turn * Rotation.from_rotvec(out[good, 0])).as_rotvec()
     return out
+
+
+def _refuse_other_rotations(values: np.ndarray, name: str, path: Any) -> None:
+    """Raises for rotations of which several conventions are in use."""
+    kind = _NO_ANGLES.get(values.shape[-1] if values.ndim > 1 else 0)
+    if values.shape[-2:] == (4, 4):
+        kind = "4x4 matrices"
+    if kind:
+        raise BodyFileError(
+            f"{path}: field {name!r} has shape {values.shape}, which is {kind}: give axis-angle "
+            "[.., 3] or matrices [.., 3, 3]"
+        )
+
+
+def _refuse_degrees(rotations: np.ndarray, name: str, path: Any) -> None:
+    """Raises where most joints turn by more than once around."""
+    angles = np.linalg.norm(rotations[:, 1:22], axis=-1)
+    angles = angles[np.isfinite(angles) & (angles > 0)]
+    if len(angles) and np.median(angles) > _FULL_TURN:
+        raise BodyFileError(
+            f"{path}: the angles of field {name!r} are {np.median(angles):.0f} radians in the "
+            "middle: are they degrees? Multiply them by pi / 180"
+        )
 
 
 def _axis_angle_hands(raw: Mapping[str, np.ndarray]) -> bool:

@@ -30,7 +30,16 @@ POSE_FIELDS = (
 )
 """A dictionary with one of these is that of a person."""
 _INNER = (
-    *("smpl_params_incam", "pred_smpl_params", "smplx_params", "smpl_params", "smpl", "smplx"),
+    *(
+        "smpl_params_incam",
+        "smplx_cam",
+        "smpl_cam",
+        "pred_smpl_params",
+        "smplx_params",
+        "smpl_params",
+        "smpl",
+        "smplx",
+    ),
     *("params", "body"),
 )
 """Where the parameters are one level deeper than the camera."""
@@ -41,6 +50,9 @@ FRAME_IDS = (
     *("frame_numbers", "frame_nums", "image_ids", "img_ids"),
 )
 """Fields that number the frame of every row."""
+_LENS = ("img_focal", "img_center")
+"""What TRAM and PromptHMR say of the camera, for all people."""
+_TRACK_IN_NAME = re.compile(r"(?:^|_)(?:track|person|subject|id)_?(\d{1,9})$", re.I)
 _PHALP_FOCAL = 5000.0
 _NESTED = 8
 _ROWS = ("smpl_thetas", "poses", "pose", "global_orient", "cam")
@@ -145,9 +157,12 @@ def _tram_camera(path: Path) -> dict[str, np.ndarray]:
         if (folder / "camera.npy").is_file():
             content = read_npy(folder / "camera.npy")
             if isinstance(content, Mapping):
-                lens = {n: content[n] for n in ("img_focal", "img_center") if n in content}
-                return _numbers(lens, 1 << 10)
+                return _lens(content)
     return {}
+
+
+def _lens(camera: Mapping) -> dict[str, np.ndarray]:
+    return _numbers({name: camera[name] for name in _LENS if name in camera}, 1 << 10)
 
 
 def _read_folder(path: Path) -> list[Record]:
@@ -167,6 +182,10 @@ def _read_folder(path: Path) -> list[Record]:
         known = frame and frame.isdecimal() and person.isdecimal()
         meta = path.parent / "meta" / f"{file.stem}.json"
         extra = _numbers(json.loads(text_of(meta)), 1 << 16) if meta.is_file() else {}
+        track = _TRACK_IN_NAME.search(file.stem)  # TRAM: all frames of a person
+        if track and all(record.track is None for record in records):
+            out += [record._replace(track=int(track[1])) for record in records]
+            continue
         for record in records:
             out.append(
                 Record(
@@ -203,27 +222,44 @@ def _walk_fields(node: Mapping, at: Record, most: int, depth: int) -> Iterator[R
     track = next((node[n] for n in _TRACKS if type(node.get(n)) in (int, str)), at.track)
     frame = next((node[n] for n in _FRAMES if type(node.get(n)) in (int, str)), at.frame)
     at = at._replace(track=track, frame=frame)
+    if isinstance(node.get("camera"), Mapping):
+        at = at._replace(fields={**at.fields, **_lens(node["camera"])})
     for name in _INNER:
         inner = node.get(name)
         if isinstance(inner, Mapping) and any(field in inner for field in POSE_FIELDS):
-            yield at._replace(fields={**_numbers(node, most), **_numbers(inner, most)})
+            parts = (at.fields, _numbers(node, most), _numbers(inner, most))
+            yield at._replace(fields={name: v for part in parts for name, v in part.items()})
             return
     if any(field in node for field in POSE_FIELDS):
-        yield at._replace(fields=_numbers(node, most))
+        yield at._replace(fields={**at.fields, **_numbers(node, most)})
         return
+    frames = len(node) > 1 and at.frame is None and all(map(_is_frame, node.items()))
     for key, value in node.items():
         if not isinstance(value, Mapping | list | tuple | np.ndarray):
             continue
         if isinstance(value, np.ndarray) and not value.dtype.hasobject:
             continue
         number = key if type(key) is int else int(key) if _is_number(key) else None
-        if number is not None and at.track is None:
+        if frames:
+            here = at._replace(frame=number)
+        elif number is not None and at.track is None:
             here = at._replace(track=number)
         elif any(c.isdigit() for c in str(key)) and at.frame is None:
             here = at._replace(frame=key)
         else:
             here = at
         yield from _walk(value, here, most, depth + 1)
+
+
+def _is_frame(item: tuple[Any, Any]) -> bool:
+    """Whether a number stands for a single body: so many people have not one row each."""
+    key, value = item
+    if not (type(key) is int or _is_number(key)) or not isinstance(value, Mapping):
+        return False
+    if any(name in value for name in (*_TRACKS, *FRAME_IDS)):
+        return False
+    shapes = [np.shape(value[n]) for n in POSE_FIELDS if isinstance(value.get(n), np.ndarray)]
+    return bool(shapes) and all(shape[:1] == (1,) or len(shape) == 1 for shape in shapes)
 
 
 def _is_number(key: Any) -> bool:
@@ -264,6 +300,10 @@ def _numbers(node: Mapping, most: int) -> dict[str, np.ndarray]:
             if numbers is not None and max(numbers) < 1 << 40:
                 named = np.array(numbers)
             continue
+        if isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.size == 1:
+            value = str(value.reshape(-1)[0])
+        if isinstance(value, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+            value = float(value)
         try:
             array = plain_array(value, most)
         except ValueError as error:
