@@ -233,7 +233,7 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo
             shown = None if masks is None else masks[scene]
             parts.append(
                 estimate(
-                    frames[scene], arguments.effort, keypoints=known, masks=shown, expression=True,
+                    frames[scene], arguments.effort, keypoints=known, masks=shown, details=True,
                     person=1 if known else person, folder=folder,
                 )
             )  # fmt: skip

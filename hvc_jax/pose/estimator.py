@@ -20,6 +20,8 @@ from hvc_jax.pose.confidence import (
 from hvc_jax.pose.face import expressions
 from hvc_jax.pose.face_sight import see_face
 from hvc_jax.pose.fit import through_pixels, vectors_of
+from hvc_jax.pose.hand_sight import see_hands
+from hvc_jax.pose.hands import with_hands
 from hvc_jax.pose.networks import load_network
 from hvc_jax.pose.sight import Sight, look_at_pose, see, with_keypoints
 from hvc_jax.pose.skeleton import NAMES
@@ -60,7 +62,7 @@ def estimate(
     *,
     keypoints: tuple[np.ndarray, np.ndarray] | None = None,
     masks: np.ndarray | None = None,
-    expression: bool = False,
+    details: bool = False,
     person: int = 1,
     folder: str | None = None,
     window: np.ndarray | None = None,
@@ -74,8 +76,8 @@ def estimate(
       reference: an earlier frame of the same scene, to go on from.
       keypoints: [T, 17, 2] COCO (u, v) and confidence [T, 17], where they are known better.
       masks: [T, H, H] uint8 or bool, 255 or True where the person is; H a multiple of 64.
-      expression: also find the expressions of faces that are large enough. For encoders they are
-        not worth their bits (experiments/040_fit).
+      details: also find the expressions of faces that are large enough, and turn wrists and fingers
+        as hands that are seen. For encoders they are not worth their bits (experiments/040_fit).
       person: 1 for the largest, 2 for the next, ...
       folder: of the landmark networks; None for those that come with the package.
       window: [4] of the `Estimate` of the picture before, for a single live picture.
@@ -108,9 +110,12 @@ def estimate(
     trust = trusted(cues(seen, fitted.error, covered))
     joints = joint_confidence(seen, fitted.error)
     bodies = bridge_doubted(bodies, trust)
-    if expression and looked is not None and (trust >= DOUBT).any():
+    if details and looked is not None and (trust >= DOUBT).any():
         faces = expressions(see_face(frames, looked, folder), frames.shape[1])
         bodies[:, EXPRESSION] = faces * (trust >= DOUBT)[:, None]
+        hands = see_hands(frames, looked, folder)
+        presence = hands.presence * (trust >= DOUBT)[:, None]
+        bodies = with_hands(bodies, hands._replace(presence=presence))
     follows = None if seen.windows is None or trust[-1] < DOUBT else seen.windows[-1]
     return Estimate(bodies, trust, joints, seen.people, follows)
 

@@ -1,0 +1,113 @@
+"""The hands of a clip: 21 points of the hand landmark network for each, looked at twice.
+
+The first window follows from the pose landmarks of wrist and knuckles, the second from a small
+network that corrects it, as published.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hvc_jax.ops.compile import fast_jit
+from hvc_jax.pose.crops import crop, shifted, to_picture, turned, window_between
+from hvc_jax.pose.networks import Network, in_batches, load_network
+from hvc_jax.pose.sight import Sight
+from hvc_jax.pose.skeleton import INDEX
+
+NUM_HAND_POINTS = 21
+"""The wrist, then four of the thumb, the index, the middle, the ring finger and the little one."""
+
+SIDES = ("left", "right")
+
+_UP, _ROOM = 0.1, 2.7  # by how much of its side the first window is moved, then enlarged
+_LEAST_VISIBILITY = 0.1  # of the wrist, below which nothing is looked for
+
+
+class HandSight(NamedTuple):
+    """The two hands, left and right, in T frames.
+
+    Attributes:
+      points: [T, 2, 21, 2] in picture units.
+      world: [T, 2, 21, 3] metres about the hand's middle, x to the right in the picture, y up, z to
+        the viewer.
+      presence: [T, 2] in [0, 1]: is there a hand in the window?
+    """
+
+    points: np.ndarray
+    world: np.ndarray
+    presence: np.ndarray
+
+
+@functools.lru_cache(maxsize=2)
+def _recrop_program(network: Network) -> Callable:
+    def look(weights: dict, pictures: jax.Array, windows: jax.Array) -> tuple[jax.Array]:
+        found = network.apply(weights, crop(pictures, windows, network.size))
+        points = found["points"].reshape(-1, 2, 2) / network.size * 2 - 1
+        return (to_picture(points, windows),)
+
+    return fast_jit(look)
+
+
+@functools.lru_cache(maxsize=2)
+def _hand_program(network: Network) -> Callable:
+    def look(weights: dict, pictures: jax.Array, windows: jax.Array) -> tuple[jax.Array, ...]:
+        found = network.apply(weights, crop(pictures, windows, network.size))
+        rows = found["landmarks"].reshape(-1, NUM_HAND_POINTS, 3)[..., :2] / network.size * 2 - 1
+        world = found["world"].reshape(-1, NUM_HAND_POINTS, 3)
+        flat = turned(world[..., :2], windows[:, 3])
+        world = jnp.stack([flat[..., 0], -flat[..., 1], -world[..., 2]], -1)
+        return to_picture(rows, windows), world, found["presence"].reshape(-1)
+
+    return fast_jit(look)
+
+
+def first_windows(sight: Sight, side: str) -> np.ndarray:
+    """Returns the windows [T, 4] of a hand as pose landmarks tell them.
+
+    Args:
+      sight: of the clip.
+      side: "left" or "right".
+    """
+    wrist, index, pinky = (
+        sight.points[:, INDEX[f"{side}_{name}"]] for name in ("wrist", "index", "pinky")
+    )
+    middle = (2 * index + pinky) / 3
+    towards = window_between(middle, 2 * middle - wrist, 1.0)
+    return shifted(towards, _UP, _ROOM)
+
+
+def see_hands(pictures: np.ndarray, sight: Sight, folder: str | None = None) -> HandSight:
+    """Returns the hands of the person seen in a clip.
+
+    Args:
+      pictures: [T, H, H, 3] uint8.
+      sight: of the same clip.
+      folder: of the networks; None for those that come with the package.
+    """
+    recrop, hand = load_network("hand_recrop", folder), load_network("hand_landmark", folder)
+    find = functools.partial(_recrop_program(recrop), recrop.weights)
+    look = functools.partial(_hand_program(hand), hand.weights)
+    count = len(pictures)
+    out = HandSight(
+        np.zeros((count, 2, NUM_HAND_POINTS, 2), np.float32),
+        np.zeros((count, 2, NUM_HAND_POINTS, 3), np.float32),
+        np.zeros((count, 2), np.float32),
+    )
+    for k, side in enumerate(SIDES):
+        visible = sight.visibility[:, INDEX[f"{side}_wrist"]] >= _LEAST_VISIBILITY
+        at = np.flatnonzero(visible & (sight.presence >= _LEAST_VISIBILITY))
+        if not len(at):
+            continue
+        (found,) = in_batches(find, pictures[at], first_windows(sight, side)[at])
+        # The two points are the middle and one below it on the window's edge.
+        windows = window_between(found[:, 0], 2 * found[:, 0] - found[:, 1], 1.0)
+        rows = in_batches(look, pictures[at], shifted(windows, _UP))
+        for column, row in zip(out, rows, strict=True):
+            column[at, k] = row
+    return out
