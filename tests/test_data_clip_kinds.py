@@ -386,6 +386,19 @@ def test_folders_and_patterns_of_pictures(tmp_path):
         clips.probe(folder)
 
 
+def test_brackets_in_names_and_pictures_of_several_sizes(tmp_path):
+    for folder, grey in (("shot[12]", 50), ("shot1", 200)):
+        (tmp_path / folder).mkdir()
+        for k, width in enumerate((48, 48, 40)):
+            picture = np.full((40, width, 3), grey, np.uint8)
+            Image.fromarray(picture).save(tmp_path / folder / f"{k}.png")
+    for name in ("*.png", "%d.png", "", "[0-2].png"):
+        info, frames = clips.open_clip(tmp_path / "shot[12]" / name, size=40)
+        frames = list(frames)
+        assert len(frames) == 3 and all((frame == 50).all() for frame in frames)
+        assert any("several sizes" in note for note in info.notes)
+
+
 def test_sixteen_bits_palettes_and_turned_photographs(tmp_path):
     deep = np.linspace(0, 65535, 40 * 48).reshape(40, 48).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")

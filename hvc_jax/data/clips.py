@@ -46,6 +46,8 @@ __all__ = [
 MIN_SIDE = 32
 """Shortest side, in pixels, of a clip worth coding: below it a person is a few pixels."""
 
+_SEVERAL_SIZES = "pictures of several sizes, each fitted by itself"
+
 
 class Clip(NamedTuple):
     """A clip in memory.
@@ -301,6 +303,8 @@ def _selected(
         if item is not before:  # a slow source shows one picture many times
             picture, before = source.picture(item), item
             _check_size(path, picture.shape[1], picture.shape[0])
+            if picture.shape[:2] != (height, width) and _SEVERAL_SIZES not in info.notes:
+                info.notes.append(_SEVERAL_SIZES)
             if shape is not None:
                 picture = fit_picture(picture, *shape, fit)
             info.notes.extend(note for note in source.notes(item) if note not in info.notes)

@@ -68,6 +68,9 @@ def find_pictures(path: str | os.PathLike) -> Sequence:
             exact += rf"(?:\d{{{width}}}|[1-9]\d{{{width},}})" + re.escape(rest)
         files = [Path(f) for f in glob.glob(starred) if re.fullmatch(exact, f)]
     else:
+        folder = Path(text).parent
+        if folder.is_dir():  # brackets in its name are no pattern
+            text = os.path.join(glob.escape(os.fspath(folder)), Path(text).name)
         files = [Path(f) for f in glob.glob(text) if Path(f).is_file()]
     if not files:
         raise ClipError(f"{path} names no picture; check the name and the numbers.")
