@@ -313,7 +313,7 @@ def test_fields_that_the_container_alone_names(tmp_path):
 @pytest.mark.parametrize(
     "kind",
     ["mkv", "webm", "mp4", "fragmented.mp4", "live.mkv", "avi", "gif", "ts", "m2ts", "wmv", "mxf"]
-    + ["ogv", "flv", "y4m", "mjpeg", "h264"],
+    + ["ogv", "flv", "y4m", "mjpeg", "h264", "apng", "ivf", "dv"],
 )
 def test_a_file_cut_off_is_noticed(tmp_path, kind, share):
     whole, cut = tmp_path / f"whole.{kind}", tmp_path / f"cut.{kind}"
@@ -326,13 +326,16 @@ def test_a_file_cut_off_is_noticed(tmp_path, kind, share):
         "wmv": ("-c:v", "wmv2"),
         "mxf": ("-c:v", "mpeg2video"),
         "ogv": ("-c:v", "libtheora"),
+        "apng": (),
+        "ivf": ("-c:v", "libvpx-vp9"),
+        "dv": ("-c:v", "dvvideo", "-s", "720x576", "-pix_fmt", "yuv420p"),
     }.get(kind, X264)
     more = {
         "mp4": ("-movflags", "+faststart"),
         "fragmented.mp4": ("-movflags", "frag_keyframe+empty_moov"),
         "live.mkv": ("-live", 1),
     }.get(kind, ())
-    _ffmpeg(*_source(4), *codec, *(("-g", 12) if codec else ()), *more, whole)
+    _ffmpeg(*_source(4), *codec, *(("-g", 12) if codec and kind != "dv" else ()), *more, whole)
     assert len(_read(whole)[1]) == 100
     cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share) | 1])
     with pytest.raises(clips.ClipError, match=r"(breaks off|cut short) after frame \d+") as caught:

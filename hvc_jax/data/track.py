@@ -282,6 +282,8 @@ class Decoding:
         """What `_cut` says of the packets of all pictures that are in the file."""
         lacking = missing_bytes(self._track.path)
         whole = [p for p in pictures if not p.is_corrupt]
+        if self._track.container.format.name == "apng":  # a part of a picture is not marked there
+            whole = whole[:-1]
         if not lacking or not whole or not self.times:
             return None
         end = self.times[-1] + 1 / float(self._track.declared_rate or 25)

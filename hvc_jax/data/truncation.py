@@ -1,9 +1,10 @@
 """Files that end before their container says: downloads broken off, recordings cut by a full disk.
 
 MP4, MOV, Matroska, WebM, AVI and ASF (WMV) say of every part how long it is; a part that runs past
-the end of the file was cut; so it is with the tags of FLV. MXF says where its footer stands, GIF,
-JPEG and Ogg end with a mark, and MPEG transport streams and YUV4MPEG2 have parts of one size. What
-other formats lack shows in their duration alone.
+the end of the file was cut; so it is with the tags of FLV, the chunks of (animated) PNG and the
+frames of IVF. MXF says where its footer stands, GIF, JPEG and Ogg end with a mark, and MPEG
+transport streams, YUV4MPEG2 and DV have parts of one size. What other formats lack shows in their
+duration alone.
 """
 
 import os
@@ -47,6 +48,13 @@ def missing_bytes(path: str | os.PathLike) -> int:
             end = _ogg_end(file, size)
         elif head[:3] == b"FLV":
             end = _flv_end(file, size)
+        elif head[:8] == b"\x89PNG\r\n\x1a\n":
+            end = _png_end(file, size)
+        elif head[:4] == b"DKIF":
+            end = _ivf_end(file, size)
+        elif head[:3] == b"\x1f\x07\x00":
+            frame = 144_000 if head[3] & 0x80 else 120_000  # of 25 or 29.97 a second (IEC 61834)
+            end = -(-size // frame) * frame
         elif head[:9] == b"YUV4MPEG2":
             end = _yuv4mpeg_end(file, size)
         elif head[:3] == b"\xff\xd8\xff":  # JPEG pictures, one after the other
@@ -138,6 +146,33 @@ def _flv_end(file: BinaryIO, size: int) -> int:
         position += 4 if len(head) < 8 else 15 + int.from_bytes(head[5:8], "big")
         if position >= size:
             return position
+    return 0
+
+
+def _png_end(file: BinaryIO, size: int) -> int:
+    """Where the last chunk of a PNG ends, a byte later where it is not the one that ends a file."""
+    position = 8
+    for _ in range(_MOST_PARTS):
+        file.seek(position)
+        head = file.read(8)
+        if len(head) < 8:
+            return max(position, size + 1)
+        position += 12 + int.from_bytes(head[:4], "big")
+        if head[4:] == b"IEND" or position > size:
+            return position
+    return 0
+
+
+def _ivf_end(file: BinaryIO, size: int) -> int:
+    """Where the last frame of an IVF file ends: each has its length and its time before it."""
+    file.seek(6)
+    position = int.from_bytes(file.read(2), "little")
+    for _ in range(_MOST_PARTS):
+        if position >= size:
+            return position
+        file.seek(position)
+        head = file.read(4)
+        position += 12 + int.from_bytes(head, "little")
     return 0
 
 
