@@ -161,6 +161,30 @@ def test_two_frames_at_one_time_are_both_shown():
     assert len(list(resampled(fast, Fraction(25)))) == 25
 
 
+@pytest.mark.parametrize("kind", ["h264", "hevc"])
+def test_coded_streams_have_the_rate_that_they_name(tmp_path, kind):
+    codec = {"h264": X264, "hevc": ("-c:v", "libx265", "-x265-params", "log-level=none")}[kind]
+    for rate in (Fraction(30000, 1001), Fraction(50)):
+        _ffmpeg(*_source(0.5, rate=rate), *codec, tmp_path / f"a.{kind}")
+        assert _read(tmp_path / f"a.{kind}")[0].fps == rate
+
+
+def test_no_frame_of_an_animation_is_displaced(tmp_path):
+    pictures = [Image.fromarray(np.full((40, 40, 3), 40 * i, np.uint8)) for i in range(6)]
+    delays = [30, 70, 100, 40, 500, 30]
+    path = tmp_path / "a.gif"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=delays)
+    info, frames = _read(path)
+    assert np.unique(np.rint(frames[:, 5, 5, 0] / 40)).tolist() == [0, 1, 2, 3, 4, 5]
+    assert abs(len(frames) / info.fps - 0.77) <= 1 / info.fps
+
+
+def test_matroska_that_begins_late_is_whole(tmp_path):
+    path = tmp_path / "a.mkv"
+    _ffmpeg("-copyts", *_source(1), "-output_ts_offset", 10, *X264, path)
+    assert len(_read(path)[1]) == 25
+
+
 def test_flash_video_that_begins_late_is_whole(tmp_path):
     path = tmp_path / "a.flv"
     times = "setpts='(if(lt(N,4),N,19+N)*0.1+0.2)/TB'"

@@ -76,7 +76,8 @@ def timing_of(
     constant = _first(rates, lambda rate: _strays(shown, rate, tick) < 0.25)
     finer = [rate for rate in sorted(_USUAL) if dense < rate < 2.1 * dense]
     variable = _first(
-        [*rates[::-1], fastest, *finer], lambda rate: _off_slots(shown, rate, tick) < 0.25
+        [*rates[::-1], fastest, *finer],
+        lambda rate: _off_slots(shown, rate, tick) < 0.25 and _shared_slots(shown, rate) <= 0.1,
     )
     if constant is None and variable is None:
         constant = _first(rates, lambda rate: _strays(shown, rate, tick) < 0.75)
@@ -155,6 +156,12 @@ def _off_slots(times: np.ndarray, rate: Fraction, tick: float) -> float:
     """The most frames by which any frame is shown beside a multiple of 1 / rate."""
     slots = (times - times[0]) * float(rate)
     return float(np.abs(slots - np.rint(slots)).max()) - min(tick * float(rate), 0.2)
+
+
+def _shared_slots(times: np.ndarray, rate: Fraction) -> float:
+    """The share of frames that another one displaces from its multiple of 1 / rate."""
+    slots = np.floor((times - times[0]) * float(rate) + 0.5)
+    return float(((np.diff(slots) == 0) & (np.diff(times) > 1e-6)).mean())
 
 
 def _near_usual(rate: float, tolerance: float, other: Fraction | None = None) -> Fraction:

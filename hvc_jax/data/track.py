@@ -22,6 +22,9 @@ from hvc_jax.data.truncation import missing_bytes
 _DURATION_IS_TOLD = {"mov", "mp4", "matroska", "webm", "flv", "asf", "nut"}
 """Formats whose duration stands in the file; ffmpeg takes that of others from what there is."""
 
+_WITHOUT_TIMES = {"h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "vc1"}
+"""Formats that are a coded stream and nothing else."""
+
 _LOOKED_AT_IN_PIPES = 128  # packets that are held to find the frame rate
 _LOOKED_AT_IN_FILES = 20_000
 _REORDERED = 16  # packets by which decoding order may run ahead of showing order
@@ -50,7 +53,9 @@ class Track(NamedTuple):
     @property
     def declared_rate(self) -> Fraction | None:
         """Frames per second that the file names: the average, else ffmpeg's guess."""
-        rates = (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate)
+        rates = [self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate]
+        if self.container.format.name in _WITHOUT_TIMES:  # what the stream says; the average is 25
+            rates.insert(0, self.stream.guessed_rate)
         return next((Fraction(rate) for rate in rates if rate and rate > 0), None)
 
     @property
@@ -61,8 +66,9 @@ class Track(NamedTuple):
             return None
         if "mp4" in formats and not self.stream.frames:
             return None  # fragments: ffmpeg adds up those that are there
-        # The duration of Flash video counts from 0, wherever its first frame stands.
-        start = 0 if "flv" in formats else max(self.container.start_time or 0, 0)
+        # That of Flash video and Matroska counts from 0, wherever the first frame stands.
+        from_zero = formats & {"flv", "matroska", "webm"}
+        start = 0 if from_zero else max(self.container.start_time or 0, 0)
         return (start + self.container.duration) / av.time_base
 
 
