@@ -134,6 +134,13 @@ def test_cameras_draw_the_pelvis_where_their_own_formula_does(tmp_path, fit):
              "focal_length": np.full((T, 2), 5000.0), "img_size": np.tile([320, 240], (T, 1))},
             in_crop, crop_scale,
         ),
+        "gvhmr's crop": (
+            {"pred_cam": cam, "bbx_xys": np.column_stack([centre, side])}, in_crop, crop_scale
+        ),
+        "centre of the lens": (
+            {"transl": transl, "focal_length": lens, "camera_center": np.array([150.0, 130.0])},
+            seen + [150.5, 130.5], far,
+        ),
         "cliff": ({"pred_cam": cam, "center": centre, "scale": side / 200}, in_crop, crop_scale),
         "frankmocap": (
             {"pred_camera": cam, "bbox_top_left": centre - side[:, None] / 2,
@@ -169,6 +176,13 @@ def test_cameras_draw_the_pelvis_where_their_own_formula_does(tmp_path, fit):
         ({"img_size": np.array([100, 100]), "pred_cam": np.ones((T, 3))}, "another clip"),
         ({"weak_perspective": np.ones((T, 3))}, "'weak_perspective'"),
         ({"fps": np.array(0.0)}, "'fps' says 0"),
+        ({"transl": [[0, 0, 4.0]] * T, "K": np.diag([1.2, 1.7, 1])}, "'K'.*1.4.* pixels"),
+        ({"transl": [[0, 0, 4.0]] * T, "focal_length": np.array(35.0)}, "35 pixels"),
+        ({"transl": [[0, 0, 4000.0]] * T, "focal_length": np.array(400.0)}, "millimetres"),
+        (
+            {"pred_cam": np.ones((T, 3)), "bboxes": np.tile([55.0, 75, 145, 165], (T, 1))},
+            "no square crops",
+        ),
         ({"mocap_framerate": np.array(np.nan)}, "'mocap_framerate' says nan"),
         ({"Rh": np.zeros((T, 3)), "Th": np.zeros((T, 3))}, "EasyMocap"),
         (

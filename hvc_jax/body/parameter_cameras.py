@@ -5,7 +5,7 @@
 | ROMP | `cam` [T, 3] beside other fields of ROMP's | (s, tx, ty): u = s X + tx, v = s Y + ty, v down, over the picture padded to a square |
 | weak, of the picture | `orig_cam` [T, 4] (VIBE and its heirs) | (sx, sy, tx, ty), u and v in [-1, 1] over the picture |
 | weak, of a square crop | `pred_cam`, `pred_camera`, `camera`, `body_cam` [T, 3] | (s, tx, ty): u = s (X + tx), v = s (Y + ty), v down, in the crop |
-| and where the crop was | `bboxes` (cx, cy, w, h); `box_center`, `box_size`; `center`, `scale` (of 200 pixels); `bbox_top_left`, `bbox_scale_ratio` (of 224); `bbox` of PIXIE | pixels |
+| and where the crop was | `bboxes` (cx, cy, w, w); `box_center`, `box_size`; `bbx_xys`; `center`, `scale` (of 200 pixels); `bbox_top_left`, `bbox_scale_ratio` (of 224); `bbox` of PIXIE | pixels |
 | perspective | `pred_cam_t_full`, `transl`, `pred_trans`, `trans`, `cam_t`, `global_t`, `pred_cam_t` [T, 3] with a lens | the body is at the translation, metres, OpenCV axes |
 | and its lens | `K`, `K_fullimg`, `intrinsics`, `cam_K`, ... [3, 3] or [T, 3, 3]; `scaled_focal_length`, `focal_length`, `focal_l`, `focal`, `img_focal` (with `princpt`, `img_center`) | pixels; WHAM's is the picture's diagonal |
 
@@ -32,9 +32,12 @@ _TRANSL = (
 )
 _WORLD = ("transl", "trans")
 """Translations that say nothing of a camera where no lens is beside them."""
-_MATRIX = ("K", "K_fullimg", "intrinsics", "cam_K", "cam_intrinsics", "intrinsic", "cam_int")
+_MATRIX = (
+    *("K", "K_fullimg", "intrinsics", "cam_K", "cam_intrinsics", "intrinsic", "cam_int"),
+    *("Ks", "intrins", "camera_matrix"),
+)
 _FOCAL = ("scaled_focal_length", "focal_length", "focal_l", "focal", "img_focal")
-_CENTRE = ("princpt", "img_center")
+_CENTRE = ("princpt", "img_center", "camera_center", "principal_point")
 _WHAM = ("pose_world", "trans_world")
 _CAMERA_LIKE = re.compile(
     r"(^|_)(cam|camera|cams|K|focal|intrinsics?|fov|persp|perspective)(_|$|\d)", re.I
@@ -42,6 +45,10 @@ _CAMERA_LIKE = re.compile(
 _BESIDE = re.compile(r"(_R|_T|rot|world|slam|conf|image|path|angvel)$|^static|extrin", re.I)
 _PIXIE_MARGIN = 1.1
 _SAME_ASPECT = 0.02
+_SHORTEST_FOCAL = 0.15
+"""Focal length divided by the picture's longer side: shorter ones are not in pixels."""
+_PERSON_HEIGHT, _SMALLEST_PERSON = 1.7, 0.01
+"""Metres, and the part of the square below which nobody can have been seen."""
 
 
 class View(NamedTuple):
@@ -193,9 +200,19 @@ def _box(scene: _Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Returns centre and side of the crops [T], pixels, or None where the file does not say."""
     raw, rows = scene.raw, scene.rows
     if "bboxes" in raw:
-        x, y, side, _ = rows("bboxes", 4).T
-    elif "box_center" in raw and "box_size" in raw:
-        (x, y), side = rows("box_center", 2).T, rows("box_size", 1)[:, 0]
+        x, y, side, high = rows("bboxes", 4).T
+        seen = np.isfinite(side + high)
+        if not np.allclose(side[seen], high[seen], rtol=0.02):
+            raise BodyFileError(
+                f"{scene.path}: field 'bboxes' has no square crops (cx, cy, w, w); give box_center "
+                "and box_size instead"
+            )
+    elif "bbx_xys" in raw:
+        x, y, side = rows("bbx_xys", 3).T
+    elif centre := next(
+        (n for n in ("box", "bbox") if {n + "_center", n + "_size"} <= set(raw)), ""
+    ):
+        (x, y), side = rows(centre + "_center", 2).T, rows(centre + "_size", 1)[:, 0]
     elif "bbox_top_left" in raw and "bbox_scale_ratio" in raw:
         side = 224 / rows("bbox_scale_ratio", 1)[:, 0]
         x, y = (rows("bbox_top_left", 2) + side[:, None] / 2).T
@@ -255,9 +272,19 @@ def _perspective(scene: _Scene) -> CameraNotice | None:
             f"{scene.path}: field {name!r} puts the body behind the camera (z <= 0)"
         )
     focal, centre = _intrinsics(scene, lens, view)
+    if seen.any() and np.median(focal[seen]) < _SHORTEST_FOCAL * max(view.width, view.height):
+        raise BodyFileError(
+            f"{scene.path}: field {lens!r} has a focal length of {np.median(focal[seen]):.4g} "
+            f"pixels for a picture of {view.width}x{view.height}; give it in pixels"
+        )
     # Pixels from the middle of the picture, which is the middle of the square.
     middle = centre + 0.5 - np.array([view.width, view.height]) / 2
     scale = 2 * focal / at[:, 2] / view.side
+    if seen.any() and np.median(scale[seen]) * _PERSON_HEIGHT / 2 < _SMALLEST_PERSON:
+        raise BodyFileError(
+            f"{scene.path}: field {name!r} puts the body {np.median(at[seen, 2]):.4g} m away; are "
+            "these millimetres?"
+        )
     safe = np.where(np.abs(scale) > 1e-9, scale, np.nan)
     x = at[:, 0] + 2 * middle[:, 0] / view.side / safe
     y = -(at[:, 1] + 2 * middle[:, 1] / view.side / safe)
