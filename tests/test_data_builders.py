@@ -260,6 +260,16 @@ def test_frames_in_other_rates():
         wanted = [i for i in range(200) if 10 <= i * 30 / rate < 20]
         assert (first, end) == (wanted[0], wanted[-1] + 1)
     assert chunk._replace(fps=0.0).frames_in(Fraction(60)) == (10, 20)
+    for rounded, rate in ((29.97, Fraction(30000, 1001)), (23.98, Fraction(24000, 1001))):
+        late = chunk._replace(fps=rounded, start=10_000, end=10_020)
+        assert late.frames_in(rate) == (10_000, 10_020)
+
+
+@pytest.mark.parametrize(("mark", "separator"), [("\ufeff", ","), ("", ";"), ("", "\t")])
+def test_lists_that_spreadsheets_write(tmp_path, mark, separator):
+    text = "video_id,start,end,bbox,fps\na,10,20,0-0-9-9,30\n".replace(",", separator)
+    (tmp_path / "list.csv").write_text(mark + text, encoding="utf-8")
+    assert read_metadata(tmp_path / "list.csv")[0][:4] == ("a", "train", 10, 20)
 
 
 def test_videos_of_one_name_keep_their_own_names(tmp_path):

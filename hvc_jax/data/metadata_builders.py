@@ -5,6 +5,7 @@ videos: which file, which frames, which box. The videos themselves are not publi
 """
 
 import csv
+import io
 import itertools
 import math
 from collections import Counter, defaultdict
@@ -18,6 +19,11 @@ from PIL import Image
 
 from hvc_jax.data.builders import FrameBuilder, HumanClips, SourceClip, split_of, videos_in
 from hvc_jax.data.clips import ClipError, iter_frames, probe
+from hvc_jax.data.timing import near_usual
+from hvc_jax.ops.files import text_of
+
+_ROUNDED = 4e-4
+"""Part by which lists round frame rates: 29.97 and 23.98 of 30000/1001 and 24000/1001."""
 
 
 class Chunk(NamedTuple):
@@ -47,7 +53,7 @@ class Chunk(NamedTuple):
         """
         if not self.fps:
             return self.start, self.end
-        ratio = fps / Fraction(self.fps).limit_denominator(1001)
+        ratio = fps / near_usual(self.fps, _ROUNDED)
         return math.ceil(self.start * ratio), math.ceil(self.end * ratio)
 
 
@@ -72,8 +78,10 @@ def read_metadata(path: str | Path) -> list[Chunk]:
     """
     path = Path(path)
     chunks = []
-    with open(path, newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
+    text = text_of(path)
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    with io.StringIO(text) as file:
+        for number, row in enumerate(csv.DictReader(file, delimiter=separator), 2):
             try:
                 box = [float(v) for v in _column(row, path, "bbox").split("-")]
                 if len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]:

@@ -61,7 +61,7 @@ def timing_of(
         tick: Seconds to which the times are rounded.
     """
     if declared is not None:
-        declared = _near_usual(float(declared), 1e-5, declared) if 0 < declared <= MAX_FPS else None
+        declared = near_usual(float(declared), 1e-5, declared) if 0 < declared <= MAX_FPS else None
     shown = np.asarray(times, np.float64)
     all_steps = np.diff(shown)
     steps = all_steps[(all_steps > 1e-6) & (all_steps < LONGEST_PAUSE)]
@@ -70,9 +70,9 @@ def timing_of(
         return Timing(fps, True) if wanted in (None, fps) else Timing(wanted, False)
     # The rate of the densest tenth of the frames: nothing that moves is lost.
     mean, median, dense = 1 / steps.mean(), 1 / np.median(steps), 1 / np.quantile(steps, 0.1)
-    fastest = _near_usual(dense, 0.05)
+    fastest = near_usual(dense, 0.05)
     rates = [declared] if declared is not None else []
-    rates += [_near_usual(float(rate), 0.005) for rate in (mean, median)]
+    rates += [near_usual(float(rate), 0.005) for rate in (mean, median)]
     constant = _first(rates, lambda rate: _strays(shown, rate, tick) < 0.25)
     finer = [rate for rate in sorted(_USUAL) if dense < rate < 2.1 * dense]
     variable = _first(
@@ -164,7 +164,7 @@ def _shared_slots(times: np.ndarray, rate: Fraction) -> float:
     return float(((np.diff(slots) == 0) & (np.diff(times) > 1e-6)).mean())
 
 
-def _near_usual(rate: float, tolerance: float, other: Fraction | None = None) -> Fraction:
+def near_usual(rate: float, tolerance: float, other: Fraction | None = None) -> Fraction:
     """The usual frame rate nearest to `rate`, or else `other`, or `rate` to a thousandth."""
     near = min(_USUAL, key=lambda usual: abs(float(usual) / rate - 1))
     if abs(float(near) / rate - 1) <= tolerance:
