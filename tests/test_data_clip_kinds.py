@@ -13,6 +13,7 @@ from hvc_jax.data import clips
 from hvc_jax.data.display import turned
 from hvc_jax.data.timing import lasting, resampled, timing_of
 from hvc_jax.data.tone_mapping import HLG, PQ, compress, light_to_pq, pq_to_light, tone_map
+from hvc_jax.ops import ffmpeg
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
@@ -467,3 +468,33 @@ def test_jpeg_with_exif_in_videos_is_upright(tmp_path):
         frames = _read(source)[1]
         assert frames.shape == (3, 64, 48, 3)
         assert frames[:, 2:14, 34:46].min() > 200 and frames[:, 20:].max() < 50
+
+
+def _with_box(data, path, box):
+    """Returns the bytes of an MP4 with a box added at the end of the one at `path`."""
+    out, at = b"", 0
+    while at < len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        body = data[at + 8 : at + length]
+        if kind == path[0]:
+            start = {b"stsd": 8, b"avc1": 78}.get(kind, 0)
+            inner = _with_box(body[start:], path[1:], box) if path[1:] else body[start:] + box
+            body = body[:start] + inner
+        out += (8 + len(body)).to_bytes(4, "big") + kind + body
+        at += length
+    return out
+
+
+def test_borders_that_the_container_hides_are_cut_off(tmp_path, base):
+    numbers = (72, 1, 48, 1, 24, 2, 16, 2)  # 72x48, its centre 12 to the right and 8 down
+    box = b"".join(number.to_bytes(4, "big") for number in numbers)
+    box = (8 + len(box)).to_bytes(4, "big") + b"clap" + box
+    place = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"]
+    path = tmp_path / "a.mp4"
+    path.write_bytes(_with_box(base.read_bytes(), place, box))
+    if "Frame Cropping" not in ffmpeg.tracks_of(path):
+        pytest.skip("this ffmpeg knows no borders")
+    info, frames = _read(path)
+    assert (info.width, info.height) == (72, 48) and "borders" in info.notes[0]
+    np.testing.assert_array_equal(frames, _read(base)[1][:, 16:, 24:])
+    np.testing.assert_array_equal(frames, _as_ffmpeg(path))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from hvc_jax.data.cropping import cropping
 from hvc_jax.data.display import remarks, shown
 from hvc_jax.data.errors import ClipError
 from hvc_jax.data.image_files import (
@@ -198,6 +199,7 @@ def _video(
     track = stack.enter_context(open_track(path))
     sound = sound_of(track.container, audio_kbps)
     decoding, aspect = Decoding(track, sound), track.pixel_aspect
+    crop = cropping(path, track.stream.index)
 
     def notes(frame: Any) -> list[str]:
         woven = []
@@ -205,13 +207,13 @@ def _video(
             woven = ["interlaced frames deinterlaced by bwdif"]
         elif decoding.unflagged:
             woven = ["its container says interlaced and its frames do not: taken as they are"]
-        return woven + remarks(frame, aspect)
+        return woven + remarks(frame, aspect, crop)
 
     return _Source(
         iter(decoding),
         decoding.times,
         track.declared_rate,
-        lambda frame: shown(frame, aspect, side),
+        lambda frame: shown(frame, aspect, side, crop),
         notes,
         len(decoding.times) or track.stream.frames,
         decoding.tick,

@@ -1,7 +1,7 @@
 """A decoded frame as a player shows it: square pixels, upright, opaque, standard range.
 
-The order is that of ISO/IEC 14496-12: colour, then the shape of the pixels, then the matrix that
-turns or mirrors the picture.
+The order is that of ISO/IEC 14496-12: colour, hidden borders, then the shape of the pixels, then
+the matrix that turns or mirrors the picture.
 """
 
 import math
@@ -13,6 +13,7 @@ import numpy as np
 from av.sidedata.sidedata import Type
 from PIL import Image
 
+from hvc_jax.data.cropping import Crop
 from hvc_jax.data.tone_mapping import BT2020, HLG, P3, PQ, to_standard_gamut, tone_map
 
 BACKGROUND = 0
@@ -26,7 +27,10 @@ _GAMUTS = {BT2020: "BT.2020", P3: "Display P3"}
 
 
 def shown(
-    frame: Any, pixel_aspect: Fraction | None = None, least_side: int | None = None
+    frame: Any,
+    pixel_aspect: Fraction | None = None,
+    least_side: int | None = None,
+    crop: Crop | None = None,
 ) -> np.ndarray:
     """Returns a decoded frame as it is shown.
 
@@ -35,16 +39,30 @@ def shown(
         pixel_aspect: Width of a pixel divided by its height; None is 1.
         least_side: Shortest side that is of use; larger HDR pictures may be halved before the
             costly tone mapping, down to not less than this.
+        crop: What the container hides.
 
     Returns:
         `[H, W, 3]` uint8 RGB of BT.709.
     """
-    picture = _with_pixel_aspect(_rgb(frame, least_side), pixel_aspect)
+    picture = _rgb(frame, least_side)
+    if crop is not None and any(crop):
+        picture = _cropped(picture, crop, picture.shape[1] / frame.width)
+    picture = _with_pixel_aspect(picture, pixel_aspect)
     matrix = display_matrix(frame)
     return np.ascontiguousarray(picture if matrix is None else turned(picture, matrix))
 
 
-def remarks(frame: Any, pixel_aspect: Fraction | None = None) -> list[str]:
+def _cropped(picture: np.ndarray, crop: Crop, scale: float) -> np.ndarray:
+    height, width = picture.shape[:2]
+    left, right, top, bottom = (round(scale * side) for side in crop)
+    if left + right >= width or top + bottom >= height:
+        return picture
+    return picture[top : height - bottom, left : width - right]
+
+
+def remarks(
+    frame: Any, pixel_aspect: Fraction | None = None, crop: Crop | None = None
+) -> list[str]:
     """Returns what `shown` does to such a frame that a user should know, as short phrases."""
     said = []
     transfer = getattr(frame, "color_trc", None)
@@ -55,6 +73,8 @@ def remarks(frame: Any, pixel_aspect: Fraction | None = None) -> list[str]:
         said.append(f"colours of {_GAMUTS[frame.color_primaries]} brought to BT.709")
     if _has_alpha(frame):
         said.append("transparent pixels put on black")
+    if crop is not None and any(crop):
+        said.append("borders that the container hides cut off")
     if _stretch(pixel_aspect) != 1:
         said.append(
             f"pixels of shape {pixel_aspect.numerator}:{pixel_aspect.denominator} made square"

@@ -27,6 +27,16 @@ def listing(what: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
+def tracks_of(path: str | os.PathLike) -> str:
+    """Returns what ffmpeg prints of a file and its tracks; "" where it does not run."""
+    command = ["-hide_banner", "-nostdin", "-i", f"file:{os.fspath(path)}"]
+    try:
+        done = subprocess.run([_program(), *command], capture_output=True, check=False)
+    except (OSError, RuntimeError):
+        return ""
+    return done.stderr.decode(errors="replace")
+
+
 def run(
     arguments: Sequence[str], data: bytes = b"", folder: str | os.PathLike | None = None
 ) -> bytes:
