@@ -5,6 +5,7 @@ import lzma
 import pickle
 import struct
 import sys
+import time
 import tracemalloc
 import types
 import zipfile
@@ -223,6 +224,18 @@ def test_hostile_pickles_are_one_error_and_take_no_memory(tmp_path, name):
         assert tracemalloc.get_traced_memory()[1] < 50e6
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("step", [b"]\x94", b"]", b")0"])
+def test_a_file_of_objects_without_numbers_is_not_read_to_its_end(tmp_path, step):
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04" + step * 2_500_001 + b".")
+    started = time.process_time()
+    with pytest.raises(UnpickleError, match="more objects"):
+        load_pickle(tmp_path / "a.pkl")
+    assert time.process_time() - started < 20  # 1 to 2 s
+    rows = np.arange(10 * 72.0).reshape(10, 72).tolist()
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps({"pose": rows * 100}))
+    assert load_pickle(tmp_path / "b.pkl")["pose"][999] == rows[9]
 
 
 def test_what_looks_hostile_and_is_harmless_is_read(tmp_path):

@@ -34,6 +34,10 @@ from hvc_jax.ops.plain_values import (
     set_items,
 )
 
+OPCODES_AT_MOST = 2_500_000
+"""Steps of a pickle: each may make an object of some 50 bytes out of one in the file."""
+REMEMBERED_AT_MOST = 500_000
+"""Objects that a pickle may keep to name them again, at about 150 bytes each."""
 INFLATED_ROOM = 16 << 20
 """Bytes that even the smallest compressed file may become."""
 
@@ -79,12 +83,15 @@ class PlainUnpickler(pickle._Unpickler):
         self.stack: list[Any] = []
         self.append = self.stack.append
         self.proto = 0
-        read, dispatch = self.read, self.dispatch
+        read, dispatch, memo = self.read, self.dispatch, self.memo
         try:
-            while True:
+            for _ in range(OPCODES_AT_MOST):
                 dispatch[read(1)[0]](self)
+                if len(memo) > REMEMBERED_AT_MOST:
+                    break
         except pickle._Stop as stop:
             return stop.value
+        raise UnpickleError("The file holds more objects than a file of numbers needs.")
 
     def nested(self) -> Any:
         """Returns the object of a pickle that stands inside this one, where the file is now."""
