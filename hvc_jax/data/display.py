@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from PIL import Image
 
 from hvc_jax.data.cropping import Crop
@@ -111,7 +111,9 @@ def display_matrix(frame: Any) -> np.ndarray | None:
     shift (ISO/IEC 14496-12, 8.2.2).
     """
     try:
-        stored = frame.side_data["DISPLAYMATRIX"]
+        # Not `frame.side_data`, which the frame keeps and which keeps the frame: all frames of a clip
+        # would stay until the garbage collector comes.
+        stored = SideDataContainer(frame)["DISPLAYMATRIX"]
     except (AttributeError, KeyError, TypeError):
         return None
     numbers = np.frombuffer(bytes(stored), np.int32)

@@ -43,6 +43,9 @@ class BodyScene:
         self._holding = False
         self._meshes: list[tuple[viser.MeshHandle, np.ndarray]] = []
         client.scene.configure_default_lights(cast_shadow=False)
+        # Without a graphics card the picture waits while the view is drawn: three times as long
+        # with reflections of surroundings and the standard material (docs/studio.md).
+        client.scene.configure_environment_map(None)
         faces, parts = np.asarray(self.body.faces), np.asarray(self.body.part_ids)
         palette = np.round(255 * part_palette(len(self.body.part_names))).astype(int)
         rest = np.asarray(self.body.v_template)
@@ -52,7 +55,14 @@ class BodyScene:
             used, places = np.unique(faces[of_face == part], return_inverse=True)
             colour = tuple(int(c) for c in palette[part])
             mesh = client.scene.add_mesh_simple(
-                f"/body/{name}", rest[used], places.reshape(-1, 3), color=colour, side="double"
+                f"/body/{name}",
+                rest[used],
+                places.reshape(-1, 3),
+                color=colour,
+                material="toon5",
+                side="double",
+                cast_shadow=False,
+                receive_shadow=False,
             )
             self._meshes.append((mesh, used))
 
