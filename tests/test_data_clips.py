@@ -1,3 +1,4 @@
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -179,3 +180,16 @@ def test_frames_leave_no_threads_behind(tmp_path: Path) -> None:
     _, frames = clips.open_clip(tmp_path / "clip.mp4", 64)
     assert sum(1 for _ in frames) == 60
     assert len(list(Path("/proc/self/task").iterdir())) < before + 20
+
+
+def test_frames_are_freed_as_they_are_read(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (12, 64, 64, 3), dtype=np.uint8)
+    clips.write_video(tmp_path / "clip.mp4", frames, 25)
+    gc.collect()
+    gc.disable()  # frames in cycles would stay
+    try:
+        for _ in clips.iter_frames(tmp_path / "clip.mp4", 64):
+            pass
+        assert sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()) < 4
+    finally:
+        gc.enable()

@@ -111,8 +111,8 @@ def display_matrix(frame: Any) -> np.ndarray | None:
     shift (ISO/IEC 14496-12, 8.2.2).
     """
     try:
-        # Not `frame.side_data`, which the frame keeps and which keeps the frame: all frames of a clip
-        # would stay until the garbage collector comes.
+        # Not `frame.side_data`, which the frame keeps and which keeps the frame: all frames of a
+        # clip would stay until the garbage collector comes.
         stored = SideDataContainer(frame)["DISPLAYMATRIX"]
     except (AttributeError, KeyError, TypeError):
         return None
