@@ -1,6 +1,7 @@
 """Keypoints as programs really write them: frames that are missing, other units, many layouts."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -489,3 +490,19 @@ def test_other_json_is_one_line(tmp_path, text):
         assert "a.json" in str(error) and "\n" not in str(error) and len(str(error)) < 500
     else:
         assert not found.confidence.any()
+
+
+def test_long_files_are_read_in_time_and_endless_cells_are_one_line(tmp_path):
+    path = tmp_path / "long.json"
+    rows = [{"image_id": k, "keypoints": [1.0 + k % 99] * 51} for k in range(6_000)]
+    path.write_text(json.dumps(rows))
+    started = time.process_time()
+    assert "6000 frames" in describe(path)
+    for row in rows:  # names without numbers
+        row["image_id"] = "".join(chr(97 + int(c)) for c in str(row["image_id"]))
+    path.write_text(json.dumps(rows))
+    load_keypoints(path, VIEW, 6_000)
+    assert time.process_time() - started < 15  # 2 s; quadratic it was ten times that
+    (tmp_path / "cell.csv").write_text('frame,"' + "a" * 300_000 + '"\n1,2\n')
+    with pytest.raises(KeypointFileError, match="cell.csv.*field larger"):
+        load_keypoints(tmp_path / "cell.csv", VIEW, FRAMES)

@@ -78,7 +78,8 @@ def place(
     numbers = numbers_of(labels)
     if not numbers:
         ranked = sorted(range(len(labels)), key=lambda k: natural(str(labels[k])))
-        return [ranked.index(k) for k in range(len(labels))]
+        place_of = {k: place for place, k in enumerate(ranked)}
+        return [place_of[k] for k in range(len(labels))]
     low, high = min(numbers), max(numbers)
     if first and low >= first:
         return _within([number - first for number in numbers], frames)

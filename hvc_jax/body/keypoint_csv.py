@@ -44,7 +44,11 @@ def read_csv(path: Path) -> list[Seen]:
     separator = max(",;\t", key=first.count)
     if separator == ";":
         text = text.replace(",", ".")
-    table = [[c.strip() for c in row] for row in csv.reader(io.StringIO(text), delimiter=separator)]
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+    table = [[cell.strip() for cell in row] for row in rows]
     table = [row for row in table if any(row)]
     header = [] if not table or _is_numbers(table[0]) else table.pop(0)
     if not table:

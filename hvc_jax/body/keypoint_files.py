@@ -15,6 +15,7 @@ name. Of several people the one who is seen largest and most surely is followed.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -178,9 +179,7 @@ def describe(path: str | os.PathLike) -> str:
     names = [LAYOUTS[n].name if n in LAYOUTS else f"{n} points" for n in counts]
     unit = unit_of([as_coco(entry.rows) for entry in file.people], counts == [33])
     tracks = {entry.track for entry in file.people} - {None}
-    several = max(
-        (sum(e.frame == label for e in file.people) for label in set(file.labels)), default=0
-    )
+    several = max(Counter(entry.frame for entry in file.people).values(), default=0)
     people = f", up to {several} people a frame" if several > 1 else ""
     people += f", tracks {', '.join(map(str, sorted(tracks)[:8]))}" if tracks else ""
     return (

@@ -81,7 +81,11 @@ def read_metadata(path: str | Path) -> list[Chunk]:
     text = text_of(path)
     separator = max(",;\t", key=text.partition("\n")[0].count)
     with io.StringIO(text) as file:
-        for number, row in enumerate(csv.DictReader(file, delimiter=separator), 2):
+        try:
+            rows = list(csv.DictReader(file, delimiter=separator))
+        except csv.Error as error:
+            raise ValueError(f"{path} is no table ({error})") from None
+        for number, row in enumerate(rows, 2):
             try:
                 box = [float(v) for v in _column(row, path, "bbox").split("-")]
                 if len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]:
