@@ -9,7 +9,8 @@
 | .npy, or .npz with `keypoints`: [T, N, 3] (x, y, confidence), [T, 33, 4 or 5] (x, y, z, visibility) | by the layout |
 
 The layouts are those of `keypoint_layouts`, their order that of the names where points have some
-(`keypoint_names`); whether coordinates are pixels or fractions is seen from them. Pixel coordinates have integers at pixel centres. Rows belong to the frames that they
+(`keypoint_names`); whether coordinates are pixels or fractions is seen from them. Pixel coordinates
+have integers at pixel centres. Rows belong to the frames that they
 name. Of several people the one who is seen largest and most surely is followed. Imports no jax.
 """  # noqa: E501
 
