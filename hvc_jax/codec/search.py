@@ -133,7 +133,7 @@ class EncodedGroup(NamedTuple):
     cost: float
 
 
-_descend = jax.jit(field_fit.descend, static_argnames=("count",))
+_descend = jax.jit(field_fit.descend)
 _linearise = jax.jit(field_fit.linearise)
 _improve = jax.jit(field_integers.improve, static_argnames=("count", "passes"))
 _prepare = jax.jit(bicubic.prepare)
@@ -241,17 +241,11 @@ def _fit(group: _Group, stages: tuple[Stage, ...]) -> np.ndarray:
         penalty = np.where(group.allowed(stage), group.options.lmbda, FORBIDDEN)
         penalty = jnp.asarray(penalty, jnp.float32)
         rarity = jnp.full(levels.shape, stage.rarity, jnp.float32)
-        state = None
+        state = field_fit.begin(problem, levels, group.count)
         for _ in range(stage.steps):
+            model = _linearise(problem, state.trial)
             state = _descend(
-                problem,
-                state,
-                levels,
-                group.frame_segment,
-                group.plane_segment,
-                penalty,
-                rarity,
-                count=group.count,
+                problem, state, model, group.frame_segment, group.plane_segment, penalty, rarity
             )
         # The last trial has not been looked at yet; the next stage, or the integers, will.
         levels = state.trial

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from hvc_jax.models.motion.field import References, axis_matrix
 from hvc_jax.ops import bicubic
@@ -239,15 +240,29 @@ def log_rate(levels: jax.Array, penalty: jax.Array, rarity: jax.Array) -> jax.Ar
     return jnp.sum(penalty * jnp.log2(1 + rarity * jnp.square(levels)), (1, 2))
 
 
+def begin(problem: Problem, levels: jax.Array, count: int) -> Descent:
+    """The state before anything was looked at, of `count` segments; anything is better.
+
+    Args:
+        problem: the group.
+        levels: [N, R, C] float, where to start.
+        count: segments.
+    """
+    (frames, height, width), outputs = problem.target.shape[:3], problem.synthesis.shape[1]
+    moments = np.zeros((frames, outputs, outputs, height // CELLS, width // CELLS), np.float32)
+    nothing = Quadratic(np.zeros(frames, np.float32), np.zeros(levels.shape, np.float32), moments)
+    damping = np.full(count, 4 * np.float32(0.1))  # the first step divides it by four
+    return Descent(levels, nothing, np.full(count, np.inf, np.float32), damping, levels)
+
+
 def descend(
     problem: Problem,
-    state: Descent | None,
-    levels: jax.Array,
+    state: Descent,
+    model: Quadratic,
     frame_segment: jax.Array,
     plane_segment: jax.Array,
     penalty: jax.Array,
     rarity: jax.Array,
-    count: int,
 ) -> Descent:
     """One step of Levenberg-Marquardt, each segment on its own.
 
@@ -256,29 +271,26 @@ def descend(
 
     Args:
         problem: the group.
-        state: of the step before, None at first (or at a new resolution).
-        levels: [N, R, C] where to start; used only without a state.
+        state: of the step before, or `begin`.
+        model: from `linearise` at the state's trial: a program of its own, which takes long to
+            compile and serves other steps too.
         frame_segment: [T] int, the segment of each frame.
         plane_segment: [N] int, the segment of each plane.
         penalty: as in `solve`.
         rarity: as in `solve`.
-        count: segments.
     """
-    trial = levels if state is None else state.trial
-    model = linearise(problem, trial)
+    trial, count = state.trial, len(state.cost)
     cost = jax.ops.segment_sum(model.error, frame_segment, count)
     cost += jax.ops.segment_sum(log_rate(trial, penalty, rarity), plane_segment, count)
-    damping = jnp.full(count, 0.1) if state is None else state.damping
-    if state is not None:
-        better = cost < state.cost
-        damping = jnp.clip(jnp.where(better, damping / 4, damping * 8), 1e-3, 1e4)
-        rows, frames = better[plane_segment][:, None, None], better[frame_segment]
-        trial = jnp.where(rows, trial, state.levels)
-        model = Quadratic(
-            jnp.where(frames, model.error, state.model.error),
-            jnp.where(rows, model.slope, state.model.slope),
-            jnp.where(frames[:, None, None, None, None], model.moments, state.model.moments),
-        )
-        cost = jnp.where(better, cost, state.cost)
+    better = cost < state.cost
+    damping = jnp.clip(jnp.where(better, state.damping / 4, state.damping * 8), 1e-3, 1e4)
+    rows, frames = better[plane_segment][:, None, None], better[frame_segment]
+    trial = jnp.where(rows, trial, state.levels)
+    model = Quadratic(
+        jnp.where(frames, model.error, state.model.error),
+        jnp.where(rows, model.slope, state.model.slope),
+        jnp.where(frames[:, None, None, None, None], model.moments, state.model.moments),
+    )
+    cost = jnp.where(better, cost, state.cost)
     ahead = solve(problem, model, trial, penalty, rarity, damping[plane_segment][:, None, None])
     return Descent(trial, model, cost, damping, ahead)
