@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -38,6 +39,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[1]
+SIDE = 128
 MILLISECONDS = 300_000
 """Longest wait for anything, on a machine that does other things as well."""
 
@@ -115,11 +117,21 @@ def test_the_page_shows_both_ends_and_sets_the_network(call: StillCall, page: An
     wait(page, lambda: call.keys_asked == 1 and call.network_now == (0.2, 0.05))
 
 
+@pytest.fixture
+def as_users_have_it() -> Iterator[None]:
+    """Programs with all optimisations, other than in tests: figures on the page are true."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.mark.usefixtures("as_users_have_it")
 def test_a_real_call_is_seen_and_loses_packets(tmp_path: Path) -> None:
     keep_compiled_programs()
-    clip = render_clip(11, 10, 256, framing="hips")
+    clip = render_clip(11, 10, SIDE, framing="hips")
     write_video(tmp_path / "clip.mp4", clip.frames, 25)
-    call = Call(load("keypoint"), tmp_path / "clip.mp4")
+    call = Call(load("keypoint"), tmp_path / "clip.mp4", SIDE)
     call.start()
     try:
         with shown(call) as page:
@@ -128,6 +140,7 @@ def test_a_real_call_is_seen_and_loses_packets(tmp_path: Path) -> None:
             set_loss(page, 20)
             wait(page, lambda: call.network_now[0] == 0.2 and call.figures().lost > 0)
             if target := os.environ.get("HVC_CALL_SCREENSHOT"):
+                page.wait_for_timeout(8000)  # figures are of the last five seconds
                 for button in page.locator(".mantine-Notification-closeButton").all():
                     button.click()  # that there is no graphics card here
                 page.wait_for_timeout(2000)
