@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hvc_jax.studio.drop import UPLOAD
 from hvc_jax.studio.folder import CLIP_SUFFIXES, SUFFIXES
 from hvc_jax.studio.panels import pressed
 from hvc_jax.studio.transfer import SOURCE_SUFFIXES, Motion
@@ -45,13 +44,10 @@ class FilePanel:
                 pressed(gui.add_button("Start"), self._start_live)
                 pressed(gui.add_button("Stop and keep the motion"), self._keep_live)
         with tabs.add_tab("Open"):
-            gui.add_markdown(
-                "Streams are opened, videos are encoded first. A file may also be dropped anywhere "
-                "on this page."
-            )
+            gui.add_markdown("Streams are opened, videos are encoded first.")
             stream = self._choice("File", (".hvc", *CLIP_SUFFIXES))
             pressed(gui.add_button("Open"), lambda: self._with(stream, self._open))
-            self._upload(UPLOAD, self._open)
+            self._upload("Upload a stream or video", self._open)
         with tabs.add_tab("Save"):
             self._name = gui.add_text("Name", f"{page.session.path.stem}_edited")
             for suffix in (".hvc", ".mp4", ".png"):

@@ -10,7 +10,6 @@ import viser
 
 from hvc_jax.call.source import CAMERAS, LiveSource
 from hvc_jax.studio import ik
-from hvc_jax.studio.drop import DROP
 from hvc_jax.studio.files_panel import FilePanel
 from hvc_jax.studio.folder import Folder
 from hvc_jax.studio.history import Edit, Span
@@ -69,7 +68,6 @@ class Page:
         client.gui.set_panel_label("hvc studio")
         client.gui.configure_theme(show_logo=False, show_share_button=False)
         client.gui.main_panel.dock_right()
-        client.gui.add_html(DROP)
         self._worker = Worker(self._draw, self._failed)
         self._worker.ask("open", functools.partial(self.load, path))
 
