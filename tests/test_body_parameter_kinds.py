@@ -567,3 +567,11 @@ def test_other_files_name_the_kinds_that_are_read(tmp_path, name):
     with pytest.raises(BodyFileError, match=name) as caught:
         load_parameters(tmp_path / name, view=WIDE)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_unknown_fields_says_what_it_has(tmp_path):
+    fields = {f"verts_{k}": np.zeros(2) for k in range(8)} | {"x" * 500: np.zeros(2)}
+    np.savez(tmp_path / "other.npz", **fields)
+    with pytest.raises(BodyFileError, match="present, but 'verts_0', 'verts_1', ") as caught:
+        load_parameters(tmp_path / "other.npz")
+    assert len(str(caught.value)) < 1000 and "..." in str(caught.value)

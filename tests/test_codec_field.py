@@ -88,6 +88,20 @@ def test_intra_keys_divide_and_damage_ends_at_them(clip: np.ndarray) -> None:
     np.testing.assert_array_equal(frames[7], whole[4])
 
 
+def test_a_key_picture_is_held_where_its_field_is_lost(clip: np.ndarray) -> None:
+    options = EncodeOptions(effort=0, key_spacing=4, key_qp=30, key_every=5)
+    data = FieldCodec().encode(clip, fps=FPS, options=options, frame_count=COUNT)
+    whole = list(FieldCodec().decode(data))
+    broken = bytearray(data)
+    for unit in StreamReader(io.BytesIO(data)).units():
+        if unit.type == UnitType.FIELD and unit.frame < 10:
+            broken[unit.offset + unit.size // 2] ^= 0x55
+    frames = list(FieldRepairingDecoder(FieldCodec(), io.BytesIO(bytes(broken))).frames())
+    np.testing.assert_array_equal(frames[:5], np.broadcast_to(whole[0], (5, *whole[0].shape)))
+    np.testing.assert_array_equal(frames[5:10], np.broadcast_to(whole[5], (5, *whole[0].shape)))
+    np.testing.assert_array_equal(frames[10:], whole[10:])
+
+
 def test_little_memory_draws_fewer_frames_at_once_or_says_what_is_missing(coded: bytes) -> None:
     whole = list(FieldCodec().decode(coded))
     needed = []

@@ -6,6 +6,7 @@ lists of either, parameters beside the camera (4D-Humans) or one of several sets
 a file is executed.
 """
 
+import itertools
 import json
 import os
 import re
@@ -91,8 +92,8 @@ def read_records(path: str | os.PathLike) -> list[Record]:
     try:
         if path.is_dir():
             return _read_folder(path)
-        most = path.stat().st_size
-        found = _apart(list(_walk(_read(path), Record(None, None, {}), most, 0)))
+        most, tree = path.stat().st_size, _read(path)
+        found = _apart(list(_walk(tree, Record(None, None, {}), most, 0)))
         if any("pred_trans" in record.fields for record in found):
             found = [r._replace(fields={**_tram_camera(path), **r.fields}) for r in found]
     except UnpickleError as error:
@@ -107,10 +108,18 @@ def read_records(path: str | os.PathLike) -> list[Record]:
         raise BodyFileError(f"{path} is damaged ({said}); kinds that are read: {KINDS}") from error
     if not found:
         raise NobodyError(
-            f"{path}: none of {', '.join(map(repr, POSE_FIELDS[1:6]))} is present; give a file of "
-            f"hvc fit, AMASS, or an estimator's SMPL or SMPL-X parameters ({KINDS})"
+            f"{path}: none of {', '.join(map(repr, POSE_FIELDS[1:6]))} is present{_held(tree)}; "
+            f"give a file of hvc fit, AMASS, or an estimator's SMPL or SMPL-X parameters ({KINDS})"
         )
     return found
+
+
+def _held(tree: Any) -> str:
+    """What a file has instead, for a message."""
+    if not isinstance(tree, Mapping) or not tree:
+        return ""
+    names = ", ".join(repr(name)[:24] for name in itertools.islice(tree, 6))
+    return f", but {names}{', ...' if len(tree) > 6 else ''}"
 
 
 def _read(path: Path) -> Any:

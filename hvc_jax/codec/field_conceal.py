@@ -12,7 +12,7 @@ from hvc_jax.stream.units import UnitType
 
 
 class FieldRepairingDecoder:
-    """Decodes what is left: a lost unit holds the last frame until the next intra key picture.
+    """Decodes what is left: a lost unit holds the last picture until the next intra key picture.
 
     Attributes:
       frame_count: Frames that there should be, as far as known.
@@ -69,6 +69,8 @@ class FieldRepairingDecoder:
                 for frame in self._decoder.push(unit):
                     shown, done = frame, done + 1
                     yield frame
+                if unit.type == UnitType.KEY:  # held where the field behind it is lost
+                    shown = self._decoder.key_shown(unit.frame)
             except BitstreamError:
                 self._decoder.lose()
         yield from hold(self.frame_count)

@@ -111,6 +111,10 @@ class FieldDecoder:
             yield from self._posed(group.frame, self._frames(group, unit))
             self.frame = group.frame + group.count
 
+    def key_shown(self, frame: int) -> np.ndarray:
+        """The key picture [H, W, 3] uint8 at `frame` as it is shown; it was pushed just now."""
+        return self._shown(self._keys[frame])
+
     def lose(self) -> None:
         """Tells that a unit is lost: nothing decodes until the next intra key picture."""
         self._pictures.lose()
