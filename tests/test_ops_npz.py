@@ -85,3 +85,14 @@ def test_sizes_that_an_archive_claims_take_no_memory(tmp_path, place):
     data[head + field : head + field + 4] = claim.to_bytes(4, "little")
     path.write_bytes(data)
     assert _peak_of(path) < 8 << 20
+
+
+def test_an_archive_of_a_later_version_is_one_error(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.zeros(3))
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 6] = 255  # the version that is needed to extract
+    path.write_bytes(data)
+    assert npz_names(path) == set()
+    with pytest.raises(UnpickleError, match="a.npz is damaged"):
+        read_npz(path)
