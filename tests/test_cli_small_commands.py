@@ -1,11 +1,13 @@
 """Commands that list, show and prepare."""
 
+import dataclasses
 import io
 import json
 import re
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from hvc_jax.cli import play
 from hvc_jax.cli.main import main
 from hvc_jax.cli.text import printable
 from hvc_jax.ops import progress
+from hvc_jax.stream.header import read_header
 
 
 def test_models_are_listed(tmp_path, monkeypatch, capsys):
@@ -89,3 +92,14 @@ def test_counts_as_numbers(capsys):
     record = json.loads(capsys.readouterr().out)
     assert record["side"] == 64 and sum(record["parameters"].values()) > 1000
     assert set(record["multiply_accumulates"]) == {"analyse", "reference", "synthesise"}
+
+
+def test_a_stream_without_units_is_inspected(tmp_path, capsys):
+    golden = Path(__file__).parent / "golden" / "upper31_live.hvc"
+    with golden.open("rb") as file:
+        header, _ = read_header(file.read)
+    data = dataclasses.replace(header, frame_count=0).to_bytes()
+    (tmp_path / "empty.hvc").write_bytes(data)
+    assert main(["inspect", str(tmp_path / "empty.hvc"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["bytes"] == len(data) and report["constants"] == []

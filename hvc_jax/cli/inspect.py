@@ -199,7 +199,8 @@ def _constant_rows(tracks: Tracks) -> list[dict[str, Any]]:
     """What is sent with key pictures only and is not zero, edits included."""
     count = len(tracks.steps)
     steps = Levels(tracks.schema, tracks.header.quantiser).steps[count:]
-    sent = np.array([interval.key[count:] for interval in tracks.intervals]) * steps
+    sent = np.array([interval.key[count:] for interval in tracks.intervals])
+    sent = sent.reshape(-1, len(steps)) * steps  # none, where no unit came
     return [
         {
             "parameter": slot.name,
