@@ -52,6 +52,15 @@ def key() -> jax.Array:
     return jax.random.key(0)
 
 
+@pytest.fixture
+def as_users_have_it() -> Iterator[None]:
+    """Programs with all optimisations, other than in tests: figures on the page are true."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _forget_compiled_programs() -> Iterator[None]:
     """In memory, all of it takes many gigabytes."""

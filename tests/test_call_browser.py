@@ -15,7 +15,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
@@ -115,15 +114,6 @@ def test_the_page_shows_both_ends_and_sets_the_network(call: StillCall, page: An
     set_loss(page, 20)
     page.get_by_text("Ask for a new key picture").click()
     wait(page, lambda: call.keys_asked == 1 and call.network_now == (0.2, 0.05))
-
-
-@pytest.fixture
-def as_users_have_it() -> Iterator[None]:
-    """Programs with all optimisations, other than in tests: figures on the page are true."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.mark.usefixtures("as_users_have_it")

@@ -5,8 +5,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from hvc_jax.body.params import EXPRESSION_NAMES
-from hvc_jax.pose.face import _model, aligned, expressions
+from hvc_jax.pose.face import _model, expressions
 from hvc_jax.pose.face_sight import FaceSight
+from hvc_jax.pose.procrustes import procrustes
 
 SIDE = 256
 
@@ -29,8 +30,8 @@ def test_points_are_laid_on_a_target_by_the_best_similarity():
     target = rng.normal(size=(20, 3))
     turns = Rotation.from_rotvec(rng.normal(size=(4, 3))).as_matrix()
     moved = 3.0 * np.einsum("tcd,kd->tkc", turns, target) + rng.normal(size=(4, 1, 3))
-    np.testing.assert_allclose(aligned(moved, target), target[None].repeat(4, 0), atol=1e-10)
-    mirrored = aligned((target * [-1, 1, 1])[None], target)[0]  # turns only: no mirror image
+    np.testing.assert_allclose(procrustes(moved, target), target[None].repeat(4, 0), atol=1e-10)
+    mirrored = procrustes((target * [-1, 1, 1])[None], target)[0]  # turns only: no mirror image
     assert np.abs(mirrored - target).max() > 0.1
 
 

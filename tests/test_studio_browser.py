@@ -16,7 +16,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -158,15 +157,6 @@ def on_screen(page: Any, client: Any, point: np.ndarray) -> tuple[float, float]:
 
 def differs(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.abs(a - b).max() > 40)
-
-
-@pytest.fixture
-def as_users_have_it() -> Iterator[None]:
-    """Programs with all optimisations, other than in tests: figures on the page are true."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.mark.usefixtures("as_users_have_it")

@@ -8,6 +8,8 @@ what the closed form and its limits lose, not how right the landmarks are.
 """
 
 import argparse
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -17,7 +19,7 @@ import pandas as pd
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import unpack
+from hvc_jax.body.params import CAMERA, unpack
 from hvc_jax.data.clips import read_clip
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.pose.bodies import bodies_from_sight
@@ -27,13 +29,19 @@ from hvc_jax.pose.hands import hand_of, with_hands
 from hvc_jax.pose.sight import see
 
 
+@functools.cache
+def _joints() -> Callable[[jax.Array], jax.Array]:
+    """What gives the joints [T, 55, 3] of body vectors."""
+    body = load_body()
+    return jax.jit(lambda vectors: posed_vertices(body, unpack(vectors))[1])
+
+
 def distances(bodies: np.ndarray, seen: HandSight, place: int) -> np.ndarray:
     """Returns [T] of the left (`place` 0) or the right hand (1)."""
-    body = load_body()
-    hand = hand_of(body, SIDES[place])
-    joints = np.asarray(jax.jit(lambda v: posed_vertices(body, unpack(v))[1])(jnp.asarray(bodies)))
+    hand = hand_of(load_body(), SIDES[place])
+    joints = np.asarray(_joints()(jnp.asarray(bodies)))
     fitted = (joints[:, hand.joints] - joints[:, [[hand.wrist]]])[..., :2] * [1, -1]
-    fitted *= bodies[:, None, None, 185:186]
+    fitted *= bodies[:, None, None, CAMERA.start : CAMERA.start + 1]
     points = seen.points[:, place]
     fingers = points[:, 1:].reshape(-1, 5, 4, 2)[:, :, :3] - points[:, :1, None]
     palm = np.median(np.linalg.norm(fingers[:, 2, 0], axis=-1))

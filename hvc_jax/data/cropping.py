@@ -41,9 +41,7 @@ def cropping(path: str | os.PathLike, index: int) -> Crop:
     for line in ffmpeg.tracks_of(path).splitlines():
         if found := re.match(r"\s*Stream #0:(\d+)", line):
             track = int(found[1])
-        elif track == index and (
-            found := re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", line)
-        ):
+        elif track == index and (found := _CROPPING.search(line)):
             return Crop(*map(int, found.groups()))
     return Crop()
 
@@ -53,9 +51,7 @@ def _may_crop(path: str | os.PathLike) -> bool:
         head = file.read(_LOOKED_AT)
         if head[:4] == _MATROSKA:
             return any(name in head.partition(_CLUSTER)[0] for name in _PIXEL_CROPS)
-        return head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free") and b"clap" in _index(
-            file
-        )
+        return head[4:8] in _MP4 and b"clap" in _index(file)
 
 
 def _index(file: BinaryIO) -> bytes:

@@ -17,6 +17,7 @@ from hvc_jax.body.params import NUM_EXPRESSION
 from hvc_jax.pose.bodies import fit_tables
 from hvc_jax.pose.face_sight import LEFT_EYE, RIGHT_EYE, FaceSight
 from hvc_jax.pose.fit import smooth_over_time
+from hvc_jax.pose.procrustes import procrustes
 
 LEAST_PIXELS = 32
 """Height of a face in pixels below which expressions are left at zero."""
@@ -39,24 +40,6 @@ def _model() -> tuple[np.ndarray, np.ndarray]:
     return neutral, np.asarray(body.exprdirs, np.float64)[:, vertices]
 
 
-def aligned(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Returns points [T, K, 3] moved, turned and scaled, each set as one, to lie best on a target.
-
-    Args:
-      points: [T, K, 3].
-      target: [K, 3].
-    """
-    middle, centre = points.mean(1, keepdims=True), target.mean(0)
-    a, b = points - middle, target - centre
-    u, s, vt = np.linalg.svd(np.einsum("kc,tkd->tcd", b, a))
-    sign = np.sign(np.linalg.det(u @ vt))
-    u[..., -1] *= sign[:, None]
-    s[..., -1] *= sign
-    scale = s.sum(-1) / np.square(a).sum((1, 2))
-    turned = np.einsum("tcd,tkd->tkc", u @ vt, a)
-    return scale[:, None, None] * turned + centre
-
-
 def face_pixels(face: FaceSight, side: int) -> float:
     """Returns about how many of `side` pixels the face is high."""
     across = face.points[:, LEFT_EYE, :2] - face.points[:, RIGHT_EYE, :2]
@@ -77,7 +60,7 @@ def expressions(face: FaceSight, side: int) -> np.ndarray:
     neutral, directions = _model()
     # The body's face looks along +z with y up.
     flat = face.points[seen].astype(np.float64) * [1.0, -1.0, -1.0]
-    moved = aligned(flat, neutral) - neutral
+    moved = procrustes(flat, neutral) - neutral
     gap = moved[:, _LIPS[0], 1] - moved[:, _LIPS[1], 1]
     closed = gap <= np.quantile(gap, _CLOSED)
     moved = moved - np.median(moved[closed], axis=0)

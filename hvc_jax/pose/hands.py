@@ -17,6 +17,7 @@ from hvc_jax.body.assets import Body, load_body
 from hvc_jax.body.params import JOINT_INDEX, PARENTS, POSE
 from hvc_jax.pose.fit import continuous_axis_angle, smooth_over_time
 from hvc_jax.pose.hand_sight import SIDES, HandSight
+from hvc_jax.pose.procrustes import best_rotation
 
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 _LEAST_PRESENCE = 0.5
@@ -70,9 +71,7 @@ def palm_rotation(hand: Hand, world: np.ndarray) -> np.ndarray:
     """Returns the rotations [T, 3, 3] that lay the palm at rest on that of landmarks [T, 21, 3]."""
     rest = np.concatenate([np.zeros((1, 3)), hand.points[1:, 0]])
     seen = world[:, _PALM] - world[:, _PALM].mean(1, keepdims=True)
-    u, _, vt = np.linalg.svd(np.einsum("tkc,kd->tcd", seen, rest - rest.mean(0)))
-    u[..., -1] *= np.sign(np.linalg.det(u @ vt))[:, None]
-    return u @ vt
+    return best_rotation(rest - rest.mean(0), seen)[0]
 
 
 def finger_rotations(hand: Hand, world: np.ndarray, palm: np.ndarray) -> np.ndarray:

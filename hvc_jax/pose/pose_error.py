@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hvc_jax.pose.procrustes import procrustes
+
 _SHOULDERS, _HIPS = [5, 6], [12, 11]  # each shoulder with the hip across
 _TORSO_PER_SHOULDERS = 1.6
 
@@ -68,21 +70,6 @@ def mpjpe(joints: np.ndarray, truth: np.ndarray) -> np.ndarray:
     With vertices instead of joints, moved so that the pelvis is the origin, this is PVE.
     """
     return np.linalg.norm(joints - truth, axis=-1).mean(-1)
-
-
-def procrustes(points: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Returns points [T, N, 3] moved, turned and scaled onto the true ones, least squares.
-
-    Umeyama, "Least-squares estimation of transformation parameters", PAMI 1991.
-    """
-    mean, goal = points.mean(1, keepdims=True), truth.mean(1, keepdims=True)
-    a, b = points - mean, truth - goal
-    u, s, vt = np.linalg.svd(np.swapaxes(a, 1, 2) @ b)
-    sign = np.ones_like(s)
-    sign[:, -1] = np.sign(np.linalg.det(u @ vt))
-    turn = (u * sign[:, None]) @ vt
-    scale = (s * sign).sum(-1) / np.maximum((a**2).sum((1, 2)), 1e-12)
-    return scale[:, None, None] * (a @ turn) + goal
 
 
 def pa_mpjpe(joints: np.ndarray, truth: np.ndarray) -> np.ndarray:
