@@ -200,7 +200,7 @@ def _constant_rows(tracks: Tracks) -> list[dict[str, Any]]:
     count = len(tracks.steps)
     steps = Levels(tracks.schema, tracks.header.quantiser).steps[count:]
     sent = np.array([interval.key[count:] for interval in tracks.intervals])
-    sent = sent.reshape(-1, len(steps)) * steps  # none, where no unit came
+    sent = sent.reshape(len(tracks.intervals), len(steps)) * steps  # either may be none
     return [
         {
             "parameter": slot.name,
