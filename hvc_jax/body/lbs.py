@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.assets import Body
-from hvc_jax.body.params import BodyParams
+from hvc_jax.body.camera import project
+from hvc_jax.body.params import BodyParams, unpack
 from hvc_jax.body.skinning import combine, skin_vertices
 from hvc_jax.ops import rotation
 
@@ -102,6 +103,16 @@ def posed_vertices(body: Body, params: BodyParams) -> tuple[jax.Array, jax.Array
     vertices, joints = forward(body, params.betas, expression, rotations)
     pelvis = joints[..., :1, :]
     return vertices - pelvis, joints - pelvis
+
+
+def screen_vertices(body: Body, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns vertices [*, V, 3], metres, and their picture coordinates, of body vectors [*, 188].
+
+    Picture coordinates [*, V, 3] are those of `hvc_jax.body.camera.project`.
+    """
+    params = unpack(vectors)
+    vertices, _ = posed_vertices(body, params)
+    return vertices, project(vertices, params.camera)
 
 
 def forward(

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.body import camera, lbs, params, raster
+from hvc_jax.body import raster
 from hvc_jax.body.assets import Body
+from hvc_jax.body.lbs import screen_vertices
 
 MAPS = ("shaded", "parts", "normals", "depth")
 
@@ -52,9 +53,8 @@ def render(
 
 @functools.partial(jax.jit, static_argnames=("size", "kind"))
 def _draw(body: Body, vector: jax.Array, size: int, kind: str) -> jax.Array:
-    state = params.unpack(vector[None])
-    vertices, _ = lbs.posed_vertices(body, state)
-    fragments = raster.rasterize(camera.project(vertices, state.camera), body.faces, size, size)
+    vertices, screen = screen_vertices(body, vector[None])
+    fragments = raster.rasterize(screen, body.faces, size, size)
     seen = fragments.triangle[0] >= 0
     palette = jnp.asarray(part_palette(len(body.part_names)), jnp.float32)
     labels = raster.labels(fragments, body.faces, body.part_ids)[0]

@@ -7,9 +7,7 @@ import jax
 import numpy as np
 
 from hvc_jax.body.assets import load_body
-from hvc_jax.body.camera import project
-from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import unpack
+from hvc_jax.body.lbs import screen_vertices
 from hvc_jax.stream.slots import Schema
 
 _LEAST, _MOST = 0.25, 4.0
@@ -34,9 +32,7 @@ def _projection() -> Callable[[np.ndarray], jax.Array]:
 
     @jax.jit
     def points(vector: jax.Array) -> jax.Array:
-        params = unpack(vector)
-        vertices, _ = posed_vertices(body, params)
-        return project(vertices, params.camera)[..., :2]
+        return screen_vertices(body, vector)[1][..., :2]
 
     return points
 

@@ -16,10 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.assets import Body, load_body
-from hvc_jax.body.camera import project
 from hvc_jax.body.landmarks import chain
-from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import NUM_BODY_JOINTS, unpack
+from hvc_jax.body.lbs import screen_vertices
+from hvc_jax.body.params import NUM_BODY_JOINTS
 from hvc_jax.body.raster import rasterize, vertex_normals
 from hvc_jax.ops.warp import average_pool, repeat_upsample, warp
 from hvc_jax.pose.networks import in_batches
@@ -129,9 +128,7 @@ def appearance_cost(screen: jax.Array, appearance: Appearance) -> jax.Array:
 @jax.jit
 def _seen(body: Body, vertex: jax.Array, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns where points are [B, K, 2] and whether they are seen [B, K], of body vectors."""
-    params = unpack(vectors)
-    vertices, _ = posed_vertices(body, params)
-    screen = project(vertices, params.camera)
+    vertices, screen = screen_vertices(body, vectors)
     depth = rasterize(screen, body.faces, _SIDE, _SIDE, cull=True).depth
     normal = vertex_normals(vertices, body.faces)[:, vertex, 2]
     points = screen[:, vertex]

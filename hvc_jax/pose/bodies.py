@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS
 from hvc_jax.ops import rotation
 from hvc_jax.pose.directions import pose_from_directions
-from hvc_jax.pose.fit import continuous_axis_angle, smooth_over_time
+from hvc_jax.pose.fit import continuous_axis_angle, padded_rows, smooth_over_time
 from hvc_jax.pose.sight import Sight
 from hvc_jax.pose.skeleton import INDEX, open_skeleton, pose_points
 from hvc_jax.pose.solve import (
@@ -174,11 +174,7 @@ def bodies_from_sight(
     count = len(sight.points)
     # Compiled once per length; live pictures come one by one.
     length = 1 if count == 1 else max(32, 2 ** int(np.ceil(np.log2(count))))
-
-    def pad(array: np.ndarray) -> jax.Array:
-        widths = [(0, length - count)] + [(0, 0)] * (array.ndim - 1)
-        return jnp.asarray(np.pad(np.asarray(array, np.float32), widths, mode="edge"))
-
+    pad = functools.partial(padded_rows, length=length)
     measured = measured_of(sight)
     world = steady_landmarks(sight, measured.point_weight)[1]
     shape = np.zeros(10, np.float32) if betas is None else np.asarray(betas, np.float32)

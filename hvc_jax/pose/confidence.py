@@ -13,9 +13,8 @@ import numpy as np
 from scipy.special import expit
 
 from hvc_jax.body.assets import Body, load_body
-from hvc_jax.body.camera import project
-from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import JOINT_NAMES, NUM_BODY_JOINTS, unpack
+from hvc_jax.body.lbs import screen_vertices
+from hvc_jax.body.params import JOINT_NAMES, NUM_BODY_JOINTS
 from hvc_jax.body.raster import rasterize
 from hvc_jax.pose.networks import in_batches
 from hvc_jax.pose.sight import Sight
@@ -37,9 +36,8 @@ _USUAL = 0.7  # overlap of right bodies, where there is no mask
 
 @functools.partial(jax.jit, static_argnums=2)
 def _covered(body: Body, vectors: jax.Array, side: int) -> jax.Array:
-    params = unpack(vectors)
-    vertices, _ = posed_vertices(body, params)
-    return rasterize(project(vertices, params.camera), body.faces, side, side).triangle >= 0
+    _, screen = screen_vertices(body, vectors)
+    return rasterize(screen, body.faces, side, side).triangle >= 0
 
 
 def body_cells(vectors: np.ndarray, side: int) -> np.ndarray:

@@ -50,6 +50,17 @@ def turned(vectors: jax.Array, angle: jax.Array) -> jax.Array:
     return jnp.stack([c * x - s * y, s * x + c * y], -1)
 
 
+def upright(points: jax.Array, windows: jax.Array) -> jax.Array:
+    """Returns points in space [B, K, 3], x to the right in the picture, y up, z to the viewer.
+
+    Args:
+      points: [B, K, 3] as networks give them: y down and z away, in the axes of the window.
+      windows: [B, 4].
+    """
+    flat = turned(points[..., :2], windows[:, 3])
+    return jnp.stack([flat[..., 0], -flat[..., 1], -points[..., 2]], -1)
+
+
 def to_picture(points: jax.Array, windows: jax.Array) -> jax.Array:
     """Returns points [B, K, 2], given in [-1, 1] of windows [B, 4], in picture units."""
     return turned(points, windows[:, 3]) * windows[:, None, 2:3] + windows[:, None, :2]

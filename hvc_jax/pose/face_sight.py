@@ -6,17 +6,14 @@ half as large again as the face and turned with the eyes, as published.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.ops.compile import fast_jit
-from hvc_jax.pose.crops import crop, to_picture, turned
-from hvc_jax.pose.networks import Network, in_batches, load_network
+from hvc_jax.pose.crops import to_picture, turned
+from hvc_jax.pose.networks import load_network, look_through
 from hvc_jax.pose.sight import Sight
 from hvc_jax.pose.skeleton import INDEX
 
@@ -40,17 +37,12 @@ class FaceSight(NamedTuple):
     presence: np.ndarray
 
 
-@functools.lru_cache(maxsize=2)
-def _program(network: Network) -> Callable:
-    def look(weights: dict, pictures: jax.Array, windows: jax.Array) -> tuple[jax.Array, ...]:
-        found = network.apply(weights, crop(pictures, windows, network.size))
-        rows = found["landmarks"].reshape(-1, NUM_FACE_POINTS, 3) / network.size * 2
-        flat = to_picture(rows[..., :2] - 1, windows)
-        depth = rows[..., 2:] * windows[:, None, 2:3]
-        presence = jax.nn.sigmoid(found["presence"].reshape(-1))
-        return jnp.concatenate([flat, depth], -1), presence
-
-    return fast_jit(look)
+def _face(found: dict, windows: jax.Array, size: int) -> tuple[jax.Array, ...]:
+    rows = found["landmarks"].reshape(-1, NUM_FACE_POINTS, 3) / size * 2
+    flat = to_picture(rows[..., :2] - 1, windows)
+    depth = rows[..., 2:] * windows[:, None, 2:3]
+    presence = jax.nn.sigmoid(found["presence"].reshape(-1))
+    return jnp.concatenate([flat, depth], -1), presence
 
 
 def first_windows(sight: Sight) -> np.ndarray:
@@ -91,6 +83,5 @@ def see_face(pictures: np.ndarray, sight: Sight, folder: str | None = None) -> F
       folder: of the networks; None for those that come with the package.
     """
     network = load_network("face_landmark", folder)
-    run = functools.partial(_program(network), network.weights)
-    points, _ = in_batches(run, pictures, first_windows(sight))
-    return FaceSight(*in_batches(run, pictures, mesh_windows(points)))
+    points, _ = look_through(pictures, first_windows(sight), network, _face)
+    return FaceSight(*look_through(pictures, mesh_windows(points), network, _face))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from hvc_jax.body.assets import load_body
+from hvc_jax.ops.batching import padded
 from hvc_jax.pose.appearance import Reference, appearance_of, shrunk
 from hvc_jax.pose.fit_objective import FitWeights, Seen, objective, to_vectors
 from hvc_jax.pose.outline import Outline, shrunk_masks
@@ -22,6 +25,14 @@ _FACE = 11  # landmarks of the face come first: they move with what a face says,
 
 _to_vectors = jax.jit(to_vectors)
 _project = jax.jit(project_points)
+
+
+def padded_rows(array: np.ndarray, length: int) -> jax.Array:
+    """Returns an array [T, *] as float32 [length, *], its last row repeated.
+
+    Programs are compiled for few lengths.
+    """
+    return jnp.asarray(padded(np.asarray(array, np.float32), length))
 
 
 def vectors_of(bodies: Solution, count: int) -> np.ndarray:
@@ -99,12 +110,7 @@ def through_pixels(
       masks: [T, H, H] uint8 or bool where the person is; a round of descent fits the silhouette.
       weights: of the terms.
     """
-    count, length = len(frames), len(measured.valid)
-
-    def pad(array: np.ndarray) -> jax.Array:
-        widths = [(0, length - count)] + [(0, 0)] * (array.ndim - 1)
-        return jnp.asarray(np.pad(np.asarray(array, np.float32), widths, mode="edge"))
-
+    pad = functools.partial(padded_rows, length=len(measured.valid))
     skeleton = open_skeleton()
     depth = _project(skeleton, bodies.frames, bodies.betas)[1][..., 2]
     weight = measured.point_weight.at[:, :_FACE].set(0.0)
@@ -117,7 +123,7 @@ def through_pixels(
     first = frames[0] if reference is None else reference.picture
     pictures = shrunk(np.concatenate([first[None], frames]))
     for coarse in (True, False):
-        vectors = vectors_of(bodies, count)
+        vectors = vectors_of(bodies, len(frames))
         shown = vectors[0] if reference is None else reference.vector
         looks = appearance_of(pictures, np.concatenate([shown[None], vectors]), coarse=coarse)
         looks = looks._replace(pictures=pad(looks.pictures), weight=pad(looks.weight))

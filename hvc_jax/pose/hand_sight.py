@@ -6,17 +6,13 @@ network that corrects it, as published.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.ops.compile import fast_jit
-from hvc_jax.pose.crops import crop, shifted, to_picture, turned, window_between
-from hvc_jax.pose.networks import Network, in_batches, load_network
+from hvc_jax.pose.crops import shifted, to_picture, upright, window_between
+from hvc_jax.pose.networks import load_network, look_through
 from hvc_jax.pose.sight import Sight
 from hvc_jax.pose.skeleton import INDEX
 
@@ -44,27 +40,14 @@ class HandSight(NamedTuple):
     presence: np.ndarray
 
 
-@functools.lru_cache(maxsize=2)
-def _recrop_program(network: Network) -> Callable:
-    def look(weights: dict, pictures: jax.Array, windows: jax.Array) -> tuple[jax.Array]:
-        found = network.apply(weights, crop(pictures, windows, network.size))
-        points = found["points"].reshape(-1, 2, 2) / network.size * 2 - 1
-        return (to_picture(points, windows),)
-
-    return fast_jit(look)
+def _recrop(found: dict, windows: jax.Array, size: int) -> tuple[jax.Array]:
+    return (to_picture(found["points"].reshape(-1, 2, 2) / size * 2 - 1, windows),)
 
 
-@functools.lru_cache(maxsize=2)
-def _hand_program(network: Network) -> Callable:
-    def look(weights: dict, pictures: jax.Array, windows: jax.Array) -> tuple[jax.Array, ...]:
-        found = network.apply(weights, crop(pictures, windows, network.size))
-        rows = found["landmarks"].reshape(-1, NUM_HAND_POINTS, 3)[..., :2] / network.size * 2 - 1
-        world = found["world"].reshape(-1, NUM_HAND_POINTS, 3)
-        flat = turned(world[..., :2], windows[:, 3])
-        world = jnp.stack([flat[..., 0], -flat[..., 1], -world[..., 2]], -1)
-        return to_picture(rows, windows), world, found["presence"].reshape(-1)
-
-    return fast_jit(look)
+def _hand(found: dict, windows: jax.Array, size: int) -> tuple[jax.Array, ...]:
+    rows = found["landmarks"].reshape(-1, NUM_HAND_POINTS, 3)[..., :2] / size * 2 - 1
+    world = upright(found["world"].reshape(-1, NUM_HAND_POINTS, 3), windows)
+    return to_picture(rows, windows), world, found["presence"].reshape(-1)
 
 
 def first_windows(sight: Sight, side: str) -> np.ndarray:
@@ -91,8 +74,6 @@ def see_hands(pictures: np.ndarray, sight: Sight, folder: str | None = None) -> 
       folder: of the networks; None for those that come with the package.
     """
     recrop, hand = load_network("hand_recrop", folder), load_network("hand_landmark", folder)
-    find = functools.partial(_recrop_program(recrop), recrop.weights)
-    look = functools.partial(_hand_program(hand), hand.weights)
     count = len(pictures)
     out = HandSight(
         np.zeros((count, 2, NUM_HAND_POINTS, 2), np.float32),
@@ -104,10 +85,11 @@ def see_hands(pictures: np.ndarray, sight: Sight, folder: str | None = None) -> 
         at = np.flatnonzero(visible & (sight.presence >= _LEAST_VISIBILITY))
         if not len(at):
             continue
-        (found,) = in_batches(find, pictures[at], first_windows(sight, side)[at])
+        first = first_windows(sight, side)[at]
+        (found,) = look_through(pictures[at], first, recrop, _recrop)
         # The two points are the middle and one below it on the window's edge.
         windows = window_between(found[:, 0], 2 * found[:, 0] - found[:, 1], 1.0)
-        rows = in_batches(look, pictures[at], shifted(windows, _UP))
+        rows = look_through(pictures[at], shifted(windows, _UP), hand, _hand)
         for column, row in zip(out, rows, strict=True):
             column[at, k] = row
     return out

@@ -19,7 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from hvc_jax.ops.batching import padded
 from hvc_jax.ops.compile import fast_jit
+from hvc_jax.pose.crops import crop
 from hvc_jax.pose.graph import OPERATIONS, run_graph
 
 NETWORKS = ("pose_detection", "pose_landmark", "face_landmark", "hand_landmark", "hand_recrop")
@@ -111,8 +113,33 @@ def in_batches(function: Callable, *columns: np.ndarray) -> list[np.ndarray]:
     size = _ON_CPU if jax.default_backend() == "cpu" else _ELSEWHERE
     size = 1 if total == 1 else size
     for first in range(0, total, size):
-        rows = [column[first : first + size] for column in columns]
-        filled = [np.concatenate([row, np.repeat(row[-1:], size - len(row), 0)]) for row in rows]
-        parts.append(function(*map(jnp.asarray, filled)))
+        rows = [padded(column[first : first + size], size) for column in columns]
+        parts.append(function(*map(jnp.asarray, rows)))
     columns = zip(*parts, strict=True)
     return [np.concatenate([np.asarray(part) for part in column])[:total] for column in columns]
+
+
+@functools.lru_cache(maxsize=8)
+def _program(network: Network, read: Callable) -> Callable:
+    def look(weights: dict, pictures: jax.Array, windows: jax.Array) -> tuple[jax.Array, ...]:
+        found = network.apply(weights, crop(pictures, windows, network.size))
+        return read(found, windows, network.size)
+
+    return fast_jit(look)
+
+
+def look_through(
+    pictures: np.ndarray, windows: np.ndarray, network: Network, read: Callable
+) -> list[np.ndarray]:
+    """Returns what a network sees in one window of each picture, a few pictures at a time.
+
+    Args:
+      pictures: [T, H, H, 3] uint8.
+      windows: [T, 4] as in `hvc_jax.pose.crops`.
+      network: which.
+      read: (outputs by name, windows [B, 4], the network's size) to a tuple of arrays [B, *]; a
+        function of a module, so that it is compiled once.
+    """
+    return in_batches(
+        functools.partial(_program(network, read), network.weights), pictures, windows
+    )

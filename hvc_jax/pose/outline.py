@@ -9,9 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.assets import Body
-from hvc_jax.body.camera import project
-from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import unpack
+from hvc_jax.body.lbs import screen_vertices
 from hvc_jax.pose.silhouette import soft_silhouette
 
 SIDE = 64
@@ -41,9 +39,7 @@ def outline_cost(vectors: jax.Array, outline: Outline) -> jax.Array:
       vectors: [T, 188] body vectors.
       outline: of the same frames.
     """
-    params = unpack(vectors)
-    vertices, _ = posed_vertices(outline.body, params)
-    screen = project(vertices, params.camera)
+    _, screen = screen_vertices(outline.body, vectors)
     drawn = soft_silhouette(screen, outline.body.faces, SIDE, SIDE, softness=0.5, reach=_REACH)
     apart = drawn - outline.masks
     cost = jnp.where(apart > 0, 1.0, 0.5) * apart**2

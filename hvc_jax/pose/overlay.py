@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.assets import Body, load_body
-from hvc_jax.body.camera import project
-from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import unpack
+from hvc_jax.body.lbs import screen_vertices
 from hvc_jax.body.raster import rasterize
+from hvc_jax.ops.batching import padded
 
 _BATCH = 4
 # One colour a body part (as in Body.part_names), far apart so that a swapped limb shows.
@@ -39,13 +38,11 @@ _COLOURS = np.array(
 @functools.partial(jax.jit, static_argnums=(2,))
 def _draw(body: Body, vectors: jax.Array, side: int) -> tuple[jax.Array, jax.Array]:
     """Returns the triangle [B, side, side] seen at each pixel (-1: none) and its shade [B, F]."""
-    params = unpack(vectors)
-    vertices, _ = posed_vertices(body, params)
+    vertices, screen = screen_vertices(body, vectors)
     corners = vertices[:, body.faces]
     normal = jnp.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
     length = jnp.linalg.norm(normal, axis=-1)
     shade = 0.3 + 0.7 * jnp.abs(normal[..., 2]) / jnp.maximum(length, 1e-12)
-    screen = project(vertices, params.camera)
     return rasterize(screen, body.faces, side, side).triangle, shade
 
 
@@ -62,11 +59,9 @@ def overlay(frames: np.ndarray, bodies: np.ndarray, strength: float = 0.55) -> I
     colours = _COLOURS[part % len(_COLOURS)]
     for first in range(0, len(frames), _BATCH):
         vectors = bodies[first : first + _BATCH]
-        count = len(vectors)
-        filled = np.concatenate([vectors, np.repeat(vectors[-1:], _BATCH - count, 0)])
-        triangles, shades = _draw(body, jnp.asarray(filled), frames.shape[1])
+        triangles, shades = _draw(body, jnp.asarray(padded(vectors, _BATCH)), frames.shape[1])
         for frame, triangle, shade in zip(
-            frames[first : first + count], np.asarray(triangles), np.asarray(shades), strict=False
+            frames[first : first + _BATCH], np.asarray(triangles), np.asarray(shades), strict=False
         ):
             seen = triangle >= 0
             paint = colours[triangle[seen]] * shade[triangle[seen], None]

@@ -10,19 +10,16 @@ the landmarks then ask for another window, a frame is looked at again.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.ops.compile import fast_jit
 from hvc_jax.ops.warp import average_pool
-from hvc_jax.pose.crops import crop, spread_over_time, to_picture, turned, uncrop, window_between
+from hvc_jax.pose.crops import spread_over_time, to_picture, uncrop, upright, window_between
 from hvc_jax.pose.detect import PADDING, detect, followed
-from hvc_jax.pose.networks import Network, in_batches, load_network
+from hvc_jax.pose.networks import Network, load_network, look_through
 from hvc_jax.pose.skeleton import COCO, open_skeleton
 
 NUM_LANDMARKS = 33
@@ -88,27 +85,18 @@ def refined(points: jax.Array, heat: jax.Array) -> jax.Array:
     return jnp.where((sure & inside)[..., None], moved, points)
 
 
-@functools.lru_cache(maxsize=2)
-def _pose_program(network: Network) -> Callable:
-    def look(weights: dict, pictures: jax.Array, windows: jax.Array) -> tuple[jax.Array, ...]:
-        found = network.apply(weights, crop(pictures, windows, network.size))
-        rows = found["landmarks"].reshape(-1, 39, 5)
-        points = refined(rows[..., :2] / network.size, found["heat"]) * 2 - 1
-        world = found["world"].reshape(-1, 39, 3)[:, :NUM_LANDMARKS]
-        flat = turned(world[..., :2], windows[:, 3])
-        world = jnp.stack([flat[..., 0], -flat[..., 1], -world[..., 2]], -1)
-        # Apart: fused with the mean, the sigmoid takes ten times as long.
-        sure = jax.lax.optimization_barrier(jax.nn.sigmoid(found["mask"]))
-        mask = average_pool(sure, 4)[..., 0]
-        return (
-            to_picture(points, windows),
-            world,
-            jax.nn.sigmoid(rows[:, :NUM_LANDMARKS, 3]),
-            found["presence"][:, 0],
-            uncrop(mask, windows, MASK_SIZE),
-        )
-
-    return fast_jit(look)
+def _pose(found: dict, windows: jax.Array, size: int) -> tuple[jax.Array, ...]:
+    rows = found["landmarks"].reshape(-1, 39, 5)
+    points = refined(rows[..., :2] / size, found["heat"]) * 2 - 1
+    # Apart: fused with the mean, the sigmoid takes ten times as long.
+    sure = jax.lax.optimization_barrier(jax.nn.sigmoid(found["mask"]))
+    return (
+        to_picture(points, windows),
+        upright(found["world"].reshape(-1, 39, 3)[:, :NUM_LANDMARKS], windows),
+        jax.nn.sigmoid(rows[:, :NUM_LANDMARKS, 3]),
+        found["presence"][:, 0],
+        uncrop(average_pool(sure, 4)[..., 0], windows, MASK_SIZE),
+    )
 
 
 def look_at_pose(
@@ -123,8 +111,7 @@ def look_at_pose(
       windows: [T, 4].
       network: pose_landmark.
     """
-    run = functools.partial(_pose_program(network), network.weights)
-    return tuple(in_batches(run, pictures, windows))
+    return tuple(look_through(pictures, windows, network, _pose))
 
 
 def steadied(windows: np.ndarray) -> np.ndarray:

@@ -19,10 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.assets import Body
-from hvc_jax.body.camera import project
 from hvc_jax.body.coverage import nearest_triangle
-from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import unpack
+from hvc_jax.body.lbs import posed_vertices, screen_vertices
+from hvc_jax.body.params import CAMERA, unpack
 from hvc_jax.synth.camera import frame_person, random_framing
 from hvc_jax.synth.capture import apply_captured, captured_motion
 from hvc_jax.synth.draw import Scene, add_noise, develop, draw, random_scene
@@ -56,9 +55,8 @@ def _pictures(
     body: Body, vectors: jax.Array, scenes: Scene, size: int, canvas: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns picture coordinates `[B, V', 3]`, frames uint8 `[B, S, S, 3]`, masks `[B, S, S]`."""
-    params = unpack(vectors)
-    vertices, _ = posed_vertices(dataclasses.replace(body, v_template=scenes.rest), params)
-    screen = project(vertices, params.camera)
+    dressed = dataclasses.replace(body, v_template=scenes.rest)
+    _, screen = screen_vertices(dressed, vectors)
     faces = jnp.asarray(dressed_body().faces)
 
     def single(frame):
@@ -66,7 +64,7 @@ def _pictures(
         triangle = nearest_triangle(place[None], faces, canvas, canvas, cull=True)[0]
         return develop(scene, draw(scene, place, camera, triangle), size)
 
-    return screen, *jax.lax.map(single, (scenes, screen, params.camera))
+    return screen, *jax.lax.map(single, (scenes, screen, vectors[:, CAMERA]))
 
 
 @jax.jit

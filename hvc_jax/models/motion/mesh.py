@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from hvc_jax.body import camera, lbs, params, raster
+from hvc_jax.body import raster
 from hvc_jax.body.assets import load_body
+from hvc_jax.body.lbs import screen_vertices
 from hvc_jax.models.layers import Conv, Down, ResBlock, SpadeBlock, Up
 from hvc_jax.models.reference import Pyramid
 from hvc_jax.ops.fill import pull_push, widen
@@ -63,13 +64,7 @@ def mesh_motion(key_body: jax.Array, body: jax.Array, height: int, width: int) -
       MeshMotion.
     """
     mesh = load_body()
-
-    def screen(vector: jax.Array) -> jax.Array:
-        state = params.unpack(vector)
-        vertices, _ = lbs.posed_vertices(mesh, state)
-        return camera.project(vertices, state.camera)
-
-    key_screen, target_screen = screen(key_body), screen(body)
+    key_screen, target_screen = (screen_vertices(mesh, b)[1] for b in (key_body, body))
     field = raster.motion_field(key_screen, target_screen, mesh.faces, height, width)
     rest = jnp.broadcast_to(mesh.v_template, (*key_screen.shape[:-1], 3))
 
