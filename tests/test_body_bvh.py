@@ -9,7 +9,6 @@ import pytest
 from hvc_jax.body.bvh import read_bvh
 from hvc_jax.body.bvh_retarget import (
     find_bones,
-    matrix_to_axis_angle,
     pelvis_places,
     read_motion,
     retarget,
@@ -100,18 +99,6 @@ def test_euler_angles_apply_in_channel_order(tmp_path):
     z = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
     x = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])
     np.testing.assert_allclose(turn, z @ x, atol=1e-12)
-
-
-@pytest.mark.parametrize("angle", [0.0, 1e-8, 1.0, np.pi - 1e-6, np.pi])
-def test_axis_angle_of_a_matrix(angle):
-    axis = np.array([2.0, -1.0, 0.5])
-    axis /= np.linalg.norm(axis)
-    k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    matrix = np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
-    found = matrix_to_axis_angle(matrix)
-    if angle == np.pi:
-        found *= np.sign(found @ axis)
-    np.testing.assert_allclose(found, axis * angle, atol=1e-6)
 
 
 @pytest.mark.parametrize("text", ["", "not a motion file", HEADER + "MOTION\nFrames: 3\n"])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hvc_jax.body.keypoint_files import KeypointFileError, read_keypoints
+from hvc_jax.body.keypoint_files import KeypointFileError, load_keypoints
 from hvc_jax.body.keypoint_layouts import LAYOUTS
 from hvc_jax.body.parameter_cameras import View
 
@@ -67,7 +67,7 @@ def test_every_layout_gives_the_same_points(tmp_path, pixels):
     names = sorted(path.name for path in tmp_path.iterdir())
     assert len(names) == 8
     for name in names:
-        points, confidence = read_keypoints(tmp_path / name, VIEW, FRAMES + 2)
+        points, confidence, _ = load_keypoints(tmp_path / name, VIEW, FRAMES + 2)
         np.testing.assert_allclose(points[:FRAMES], expected, atol=1e-5, err_msg=name)
         np.testing.assert_allclose(confidence[:FRAMES], pixels[..., 2], atol=1e-6, err_msg=name)
         assert not confidence[FRAMES:].any()  # the clip goes on, the file does not
@@ -77,7 +77,7 @@ def test_frames_without_a_person_and_points_outside_count_for_nothing(tmp_path, 
     pixels[2, 4, 0] = 5  # outside of the centre crop
     rows = [{"image_id": t, "keypoints": pixels[t].reshape(-1).tolist()} for t in (0, 1, 2, 5)]
     (tmp_path / "c.json").write_text(json.dumps(rows))
-    _, confidence = read_keypoints(tmp_path / "c.json", VIEW, FRAMES)
+    _, confidence, _ = load_keypoints(tmp_path / "c.json", VIEW, FRAMES)
     assert not confidence[[3, 4]].any() and confidence[2, 4] == 0
     assert (confidence[5] > 0).all()
 
@@ -90,7 +90,7 @@ def test_the_same_person_is_followed_among_several(tmp_path, pixels):
     other = full.copy()
     other[:, 0], other[:, 2] = 320 - other[:, 0], 0.05  # elsewhere, less sure
     _openpose(tmp_path / "two", pixels, others=(other,))
-    points, _ = read_keypoints(tmp_path / "two", VIEW, FRAMES)
+    points, *_ = load_keypoints(tmp_path / "two", VIEW, FRAMES)
     expected = (2 * pixels[..., :2] + 1 - [320, 240]) / 240
     inside = (np.abs(expected) <= 1).all(-1)
     np.testing.assert_allclose(points[inside], expected[inside], atol=1e-5)
@@ -113,10 +113,10 @@ def test_other_files_are_one_sentence(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(KeypointFileError, match=name):
-        read_keypoints(tmp_path / name, VIEW, FRAMES)
+        load_keypoints(tmp_path / name, VIEW, FRAMES)
 
 
 def test_more_frames_than_the_clip_are_refused(tmp_path, pixels):
     np.save(tmp_path / "k.npy", pixels)
     with pytest.raises(KeypointFileError, match="cut one"):
-        read_keypoints(tmp_path / "k.npy", VIEW, FRAMES - 1)
+        load_keypoints(tmp_path / "k.npy", VIEW, FRAMES - 1)

@@ -41,7 +41,7 @@ def test_estimator_file_projects_as_its_own_camera_does(tmp_path, matrices):
         parts = {k: v.reshape(2, -1) for k, v in parts.items()}
     np.savez(tmp_path / "e.npz", **parts, pred_cam=cam)
     rest = np.asarray(assets.load_body().J_template[0])
-    got = picture(parameter_files.read_parameters(tmp_path / "e.npz", pelvis=rest))
+    got = picture(parameter_files.load_parameters(tmp_path / "e.npz", pelvis=rest).bodies)
     vertices = uncentred(pose)
     expected = cam[:, None, :1] * (vertices[..., :2] + cam[:, None, 1:])
     np.testing.assert_allclose(got[..., :2], expected, atol=1e-5)
@@ -56,7 +56,7 @@ def _estimate(**fields):
 
 
 def _pelvis_on_screen(path, view):
-    vectors = parameter_files.read_parameters(path, view=view)
+    vectors = parameter_files.load_parameters(path, view=view).bodies
     return vectors[:, 185:186] * vectors[:, 186:] * [1, -1], vectors[:, 185]
 
 
@@ -98,17 +98,18 @@ def test_files_of_hvc_fit_come_back_as_they_are(tmp_path):
     np.save(tmp_path / "b.npy", vectors)
     np.savez(tmp_path / "b.npz", bodies=vectors, confidence=np.ones(3))
     for name in ("b.npy", "b.npz"):
-        np.testing.assert_array_equal(parameter_files.read_parameters(tmp_path / name), vectors)
+        found = parameter_files.load_parameters(tmp_path / name)
+        np.testing.assert_array_equal(found.bodies, vectors)
     np.save(tmp_path / "nan.npy", vectors * np.nan)
     with pytest.raises(files.BodyFileError, match="not finite"):
-        parameter_files.read_parameters(tmp_path / "nan.npy")
+        parameter_files.load_parameters(tmp_path / "nan.npy")
 
 
 def test_smpl_pose_rows_are_those_of_a_camera(tmp_path):
     pose = np.zeros((2, 72), np.float32)
     pose[:, 0], pose[:, 48] = np.pi, 0.7  # upright for a camera; left shoulder
     np.savez(tmp_path / "p.npz", pose=pose, pred_cam=np.tile([0.8, 0, 0.2], (2, 1)))
-    state = params.unpack(parameter_files.read_parameters(tmp_path / "p.npz"))
+    state = params.unpack(parameter_files.load_parameters(tmp_path / "p.npz").bodies)
     np.testing.assert_allclose(state.global_orient, 0, atol=1e-5)
     assert state.body_pose[0, 15, 0] == np.float32(0.7)
 
@@ -118,12 +119,12 @@ def test_amass_stands_up(tmp_path):
     pose[:, 0] = np.pi / 2  # upright in a world whose z is up, facing -y
     pose[:, 3 * 22] = 0.3  # first hand joint
     np.savez(tmp_path / "a.npz", poses=pose, betas=np.ones(16), trans=np.zeros((3, 3)))
-    vectors = parameter_files.read_parameters(tmp_path / "a.npz")
+    vectors = parameter_files.load_parameters(tmp_path / "a.npz").bodies
     state = params.unpack(vectors)
     np.testing.assert_allclose(state.global_orient, 0, atol=1e-6)
     assert state.betas.max() == 0
     assert vectors[0, params.VECTOR_INDEX["left_index1_x"]] == np.float32(0.3)
-    kept = parameter_files.read_parameters(tmp_path / "a.npz", keep_shape=True)
+    kept = parameter_files.load_parameters(tmp_path / "a.npz", keep_shape=True).bodies
     np.testing.assert_array_equal(params.unpack(kept).betas, 1)
 
 
@@ -132,7 +133,7 @@ def test_amass_smplx_layout(tmp_path):
     fields |= {"pose_jaw": (4, 3), "pose_eye": (4, 6)}
     values = {k: RNG.normal(0, 0.2, s).astype(np.float32) for k, s in fields.items()}
     np.savez(tmp_path / "x.npz", **values, surface_model_type=np.array("smplx"))
-    state = params.unpack(parameter_files.read_parameters(tmp_path / "x.npz"))
+    state = params.unpack(parameter_files.load_parameters(tmp_path / "x.npz").bodies)
     np.testing.assert_array_equal(state.body_pose[:, 21].reshape(4, 3), values["pose_jaw"])
     np.testing.assert_array_equal(state.body_pose[:, 24:].reshape(4, 90), values["pose_hand"])
 
@@ -158,4 +159,4 @@ def test_amass_smplx_layout(tmp_path):
 def test_wrong_files_name_the_field(tmp_path, fields, message):
     np.savez(tmp_path / "p.npz", **fields)
     with pytest.raises(files.BodyFileError, match=message):
-        parameter_files.read_parameters(tmp_path / "p.npz", view=View(64, 64))
+        parameter_files.load_parameters(tmp_path / "p.npz", view=View(64, 64))

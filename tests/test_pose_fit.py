@@ -9,7 +9,7 @@ import pytest
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.camera import project
-from hvc_jax.body.landmarks import COCO_JOINTS, landmarks_of, pose_landmarks
+from hvc_jax.body.landmarks import COCO_JOINTS, landmarks_of, pose_points
 from hvc_jax.body.lbs import posed_vertices
 from hvc_jax.body.params import BodyParams, identity_vector, unpack
 from hvc_jax.ops import rotation
@@ -44,7 +44,8 @@ def test_landmarks_ride_on_the_joints_of_the_full_body(landmarks):
     pose = np.zeros((2, 55, 3), np.float32)
     pose[:, :22] = rng.normal(size=(2, 22, 3)) * 0.4
     turns = rotation.axis_angle_to_matrix(jnp.asarray(pose[:, :22]))
-    points, joints = jax.jit(pose_landmarks)(landmarks, jnp.asarray(betas), turns)
+    ride = jax.jit(lambda betas, turns: pose_points(landmarks, COCO_JOINTS, betas, turns))
+    points, joints = ride(jnp.asarray(betas), turns)
     params = BodyParams(betas, np.zeros((2, 10), np.float32), pose[:, 0], pose[:, 1:], None)
     _, slow = POSED(load_body(), params)
     np.testing.assert_allclose(joints, slow[:, :22], atol=2e-5)

@@ -90,7 +90,7 @@ def test_bytes_left_over_are_an_error() -> None:
 def test_costs_are_near_what_the_coder_writes() -> None:
     parts, value = _levels("between keys", 0.05, 16, 16)
     value = FieldLevels(np.sign(value.levels), value.modes * 0, 8)
-    costs = level_costs(parts, value, 8)
+    costs = level_costs(parts, value)
     expected = np.where(value.levels == 0, costs[0], costs[1]).sum() / 8
     assert abs(len(encode_levels(parts, value)) / expected - 1) < 0.4
 

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from hvc_jax.body.assets import load_body
-from hvc_jax.body.landmarks import landmarks_of, pose_landmarks
+from hvc_jax.body.landmarks import COCO_JOINTS, landmarks_of, pose_points
 from hvc_jax.body.params import NUM_BODY_JOINTS, POSE, unpack
 from hvc_jax.ops import rotation
 from hvc_jax.synth.motion import turned
@@ -56,7 +56,8 @@ def keypoints(bodies: np.ndarray) -> np.ndarray:
     params = unpack(bodies)
     pose = np.concatenate([params.global_orient[:, None], params.body_pose], 1)
     turns = rotation.axis_angle_to_matrix(jnp.asarray(pose[:, :NUM_BODY_JOINTS]))
-    points, _ = pose_landmarks(landmarks_of(load_body()), jnp.asarray(params.betas), turns)
+    landmarks = landmarks_of(load_body())
+    points, _ = pose_points(landmarks, COCO_JOINTS, jnp.asarray(params.betas), turns)
     scale, x, y = (params.camera[:, k : k + 1] for k in range(3))
     return np.stack([scale * (points[..., 0] + x), -scale * (points[..., 1] + y)], -1)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from hvc_jax.ops.files import text_of
 
@@ -48,17 +49,6 @@ class Motion(NamedTuple):
     rotations: np.ndarray
     places: dict[int, np.ndarray]
     fps: float
-
-
-def _axis_rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    one, zero = np.ones_like(c), np.zeros_like(c)
-    rows = {
-        "X": (one, zero, zero, zero, c, -s, zero, s, c),
-        "Y": (c, zero, s, zero, one, zero, -s, zero, c),
-        "Z": (c, -s, zero, s, c, zero, zero, zero, one),
-    }[axis]
-    return np.stack(rows, -1).reshape(*np.shape(degrees), 3, 3)
 
 
 _Skeleton = tuple[list[str], list[int], list[list[float]], list[list[tuple[str, bool]]]]
@@ -206,7 +196,8 @@ def _moved(
         for axis, is_rotation in joint_channels:
             column = next(columns)
             if is_rotation:
-                rotations[:, joint] = rotations[:, joint] @ _axis_rotation(axis, column)
+                turn = Rotation.from_euler(axis, column[:, None], degrees=True).as_matrix()
+                rotations[:, joint] = rotations[:, joint] @ turn
             elif axis:
                 place = places.setdefault(joint, np.tile(offsets[joint], (frames, 1)))
                 place[:, "XYZ".index(axis)] = column

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from hvc_jax.body.bvh import Motion, read_bvh
 from hvc_jax.body.params import JOINT_NAMES, PARENTS
@@ -51,15 +52,12 @@ BONE_NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 # Where each of our bones points: its child joint. Others keep the file's rotation as it is.
 _POINTS_AT = {
-    "left_hip": "left_knee",
-    "right_hip": "right_knee",
-    "left_knee": "left_ankle",
-    "right_knee": "right_ankle",
-    "left_shoulder": "left_elbow",
-    "right_shoulder": "right_elbow",
-    "left_elbow": "left_wrist",
-    "right_elbow": "right_wrist",
-}
+    f"{side}_{bone}": f"{side}_{child}"
+    for bone, child in (
+        ("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist")
+    )
+    for side in ("left", "right")
+}  # fmt: skip
 # Character Creator skeletons give every bone its own axes: the world rotation of a bone in T-pose.
 _DOWN = ((-1, 0, 0), (0, -1, 0), (0, 0, 1))
 _LEFT = ((0, 1, 0), (-1, 0, 0), (0, 0, 1))
@@ -162,38 +160,6 @@ def _rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     return np.eye(3) + k + k @ k / (1 + c)
 
 
-def matrix_to_axis_angle(matrix: np.ndarray) -> np.ndarray:
-    """Returns axis-angle vectors [*, 3] in radians of rotation matrices [*, 3, 3]; numpy only."""
-    # By way of the quaternion's largest component, which is safe at 0 and at pi.
-    m = matrix
-    trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
-    squares = np.stack(
-        [1 + trace] + [1 - trace + 2 * m[..., i, i] for i in range(3)], -1
-    )  # 4 w^2, 4 x^2, 4 y^2, 4 z^2
-    w_row = [m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]]
-    xy, xz, yz = (
-        m[..., 0, 1] + m[..., 1, 0],
-        m[..., 0, 2] + m[..., 2, 0],
-        m[..., 1, 2] + m[..., 2, 1],
-    )
-    rows = np.stack(
-        [
-            np.stack([squares[..., 0], *w_row], -1),
-            np.stack([w_row[0], squares[..., 1], xy, xz], -1),
-            np.stack([w_row[1], xy, squares[..., 2], yz], -1),
-            np.stack([w_row[2], xz, yz, squares[..., 3]], -1),
-        ],
-        -2,
-    )
-    best = np.argmax(squares, -1)
-    q = np.take_along_axis(rows, best[..., None, None], -2)[..., 0, :]
-    q = q / np.linalg.norm(q, axis=-1, keepdims=True)
-    q = np.where(q[..., :1] < 0, -q, q)
-    sine = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
-    angle = 2 * np.arctan2(sine, q[..., :1])
-    return q[..., 1:] * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-12), 2.0)
-
-
 def read_motion(path: str | Path, rest_joints: np.ndarray) -> tuple[Motion, np.ndarray]:
     """Returns a BVH file and its motion carried over (see `retarget`).
 
@@ -267,4 +233,5 @@ def retarget(motion: Motion, rest_joints: np.ndarray) -> np.ndarray:
             local[:, joint] = turn
         else:
             local[:, joint] = np.swapaxes(ours_world[:, parent], -1, -2) @ turn
-    return matrix_to_axis_angle(local).astype(np.float32)
+    vectors = Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec()
+    return vectors.reshape(*local.shape[:2], 3).astype(np.float32)

@@ -101,14 +101,6 @@ class _File(NamedTuple):
     size: tuple[int, int] | None = None
 
 
-def read_keypoints(
-    path: str | os.PathLike, view: View, frames: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `points` and `confidence` of `load_keypoints`."""
-    found = load_keypoints(path, view, frames)
-    return found.points, found.confidence
-
-
 def load_keypoints(
     path: str | os.PathLike,
     view: View,

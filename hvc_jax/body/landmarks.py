@@ -29,14 +29,14 @@ COCO_JOINTS = np.array([JOINT_INDEX[name] for name in _RIDES_ON])
 """The joint that each of the 17 keypoints rides on."""
 
 
-class Landmarks(NamedTuple):
-    """The rest skeleton with its keypoints, linear in the shape coefficients.
+class Skeleton(NamedTuple):
+    """The rest skeleton with K points that ride on it, linear in the shape coefficients.
 
     Attributes:
       joints: [22, 3] rest joints of the mean shape, metres.
       joint_directions: [10, 22, 3] metres per unit of each shape coefficient.
-      points: [17, 3] rest keypoints of the mean shape, metres.
-      point_directions: [10, 17, 3] metres per unit of each shape coefficient.
+      points: [K, 3] rest points of the mean shape, metres.
+      point_directions: [10, K, 3] metres per unit of each shape coefficient.
     """
 
     joints: jax.Array
@@ -59,8 +59,8 @@ def _face_vertices(
     return int(nose), int(level[across.argmax()]), int(level[across.argmin()])
 
 
-def landmarks_of(body: Body) -> Landmarks:
-    """Returns the keypoints of a body model in T-pose, found by the shape of its head."""
+def landmarks_of(body: Body) -> Skeleton:
+    """Returns the 17 keypoints of a body model in T-pose, found by the shape of its head."""
     joints, directions = body.J_template, body.J_shapedirs[: body.shapedirs.shape[0]]
     eyes = [JOINT_INDEX["left_eye_smplhf"], JOINT_INDEX["right_eye_smplhf"]]
     rest = np.asarray(joints)
@@ -81,7 +81,7 @@ def landmarks_of(body: Body) -> Landmarks:
         axis=1,
     )
     limbs = COCO_JOINTS[5:]
-    return Landmarks(
+    return Skeleton(
         joints[:NUM_BODY_JOINTS],
         directions[:, :NUM_BODY_JOINTS],
         jnp.concatenate([face, joints[limbs]]),
@@ -115,23 +115,22 @@ def chain(rotations: jax.Array, joints: jax.Array) -> tuple[jax.Array, jax.Array
     )
 
 
-def pose_landmarks(
-    landmarks: Landmarks, betas: jax.Array, rotations: jax.Array
+def pose_points(
+    skeleton: Skeleton, rides_on: np.ndarray, betas: jax.Array, rotations: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns keypoints [*, 17, 3] and joints [*, 22, 3], metres, pelvis at the origin.
+    """Returns points [*, K, 3] and joints [*, 22, 3], metres, pelvis at the origin.
 
     Args:
-      landmarks: of the body model.
-      betas: [*, 10] shape coefficients.
+      skeleton: of the body model.
+      rides_on: [K] the joint that each point rides on.
+      betas: [10] or [*, 10] shape coefficients.
       rotations: [*, 22, 3, 3] of each joint relative to its parent.
     """
-    count = landmarks.joint_directions.shape[0]
-    betas = betas[..., :count]
-    joints = landmarks.joints + jnp.einsum("...s,sjc->...jc", betas, landmarks.joint_directions)
-    points = landmarks.points + jnp.einsum("...s,sjc->...jc", betas, landmarks.point_directions)
+    joints = skeleton.joints + jnp.einsum("...s,sjc->...jc", betas, skeleton.joint_directions)
+    points = skeleton.points + jnp.einsum("...s,sjc->...jc", betas, skeleton.point_directions)
     joints = jnp.broadcast_to(joints, (*rotations.shape[:-3], *joints.shape[-2:]))
     world, position = chain(rotations, joints)
-    offset = points - joints[..., COCO_JOINTS, :]
-    turned = jnp.sum(world[..., COCO_JOINTS, :, :] * offset[..., None, :], -1)
+    offset = points - joints[..., rides_on, :]
+    moved = jnp.sum(world[..., rides_on, :, :] * offset[..., None, :], -1)
     pelvis = position[..., :1, :]
-    return position[..., COCO_JOINTS, :] + turned - pelvis, position - pelvis
+    return position[..., rides_on, :] + moved - pelvis, position - pelvis

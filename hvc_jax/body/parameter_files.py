@@ -59,17 +59,6 @@ class _Converted(NamedTuple):
     camera: parameter_cameras.CameraNotice
 
 
-def read_parameters(
-    path: str | os.PathLike,
-    *,
-    keep_shape: bool = False,
-    pelvis: np.ndarray | None = None,
-    view: View | None = None,
-) -> np.ndarray:
-    """Returns the `bodies` of `load_parameters`."""
-    return load_parameters(path, keep_shape=keep_shape, pelvis=pelvis, view=view).bodies
-
-
 def load_parameters(
     path: str | os.PathLike,
     *,

@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from hvc_jax.cli.options import add_picture_options, add_slurm_options
+from hvc_jax.cli.options import add_picture_options, add_slurm_options, keep_programs
 
 DESCRIPTION = "Builds, describes and times data sets."
 EXAMPLES = """\
@@ -37,6 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True)
 
     prepare = actions.add_parser("prepare", help="videos to a data set", epilog=EXAMPLES)
+    prepare.set_defaults(run=_prepare)
     prepare.formatter_class = raw
     prepare.add_argument("source", type=Path, help="folder of videos")
     prepare.add_argument("folder", type=Path, help="where the data set goes")
@@ -56,6 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _key_options(prepare)
 
     make = actions.add_parser("synthesise", help="render synthetic people", epilog=EXAMPLES)
+    make.set_defaults(run=_synthesise)
     make.formatter_class = raw
     make.add_argument("folder", type=Path, help="where the data set goes")
     make.add_argument("--clips", type=int, default=60, help="clips in the split train")
@@ -75,12 +77,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _key_options(make)
 
     keys = actions.add_parser("keys", help="code key pictures of a data set", epilog=EXAMPLES)
+    keys.set_defaults(run=_keys)
     keys.formatter_class = raw
     keys.add_argument("path", type=Path, help="data set")
     keys.add_argument("--split", default="train", help="split whose clips are taken")
     _key_options(keys)
 
     bodies = actions.add_parser("bodies", help="fit bodies to the clips of a data set")
+    bodies.set_defaults(run=_bodies)
     bodies.add_argument("path", type=Path, help="data set")
     bodies.add_argument("--split", default="train", help="split whose clips are taken")
     bodies.add_argument("--effort", type=int, choices=range(4), default=1, help="of the fit")
@@ -93,6 +97,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         epilog=EXAMPLES,
         formatter_class=raw,
     )
+    fields.set_defaults(run=_fields)
     fields.add_argument("source", type=Path, help="folder of videos")
     fields.add_argument("folder", type=Path, help="as fields/train, or fields/development")
     fields.add_argument("--size", type=int, default=256, help="side of the frames in pixels")
@@ -103,10 +108,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     fields.add_argument("--effort", type=int, choices=range(4), default=0, help="of the encoder")
 
     info = actions.add_parser("info", help="list the clips of a data set")
+    info.set_defaults(run=_info)
     info.add_argument("path", type=Path, help="data set")
     info.add_argument("--json", action="store_true", help="print one JSON object")
 
     speed = actions.add_parser("benchmark", help="training pairs a second")
+    speed.set_defaults(run=_benchmark)
     speed.add_argument("path", type=Path, help="data set")
     speed.add_argument("--size", type=int, default=256, help="side of the pictures in pixels")
     speed.add_argument("--batch", type=int, default=8, help="pairs a batch")
@@ -120,20 +127,6 @@ def _key_options(parser: argparse.ArgumentParser) -> None:
         "--keys-per-clip", type=int, default=5, help="frames of a clip that are coded; 0: none"
     )
     parser.add_argument("--qps-per-key", type=int, default=3, help="qualities of each, QP 22 to 52")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Runs the action."""
-    actions = {
-        "prepare": _prepare,
-        "synthesise": _synthesise,
-        "keys": _keys,
-        "bodies": _bodies,
-        "fields": _fields,
-        "info": _info,
-        "benchmark": _benchmark,
-    }
-    return actions[arguments.action](arguments)
 
 
 def _finish(directory: Path, arguments: argparse.Namespace) -> int:
@@ -176,17 +169,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
 def _synthesise(arguments: argparse.Namespace) -> int:
     from hvc_jax.data.synthetic_builder import SyntheticHumans
 
-    builder = SyntheticHumans(
-        data_dir=arguments.folder,
-        clips=arguments.clips,
-        validation_clips=arguments.validation_clips,
-        frames=arguments.frames,
-        size=arguments.size,
-        seed=arguments.seed,
-        workers=arguments.workers,
-        bvh=arguments.bvh,
-        labels=arguments.labels,
-    )
+    names = ("clips", "validation_clips", "frames", "size", "seed", "workers", "bvh", "labels")
+    given = {name: getattr(arguments, name) for name in names}
+    builder = SyntheticHumans(data_dir=arguments.folder, **given)
     builder.download_and_prepare()
     return _finish(Path(builder.data_dir), arguments)
 
@@ -216,10 +201,9 @@ def _bodies(arguments: argparse.Namespace) -> int:
 
 def _fields(arguments: argparse.Namespace) -> int:
     from hvc_jax.data.builders import videos_in
-    from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.training.field_examples import code_clips
 
-    keep_compiled_programs()
+    keep_programs(quiet=True)
     code_clips(
         videos_in(arguments.source),
         arguments.folder,

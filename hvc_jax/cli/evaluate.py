@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from hvc_jax.cli.options import add_picture_options, add_slurm_options
+from hvc_jax.cli.options import add_picture_options, add_slurm_options, keep_programs
 
 DESCRIPTION = "Codes every clip of a folder with every model at every rate point."
 EXAMPLES = """\
@@ -122,11 +122,10 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.evaluation.scores import ScoreOptions, unavailable
     from hvc_jax.evaluation.settings import Settings, name_models, write_record
     from hvc_jax.evaluation.shards import evaluate_on_slurm
-    from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.ops.flow import require_opencv
     from hvc_jax.ops.slurm import slurm_option
 
-    keep_compiled_programs()
+    keep_programs(quiet=True)
     check_side("--size", arguments.size)
     names = items(arguments.scores)
     options = {"scores": tuple(names)} if names else {}
@@ -269,8 +268,9 @@ def find_clips(folder: Path, count: int | None = None) -> list[Path]:
     Raises:
         ValueError: There is none, or two share a name.
     """
-    endings = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".gif", ".y4m"}
-    clips = sorted(p for p in folder.iterdir() if p.suffix.lower() in endings)
+    from hvc_jax.data.clips import INPUT_SUFFIXES
+
+    clips = sorted(p for p in folder.iterdir() if p.suffix.lower() in INPUT_SUFFIXES)
     if not clips:
         raise ValueError(f"{folder}: holds no video file; name a folder of clips")
     if len({clip.stem for clip in clips}) < len(clips):

@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 from hvc_jax.evaluation.table import text_table
-from hvc_jax.models.export import Export
-from hvc_jax.models.find import known_models, measured_scores
+from hvc_jax.models.export import PRETRAINED, Export, known_exports
+from hvc_jax.models.find import measured_scores
 
 DESCRIPTION = "Lists the models that are shipped and those in the folders of HVC_MODELS."
 EXAMPLES = """\
@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table."""
     scores = measured_scores()
-    rows = [_row(export, shipped, scores) for export, shipped in known_models()]
+    rows = [_row(export, scores) for export in known_exports()]
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _row(export: Export, shipped: bool, scores: dict[str, Any]) -> dict[str, Any]:
-    fields = export.config_fields
+def _row(export: Export, scores: dict[str, Any]) -> dict[str, Any]:
+    fields, shipped = export.config_fields, export.path.parent == PRETRAINED
     loss, data = fields.get("loss", {}), fields.get("data", {})
     trained = (
         f"{fields.get('total_steps', '?')} steps of {fields.get('batch_size', '?')} at "

@@ -5,7 +5,7 @@ import io
 import time
 from pathlib import Path
 
-from hvc_jax.cli.options import add_memory_option
+from hvc_jax.cli.options import add_memory_option, keep_programs
 
 DESCRIPTION = "Compiles the programs of encode and decode once, and keeps them on disk."
 EXAMPLES = """\
@@ -43,12 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Codes a few frames of a rendered person for every variant and size."""
     from hvc_jax.codec.load import codec_of_variant
     from hvc_jax.codec.options import EncodeOptions, check_side
-    from hvc_jax.ops.compile import keep_compiled_programs
     from hvc_jax.synth.people import render_clip
 
     for size in arguments.size:
         check_side("--size", size)
-    keep_compiled_programs()
+    keep_programs(quiet=True)
     options = EncodeOptions(effort=arguments.effort)
     for size in arguments.size:
         print(f"rendering a person at {size}x{size}", flush=True)

@@ -18,18 +18,39 @@ from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.units import UnitType, motion_group
 
 
-class RepairingDecoder:
-    """Decodes a stream that may be damaged anywhere behind its header.
+class Intact:
+    """What is intact of a stream that may be damaged anywhere behind its header.
+
+    Attributes:
+      header: Of the stream.
+      units: Those that are intact, in order.
+      sound: What is intact of it.
+      frame_count: Frames that there should be, as far as known.
+      keys: Numbers of the key frames, as far as known.
+      lost_keys: Numbers of those whose pictures are lost.
+      held: Numbers of the frames that were held so far.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Finds it in a binary file at the beginning of the stream.
+
+        Raises:
+          BitstreamError: The header is damaged.
+        """
+        self.header, units = salvage(file)
+        self.units = list(units)
+        self.sound = intact_sound(self.units)
+        self.frame_count, self.keys = frames_and_keys(self.header, self.units)
+        shown = {unit.frame for unit in self.units if unit.type == UnitType.KEY}
+        self.lost_keys = [frame for frame in self.keys if frame not in shown]
+        self.held: list[int] = []
+
+
+class RepairingDecoder(Intact):
+    """Decodes what is left of a stream.
 
     Where motion is lost the last pose is held until a unit that decodes on its own; where a key
     picture is lost the one before stays, and grey stands for the first.
-
-    Attributes:
-      frame_count: frames that there should be, as far as known.
-      held: numbers of the frames that were held so far.
-      lost_keys: numbers of the key frames whose pictures are known to be lost.
-      sound: what is intact of it.
-      units: Those that are intact, in order.
     """
 
     def __init__(self, codec: Codec, file: BinaryIO) -> None:
@@ -43,18 +64,12 @@ class RepairingDecoder:
           BitstreamError: The header is damaged.
           CodecError: It was made with another model.
         """
+        super().__init__(file)
         self._codec = codec
-        self._header, units = salvage(file)
-        vectors = codec.vector_decoder(self._header)
-        self.units = list(units)
-        self.sound = intact_sound(self.units)
-        self.frame_count, keys = frames_and_keys(self._header, self.units)
-        self._decoder = ConcealingDecoder(vectors, self.frame_count, keys)
-        self._picture = np.full((self._header.height, self._header.width, 3), 128, np.uint8)
+        vectors = codec.vector_decoder(self.header)
+        self._decoder = ConcealingDecoder(vectors, self.frame_count, self.keys)
+        self._picture = np.full((self.header.height, self.header.width, 3), 128, np.uint8)
         self._features = self._key_latent = None
-        self.held: list[int] = []
-        shown = {unit.frame for unit in self.units if unit.type == UnitType.KEY}
-        self.lost_keys = [frame for frame in keys if frame not in shown]
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields all frames [H, W, 3] uint8 RGB; once."""
@@ -64,7 +79,7 @@ class RepairingDecoder:
                 yield from self._hold(unit.frame)
             with contextlib.suppress(BitstreamError):
                 if unit.type == UnitType.KEY:
-                    waiting = key_picture(key_unit(unit), self._header, unit.offset)
+                    waiting = key_picture(key_unit(unit), self.header, unit.offset)
                 elif unit.type == UnitType.STATIC:
                     latent = self._decoder.key(unit.payload, unit.frame)
                     if latent is not None and waiting is not None:

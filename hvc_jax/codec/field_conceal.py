@@ -5,22 +5,15 @@ from typing import BinaryIO
 
 import numpy as np
 
+from hvc_jax.codec.conceal import Intact
 from hvc_jax.codec.field_codec import FieldCodec
-from hvc_jax.stream.conceal import MOST_HELD, frames_and_keys, intact_sound, salvage
+from hvc_jax.stream.conceal import MOST_HELD
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.units import UnitType
 
 
-class FieldRepairingDecoder:
-    """Decodes what is left: a lost unit holds the last picture until the next intra key picture.
-
-    Attributes:
-      frame_count: Frames that there should be, as far as known.
-      held: Numbers of the frames that were held so far.
-      lost_keys: Numbers of the intra key frames whose pictures are known to be lost.
-      sound: What is intact of it.
-      units: Those that are intact, in order.
-    """
+class FieldRepairingDecoder(Intact):
+    """Decodes what is left: a lost unit holds the last picture until the next intra key picture."""
 
     def __init__(self, codec: FieldCodec, file: BinaryIO) -> None:
         """Finds what is intact.
@@ -33,14 +26,8 @@ class FieldRepairingDecoder:
           BitstreamError: The header is damaged.
           CodecError: Another model made it.
         """
-        header, units = salvage(file)
-        self._decoder = codec.decoder(header)
-        self.units = list(units)
-        self.sound = intact_sound(self.units)
-        self.frame_count, keys = frames_and_keys(header, self.units)
-        shown = {unit.frame for unit in self.units if unit.type == UnitType.KEY}
-        self.held: list[int] = []
-        self.lost_keys = [frame for frame in keys if frame not in shown]
+        super().__init__(file)
+        self._decoder = codec.decoder(self.header)
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields all frames [H, W, 3] uint8 RGB; once.

@@ -21,8 +21,7 @@ from hvc_jax.codec.field_group import (
     rendered,
 )
 from hvc_jax.codec.field_network import FieldNetwork
-from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, Fitting
-from hvc_jax.codec.options import CodecError
+from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, Fitting, check_memory
 from hvc_jax.keyframes.picture import KeyPictureError
 from hvc_jax.keyframes.sequence import SequenceDecoder
 from hvc_jax.models.motion.pose_change import change_pose
@@ -160,14 +159,9 @@ class FieldDecoder:
 
     def _check_memory(self, pictures: int) -> None:
         """Raises where so many key pictures, which are held at once, take too much memory."""
-        needed = pictures * self.size[0] * self.size[1] * 3
-        if needed > self._max_memory:
-            raise CodecError(
-                f"{pictures} key pictures of {self.size[1]}x{self.size[0]} pixels at once take "
-                f"{needed / (1 << 30):.1f} GiB, more than the {self._max_memory / (1 << 30):.1f} "
-                f"GiB that are allowed; if there is as much, add --max-memory "
-                f"{-(-needed // (1 << 30))}G"
-            )
+        height, width = self.size
+        what = f"{pictures} key pictures of {width}x{height} pixels at once take"
+        check_memory(what, pictures * height * width * 3, self._max_memory)
 
     def _posed(self, first: int, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """Yields the frames with their edits, if there are any."""

@@ -2,15 +2,14 @@
 
 import contextlib
 from collections.abc import Callable, Iterable
-from itertools import islice
 
 import numpy as np
 
-from hvc_jax.body.params import BODY_VECTOR_SIZE
 from hvc_jax.codec.low_delay import LowDelaySegment
-from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY
-from hvc_jax.codec.options import CodecError, EncodeOptions
+from hvc_jax.codec.memory import DEFAULT_MAX_MEMORY, check_memory
+from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.codec.rate import RateControl
+from hvc_jax.codec.scenes import given_bodies
 from hvc_jax.codec.segment import shifted
 from hvc_jax.data.cuts import CutDetector
 from hvc_jax.keyframes.picture import KeyPictureError
@@ -119,12 +118,7 @@ class FieldEncoder:
             self.confidence += [1.0] * len(frames)
             return None
         if self._bodies is not None:
-            vectors = np.array(list(islice(self._bodies, len(frames))), np.float32)
-            if vectors.shape != (len(frames), BODY_VECTOR_SIZE):
-                raise CodecError(
-                    f"the body vectors are not {BODY_VECTOR_SIZE} numbers for every frame; "
-                    "estimate them again for this clip"
-                )
+            vectors = given_bodies(self._bodies, len(frames))
             confidence = np.ones(len(frames))
         else:
             vectors, confidence = self._find(frames)
@@ -188,10 +182,6 @@ def segment_frames(height: int, width: int, key_every: int, max_memory: int | No
     if max_memory is None:
         return longest
     frame = height * width * 3 * SEARCH_BYTES
-    if max_memory < 2 * frame:
-        raise CodecError(
-            f"coding two frames of {width}x{height} pixels takes about {2 * frame / (1 << 30):.1f} "
-            f"GiB, more than the {max_memory / (1 << 30):.1f} GiB that are allowed; if there is as "
-            f"much, add --max-memory {-(-2 * frame // (1 << 30))}G"
-        )
+    what = f"coding two frames of {width}x{height} pixels takes about"
+    check_memory(what, 2 * frame, max_memory)
     return min(longest, max_memory // frame)

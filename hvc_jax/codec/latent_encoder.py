@@ -16,8 +16,8 @@ from hvc_jax.codec import polish
 from hvc_jax.codec.hold import better_held
 from hvc_jax.codec.importance import mesh_importance
 from hvc_jax.codec.networks import Networks
-from hvc_jax.codec.options import LATENT_KEY_QP, CodecError, EncodeOptions
-from hvc_jax.codec.scenes import lasting
+from hvc_jax.codec.options import LATENT_KEY_QP, EncodeOptions
+from hvc_jax.codec.scenes import given_bodies, lasting
 from hvc_jax.data.cuts import CutDetector
 from hvc_jax.pose.confidence import DOUBT
 from hvc_jax.stream.container import StreamWriter
@@ -199,12 +199,7 @@ def analysed(
     for chunk in _chunks(frames, _CHUNK):
         pictures, confidence = np.stack(chunk), np.ones(len(chunk))
         if bodies is not None:
-            vectors = np.array(list(itertools.islice(bodies, len(chunk))), np.float32)
-            if vectors.shape != (len(chunk), BODY_VECTOR_SIZE):
-                raise CodecError(
-                    f"the body vectors are not {BODY_VECTOR_SIZE} numbers for every frame; "
-                    "estimate them again for this clip"
-                )
+            vectors = given_bodies(bodies, len(chunk))
         elif networks.export.variant != "semantic":  # sends none
             vectors = np.zeros((len(chunk), BODY_VECTOR_SIZE), np.float32)
         else:

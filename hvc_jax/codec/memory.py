@@ -28,6 +28,20 @@ def parse_memory(text: str) -> int:
     return int(amount)
 
 
+def check_memory(what: str, needed: int, allowed: int) -> None:
+    """Checks that work takes as many bytes as are allowed.
+
+    Raises:
+        CodecError: It takes more; `what` is the beginning of the sentence, up to its verb.
+    """
+    if needed > allowed:
+        gib = 1 << 30
+        raise CodecError(
+            f"{what} {needed / gib:.1f} GiB, more than the {allowed / gib:.1f} GiB that are "
+            f"allowed; if there is as much, add --max-memory {-(-needed // gib)}G"
+        )
+
+
 class Fitting:
     """A program of `jax.jit`, compiled for as many frames as fit into the memory allowed.
 
@@ -63,12 +77,7 @@ class Fitting:
             if needed <= self._max_memory:
                 return compiled, count
             if count == 1:
-                gib = 1 << 30
-                raise CodecError(
-                    f"{what} takes {needed / gib:.1f} GiB, more than the "
-                    f"{self._max_memory / gib:.1f} GiB that are allowed; if there is as much, add "
-                    f"--max-memory {-(-needed // gib)}G"
-                )
+                check_memory(f"{what} takes", needed, self._max_memory)
             # Memory grows with the number of frames, so one more try is mostly enough.
             count = max(1, min(count - 1, count * self._max_memory // needed))
 

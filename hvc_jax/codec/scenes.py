@@ -1,7 +1,12 @@
 """The bodies of a clip as the encoder wants them: scene by scene, and how far each is trusted."""
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 
+from hvc_jax.body.params import BODY_VECTOR_SIZE
+from hvc_jax.codec.options import CodecError
 from hvc_jax.data.cuts import CutDetector, scene_starts
 from hvc_jax.pose.appearance import Reference
 from hvc_jax.pose.confidence import SURE
@@ -46,6 +51,21 @@ class BodyFinder:
             vectors.append(found.bodies)
             trust.append(found.confidence)
         return np.concatenate(vectors).astype(np.float32), np.concatenate(trust)
+
+
+def given_bodies(bodies: Iterator[np.ndarray], count: int) -> np.ndarray:
+    """The body vectors [count, 188] float32 of the next frames, which the caller knows.
+
+    Raises:
+      CodecError: There are fewer, or of another size.
+    """
+    vectors = np.array(list(itertools.islice(bodies, count)), np.float32)
+    if vectors.shape != (count, BODY_VECTOR_SIZE):
+        raise CodecError(
+            f"the body vectors are not {BODY_VECTOR_SIZE} numbers for every frame; "
+            "estimate them again for this clip"
+        )
+    return vectors
 
 
 def lasting(trust: np.ndarray) -> np.ndarray:

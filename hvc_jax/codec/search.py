@@ -265,7 +265,7 @@ def _integers(group: _Group, levels: np.ndarray, side: int, rounds: int) -> Fiel
         if cost < lowest:
             best, lowest = value, cost
         if turn < rounds:
-            costs = level_costs(group.parts, value, group.options.step)
+            costs = level_costs(group.parts, value)
             costs = np.pad(costs, ((0, 0), (0, group.rows - costs.shape[1]), (0, 0), (0, 0)))
             levels = np.asarray(
                 _improve(

@@ -18,10 +18,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from hvc_jax.data.clips import ClipError, read_clip
+from hvc_jax.data.clips import INPUT_SUFFIXES, ClipError, read_clip
 from hvc_jax.data.frames import CLIP_INDEX, ClipEntry, FrameDataset, split_names
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".y4m", ".gif")
 SPLITS = ("train", "development", "validation", "test")
 JPEG_QUALITY = 95
 
@@ -56,9 +55,9 @@ def videos_in(folder: Path) -> list[Path]:
     """Returns the video files below `folder`, sorted by their path."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder: give the folder that holds the videos")
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in INPUT_SUFFIXES)
     if not found:
-        raise FileNotFoundError(f"{folder} holds no video ({', '.join(VIDEO_SUFFIXES)})")
+        raise FileNotFoundError(f"{folder} holds no video ({', '.join(INPUT_SUFFIXES)})")
     return found
 
 

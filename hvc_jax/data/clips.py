@@ -47,6 +47,9 @@ __all__ = [
 MIN_SIDE = 32
 """Shortest side, in pixels, of a clip worth coding: below it a person is a few pixels."""
 
+INPUT_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".y4m", ".gif")
+"""Endings of the videos that are taken from a folder."""
+
 _SEVERAL_SIZES = "pictures of several sizes, each fitted by itself"
 
 

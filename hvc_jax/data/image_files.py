@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
+from hvc_jax.body.frame_numbers import natural
 from hvc_jax.data.display import over_background
 from hvc_jax.data.errors import ClipError
 
@@ -74,14 +75,8 @@ def find_pictures(path: str | os.PathLike) -> Sequence:
         files = [Path(f) for f in glob.glob(text) if Path(f).is_file()]
     if not files:
         raise ClipError(f"{path} names no picture; check the name and the numbers.")
-    files.sort(key=_natural)
+    files.sort(key=lambda file: natural(str(file)))
     return Sequence(files, _gap(files))
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """A key that sorts frame9 before frame10."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]
 
 
 def _gap(files: list[Path]) -> str:

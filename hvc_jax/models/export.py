@@ -241,22 +241,16 @@ def _check_plain(value: Any, depth: int = 0) -> None:
         raise ValueError("a number is too large")
 
 
-def find_export(model_id: bytes) -> Export | None:
-    """The model with an id among those shipped and those in the folders of HVC_MODELS.
-
-    Args:
-        model_id: 8 bytes, from the header of a stream.
-    """
-    folders = [
-        PRETRAINED,
-        *map(Path, filter(None, os.environ.get(MODEL_PATH, "").split(os.pathsep))),
-    ]
-    for folder in folders:
+def known_exports() -> Iterator[Export]:
+    """Yields the models that are shipped, then those in the folders of HVC_MODELS."""
+    folders = filter(None, os.environ.get(MODEL_PATH, "").split(os.pathsep))
+    for folder in (PRETRAINED, *map(Path, folders)):
         for path in sorted(folder.glob("*.safetensors")):
-            try:
-                export = load_export(path)
-                if export.model_id == model_id:
-                    return export
-            except (ExportError, OSError):
-                continue  # other networks lie there too, and files that cannot be read
-    return None
+            # Other networks lie there too, and files that cannot be read.
+            with contextlib.suppress(ExportError, OSError):
+                yield load_export(path)
+
+
+def find_export(model_id: bytes) -> Export | None:
+    """The model with an id, 8 bytes from the header of a stream, among `known_exports`."""
+    return next((export for export in known_exports() if export.model_id == model_id), None)

@@ -6,15 +6,9 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from hvc_jax.models.export import (
-    MODEL_PATH,
-    PRETRAINED,
-    Export,
-    ExportError,
-    find_export,
-    load_export,
-)
+from hvc_jax.models.export import PRETRAINED, Export, find_export, known_exports, load_export
 from hvc_jax.ops.files import is_special
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.errors import BitstreamError
@@ -61,9 +55,7 @@ def open_stream(path: Path, keep_sound: bool = False) -> Iterator[StreamReader]:
     Raises:
         BitstreamError: The file is no stream, or is damaged.
     """
-    if path.is_dir():
-        raise BitstreamError(f"{path} is a folder; give one .hvc file")
-    with open(0, "rb", closefd=False) if str(path) == "-" else path.open("rb") as file:
+    with _opened(path) as file:
         try:
             yield StreamReader(file, keep_sound)
         except BitstreamError as error:
@@ -76,15 +68,19 @@ def read_stream(path: Path) -> bytes:
     Raises:
         BitstreamError: The file is no stream, or longer than 1 GiB.
     """
-    if path.is_dir():
-        raise BitstreamError(f"{path} is a folder; give one .hvc file")
-    with open(0, "rb", closefd=False) if str(path) == "-" else path.open("rb") as file:
+    with _opened(path) as file:
         data = file.read(len(MAGIC))
         if data == MAGIC:  # else the reader of its header says what is wrong; nothing is read
             data += file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise BitstreamError(f"{path}: the stream is longer than 1 GiB; cut it into parts")
     return data
+
+
+def _opened(path: Path) -> BinaryIO:
+    if path.is_dir():
+        raise BitstreamError(f"{path} is a folder; give one .hvc file")
+    return open(0, "rb", closefd=False) if str(path) == "-" else path.open("rb")
 
 
 class StreamFileError(BitstreamError):
@@ -149,30 +145,7 @@ def tables_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
 
 def list_models() -> list[str]:
     """Names of the models that are shipped, for `hvc_jax.load`."""
-    shipped = [path.stem for path in PRETRAINED.glob("*.safetensors") if _is_export(path)]
-    return sorted(shipped)
-
-
-def _is_export(path: Path) -> bool:
-    try:
-        load_export(path)
-    except (ExportError, OSError):
-        return False  # other networks lie there too
-    return True
-
-
-def known_models() -> list[tuple[Export, bool]]:
-    """Models that are shipped and those in the folders of HVC_MODELS, with whether it is shipped.
-
-    Files that are no models are left out.
-    """
-    folders = [Path(f) for f in os.environ.get(MODEL_PATH, "").split(os.pathsep) if f]
-    found = []
-    for folder in (PRETRAINED, *folders):
-        for path in sorted(folder.glob("*.safetensors")):
-            if _is_export(path):
-                found.append((load_export(path), folder == PRETRAINED))
-    return found
+    return [export.path.stem for export in known_exports() if export.path.parent == PRETRAINED]
 
 
 def measured_scores() -> dict[str, dict[str, float | str]]:

@@ -26,16 +26,13 @@ _CPU_OPTIONS = {
 
 
 @functools.cache
-def compiler_options(backend: str | None = None) -> dict[str, Any] | None:
-    """The compiler options that are worth passing on this machine.
-
-    Args:
-        backend: "cpu", "gpu" or "tpu"; None means jax's default back end.
+def compiler_options() -> dict[str, Any] | None:
+    """The compiler options that are worth passing on jax's default back end.
 
     Returns:
         A dict for `jax.jit(..., compiler_options=...)`, or None for the compiler's defaults.
     """
-    if (backend or jax.default_backend()) != "cpu":
+    if jax.default_backend() != "cpu":
         return None
     try:
         probe = jax.jit(lambda x: x @ x, compiler_options=_CPU_OPTIONS, backend="cpu")

@@ -16,13 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.assets import Body, load_body
-from hvc_jax.body.landmarks import chain
+from hvc_jax.body.landmarks import Skeleton, chain
 from hvc_jax.body.lbs import screen_vertices
 from hvc_jax.body.params import NUM_BODY_JOINTS
 from hvc_jax.body.raster import rasterize, vertex_normals
 from hvc_jax.ops.warp import average_pool, repeat_upsample, warp
 from hvc_jax.pose.networks import in_batches
-from hvc_jax.pose.skeleton import Skeleton
 
 _POINTS = 512
 _SHOWN = 256  # of them that are compared: the reference frame shows less than half of a body

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file
 
+from hvc_jax.body.landmarks import pose_points
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS
 from hvc_jax.ops import rotation
 from hvc_jax.pose.directions import pose_from_directions
 from hvc_jax.pose.fit import continuous_axis_angle, padded_rows, smooth_over_time
 from hvc_jax.pose.sight import Sight
-from hvc_jax.pose.skeleton import INDEX, open_skeleton, pose_points
+from hvc_jax.pose.skeleton import INDEX, RIDES_ON, open_skeleton
 from hvc_jax.pose.solve import (
     BONE_WEIGHT,
     BONES,
@@ -128,7 +129,7 @@ def _start(world: jax.Array, points: jax.Array, weight: jax.Array, betas: jax.Ar
     """Returns rotations [T, 22, 3, 3], centre [T, 2] and scale [T] of a first guess."""
     skeleton = open_skeleton()
     rotations = pose_from_directions(world, skeleton)
-    found, _ = pose_points(skeleton, betas, rotations)
+    found, _ = pose_points(skeleton, RIDES_ON, betas, rotations)
     flat = found[..., :2] * jnp.array([1.0, -1.0])
     share = (weight / jnp.maximum(weight.sum(1, keepdims=True), 1e-6))[..., None]
     middle, centre = (share * flat).sum(1, keepdims=True), (share * points).sum(1, keepdims=True)
@@ -160,16 +161,12 @@ class Fitted(NamedTuple):
 def bodies_from_sight(
     sight: Sight,
     betas: np.ndarray | None = None,
-    steps: int = 8,
-    weights: Weights = Weights(),  # noqa: B008
 ) -> Fitted:
     """Returns the bodies of a clip.
 
     Args:
       sight: of the clip.
       betas: [10] the person's shape where it is known.
-      steps: of the solver.
-      weights: of its residuals.
     """
     count = len(sight.points)
     # Compiled once per length; live pictures come one by one.
@@ -190,14 +187,12 @@ def bodies_from_sight(
     padded = padded._replace(valid=jnp.asarray((np.arange(length) < count).astype(np.float32)))
     seen = padded.point_weight.mean(1) * padded.valid
     start = pad(frames)
-    about = _averages(start, seen, padded.held, weights)
+    about = _averages(start, seen, padded.held, Weights())
     still = np.concatenate([TRUNK, [True, True, False]])
     kept = jnp.where(np.arange(UNKNOWNS) == UNKNOWNS - 1, 1.0, padded.held[:, None] * still)
     start = (1 - kept) * start + kept * about
-    found = solve(
-        Solution(start, jnp.asarray(shape)), padded, open_skeleton(), pose_prior(),
-        jnp.float32(betas is None), steps, weights,
-    )  # fmt: skip
+    bodies, free = Solution(start, jnp.asarray(shape)), jnp.float32(betas is None)
+    found = solve(bodies, padded, open_skeleton(), pose_prior(), free, weights=Weights())
     screen, _ = _project(open_skeleton(), found.frames, found.betas)
     error = np.linalg.norm((np.asarray(screen) - padded.points)[:count], axis=-1)
     return Fitted(found, padded, error * np.exp(-np.asarray(found.frames)[:count, -1:]))

@@ -9,9 +9,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from hvc_jax.body.landmarks import Skeleton
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS
 from hvc_jax.ops import rotation
-from hvc_jax.pose.skeleton import INDEX, Skeleton
+from hvc_jax.pose.skeleton import INDEX
 
 _STRAIGHT = 0.3  # sine of the bend below which a limb's twist is not told by it
 

@@ -10,11 +10,12 @@ import numpy as np
 import optax
 
 from hvc_jax.body.assets import load_body
+from hvc_jax.body.landmarks import Skeleton
 from hvc_jax.ops.batching import padded
 from hvc_jax.pose.appearance import Reference, appearance_of, shrunk
 from hvc_jax.pose.fit_objective import FitWeights, Seen, objective, to_vectors
 from hvc_jax.pose.outline import Outline, shrunk_masks
-from hvc_jax.pose.skeleton import Skeleton, open_skeleton
+from hvc_jax.pose.skeleton import open_skeleton
 from hvc_jax.pose.solve import NUM_POSE, Measured, PosePrior, Solution, project_points
 
 _PACE = 0.01  # Adam's steps at first, radians
@@ -96,7 +97,6 @@ def through_pixels(
     steps: int,
     reference: Reference | None = None,
     masks: np.ndarray | None = None,
-    weights: FitWeights = FitWeights(),  # noqa: B008
 ) -> Solution:
     """Returns bodies whose skin looks the same in all frames, and that cover the masks.
 
@@ -108,14 +108,13 @@ def through_pixels(
       steps: of Adam in each of two rounds, the first with coarser pictures.
       reference: a frame before the clip whose looks and shape it keeps; None for its own first.
       masks: [T, H, H] uint8 or bool where the person is; a round of descent fits the silhouette.
-      weights: of the terms.
     """
     pad = functools.partial(padded_rows, length=len(measured.valid))
     skeleton = open_skeleton()
     depth = _project(skeleton, bodies.frames, bodies.betas)[1][..., 2]
     weight = measured.point_weight.at[:, :_FACE].set(0.0)
     seen = Seen(measured.points, weight, depth, measured.valid)
-    rest = (skeleton, prior, weights)
+    rest = (skeleton, prior, FitWeights())
     free = 1.0 if reference is None else 0.0
     if masks is not None:
         both = seen._replace(outline=Outline(load_body(), pad(shrunk_masks(masks))))

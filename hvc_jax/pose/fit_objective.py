@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hvc_jax.body.landmarks import Skeleton
 from hvc_jax.body.params import BODY_VECTOR_SIZE, JOINT_INDEX, NUM_BODY_JOINTS, POSE
 from hvc_jax.ops import rotation
 from hvc_jax.pose.appearance import Appearance, Surface, appearance_cost, pose_surface
 from hvc_jax.pose.outline import Outline, outline_cost
-from hvc_jax.pose.skeleton import Skeleton
 from hvc_jax.pose.solve import NUM_POSE, PosePrior, Solution, project_points
 
 

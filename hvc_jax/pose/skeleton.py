@@ -7,14 +7,13 @@ with that joint, so that no vertex is skinned.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.assets import Body, load_body
-from hvc_jax.body.landmarks import chain, landmarks_of
+from hvc_jax.body.landmarks import Skeleton, landmarks_of
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS
 
 NAMES = (
@@ -60,22 +59,6 @@ def _rides_on(name: str) -> str:
 
 RIDES_ON = np.array([JOINT_INDEX[_rides_on(name)] for name in NAMES])
 """The joint that each landmark rides on."""
-
-
-class Skeleton(NamedTuple):
-    """The rest skeleton with its landmarks, linear in the shape coefficients.
-
-    Attributes:
-      joints: [22, 3] rest joints of the mean shape, metres.
-      joint_directions: [10, 22, 3] metres per unit of each shape coefficient.
-      points: [33, 3] rest landmarks of the mean shape, metres.
-      point_directions: [10, 33, 3] metres per unit of each shape coefficient.
-    """
-
-    joints: jax.Array
-    joint_directions: jax.Array
-    points: jax.Array
-    point_directions: jax.Array
 
 
 def _skin_vertices(body: Body) -> dict[str, int]:
@@ -134,23 +117,3 @@ def open_skeleton() -> Skeleton:
     """Returns the skeleton of the open body."""
     with jax.ensure_compile_time_eval():
         return skeleton_of(load_body())
-
-
-def pose_points(
-    skeleton: Skeleton, betas: jax.Array, rotations: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Returns landmarks [*, 33, 3] and joints [*, 22, 3], metres, pelvis at the origin.
-
-    Args:
-      skeleton: of the body model.
-      betas: [10] or [*, 10] shape coefficients.
-      rotations: [*, 22, 3, 3] of each joint relative to its parent.
-    """
-    joints = skeleton.joints + jnp.einsum("...s,sjc->...jc", betas, skeleton.joint_directions)
-    points = skeleton.points + jnp.einsum("...s,sjc->...jc", betas, skeleton.point_directions)
-    joints = jnp.broadcast_to(joints, (*rotations.shape[:-3], *joints.shape[-2:]))
-    world, position = chain(rotations, joints)
-    offset = points - joints[..., RIDES_ON, :]
-    moved = jnp.sum(world[..., RIDES_ON, :, :] * offset[..., None, :], -1)
-    pelvis = position[..., :1, :]
-    return position[..., RIDES_ON, :] + moved - pelvis, position - pelvis

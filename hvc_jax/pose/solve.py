@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hvc_jax.body.landmarks import Skeleton, pose_points
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS
 from hvc_jax.ops import rotation
-from hvc_jax.pose.skeleton import INDEX, Skeleton, pose_points
+from hvc_jax.pose.skeleton import INDEX, RIDES_ON
 
 NUM_POSE = 3 * NUM_BODY_JOINTS
 TRUNK = np.isin(
@@ -156,7 +157,7 @@ def project_points(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns landmarks on screen [*, 33, 2] and in space [*, 33, 3] of unknowns [*, 69]."""
     pose = frame[..., :NUM_POSE].reshape(*frame.shape[:-1], NUM_BODY_JOINTS, 3)
-    points, _ = pose_points(skeleton, betas, rotation.axis_angle_to_matrix(pose))
+    points, _ = pose_points(skeleton, RIDES_ON, betas, rotation.axis_angle_to_matrix(pose))
     scale = jnp.exp(frame[..., None, -1:])
     screen = scale * points[..., :2] * jnp.array([1.0, -1.0]) + frame[..., None, NUM_POSE:-1]
     return screen, points

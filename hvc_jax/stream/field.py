@@ -189,7 +189,6 @@ def encode_levels(
     parts: list[Segment],
     value: FieldLevels,
     default_step: int = DEFAULT_STEP,
-    tables: Tables | None = None,
 ) -> bytes:
     """The payload of a group.
 
@@ -197,12 +196,11 @@ def encode_levels(
         parts: the segments of the group, which the decoder knows.
         value: levels, modes and step.
         default_step: index of the step that costs nothing to name; in the stream's header.
-        tables: contexts; the shipped ones by default.
 
     Raises:
         ValueError: levels of the wrong shape or larger than MAX_LEVEL, or modes out of range.
     """
-    tables = tables or default_tables()
+    tables = default_tables()
     levels = np.array(value.levels, np.int32)
     modes = np.array(value.modes, np.uint8)
     if len(levels) != len(planes(parts)) or np.abs(levels).max(initial=0) > MAX_LEVEL:
@@ -220,14 +218,13 @@ def decode_levels(
     rows: int,
     columns: int,
     default_step: int = DEFAULT_STEP,
-    tables: Tables | None = None,
 ) -> FieldLevels:
     """The levels of a payload; arguments as in `encode_levels`.
 
     Raises:
         ValueError: bytes that no encoder wrote, as far as that can be told.
     """
-    tables = tables or default_tables()
+    tables = default_tables()
     coder = BinaryDecoder(tables.contexts(), data)
     blank = FieldLevels(
         np.zeros((len(planes(parts)), rows, columns), np.int32),
@@ -239,9 +236,7 @@ def decode_levels(
     return found
 
 
-def level_costs(
-    parts: list[Segment], value: FieldLevels, default_step: int, tables: Tables | None = None
-) -> np.ndarray:
+def level_costs(parts: list[Segment], value: FieldLevels) -> np.ndarray:
     """What levels would cost in their present neighbourhood, at the initial probabilities.
 
     Extents are left out; contexts are the coder's own.
@@ -249,8 +244,7 @@ def level_costs(
     Returns:
         [3, planes, R, C] float32 bits: of a 0, of a 1, and of each doubling beyond.
     """
-    tables = tables or default_tables()
-    where = offsets()
+    tables, where = default_tables(), offsets()
     rows = planes(parts)
     magnitudes = np.minimum(np.abs(value.levels), MAX_MAGNITUDE).astype(np.int64)
     near, far = within_plane(magnitudes)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from hvc_jax.body import params
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.camera import project
-from hvc_jax.body.landmarks import Landmarks, landmarks_of, pose_landmarks
+from hvc_jax.body.landmarks import COCO_JOINTS, Skeleton, landmarks_of, pose_points
 from hvc_jax.models.token import POSITIONS
 from hvc_jax.ops.rotation import axis_angle_to_matrix
 
@@ -21,7 +21,7 @@ SUPERVISED = POSITIONS[:13]  # without eyes and ears
 
 
 @functools.cache
-def _landmarks() -> Landmarks:
+def _landmarks() -> Skeleton:
     with jax.ensure_compile_time_eval():
         return landmarks_of(load_body())
 
@@ -40,7 +40,8 @@ def body_points(body: jax.Array) -> tuple[jax.Array, jax.Array]:
     pose = jnp.concatenate(
         [state.global_orient[:, None], state.body_pose[:, : params.NUM_BODY_JOINTS - 1]], 1
     )
-    points, _ = pose_landmarks(_landmarks(), state.betas, axis_angle_to_matrix(pose))
+    turns = axis_angle_to_matrix(pose)
+    points, _ = pose_points(_landmarks(), COCO_JOINTS, state.betas, turns)
     screen = project(points, state.camera)[:, SUPERVISED, :2]
     # At the border and not left out: a position that nothing holds wanders through the picture.
     known = jnp.broadcast_to(state.camera[:, :1] > 0, screen.shape[:2])
