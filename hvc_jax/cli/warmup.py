@@ -14,7 +14,8 @@ examples:
   hvc warmup --variant keypoint --size 384
 
 Programs are kept in $XDG_CACHE_HOME/hvc_jax/programs, for this machine and this version of jax.
-One program serves clips of every length.
+They serve clips of every length, but for those of displacement fields, which are compiled for
+groups of 8, 16, 32, 64 or 128 frames: a first clip of another length takes some seconds more.
 """
 
 
