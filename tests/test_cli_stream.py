@@ -1,6 +1,7 @@
 """The commands on real files: a clip in, a stream, an edit, frames back from a fresh process."""
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from tiny_export import FPS, SIDE, make_bodies, make_export, make_frames
 
 from hvc_jax.cli.decode import Clock
 from hvc_jax.cli.main import main
+from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.data.clips import write_video
 from hvc_jax.evaluation.table import read_rows
 from hvc_jax.pose.estimator import Estimate, nobody
@@ -268,6 +270,8 @@ def test_demo_codes_edits_and_shows(
 
     monkeypatch.setattr("hvc_jax.synth.people.render_clip", render)
     monkeypatch.setattr("hvc_jax.pose.estimator.estimate", estimate)
+    fast = functools.partial(EncodeOptions, effort=0)
+    monkeypatch.setattr("hvc_jax.evaluation.demo.EncodeOptions", fast)
     output = tmp_path / "demo"
     argv = ["demo", "--output", str(output), "--models", str(models), "--size", str(SIDE)]
     assert main([*argv, "--frames", str(COUNT), "--quiet"]) == 0

@@ -59,9 +59,9 @@ def test_a_prefix_is_coded_as_the_whole(clip: np.ndarray, live: bytes) -> None: 
 def test_later_frames_change_no_earlier_bytes(clip: np.ndarray) -> None:  # noqa: F811
     """Also where the encoder places its key pictures."""
     options = EncodeOptions(effort=0, key_qp=30, lookahead=0)
-    other = clip.copy()
+    one, other = clip[:9], clip[:9].copy()
     other[7:] = np.random.default_rng(0).integers(0, 255, other[7:].shape)
-    both = [list(StreamReader(io.BytesIO(encoded(f, options))).units()) for f in (clip, other)]
+    both = [list(StreamReader(io.BytesIO(encoded(f, options))).units()) for f in (one, other)]
     same = [[u for u in units if u.frame < 7 and u.type != UnitType.INDEX] for units in both]
     assert same[0] == same[1] and both[0] != both[1]
 

@@ -19,24 +19,28 @@ def _overlap(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     return mask_iou(body_cells(found, 32), body_cells(true, 32))
 
 
+FRAMES = 2
+HIPS, FULL = (930000, "hips"), (930002, "full")
+
+
 @functools.cache
-def _found(clip_of, seed=930000, framing="hips") -> tuple[SyntheticClip, Estimate]:
-    """A clip of four frames, and its bodies from landmarks alone."""
-    clip = clip_of(seed, 4, 128, framing=framing)
+def _found(clip_of, seed, framing) -> tuple[SyntheticClip, Estimate]:
+    """A short clip, and its bodies from landmarks alone."""
+    clip = clip_of(seed, FRAMES, 128, framing=framing)
     return clip, estimate(clip.frames, effort=0)
 
 
 @pytest.mark.parametrize("effort", [0, 1])
 def test_a_body_lies_on_a_rendered_person(effort):
-    clip, found = _found(render_clip)
+    clip, found = _found(render_clip, *HIPS)
     bodies, confidence = (estimate(clip.frames, effort) if effort else found)[:2]
-    assert bodies.shape == (4, 188) and bodies.dtype == np.float32
+    assert bodies.shape == (FRAMES, 188) and bodies.dtype == np.float32
     assert (confidence > 0.5).all() and (_overlap(bodies, clip.body) > 0.6).all()
 
 
 @pytest.mark.parametrize("kind", ["black", "noise"])
 def test_where_nobody_is_nothing_is_believed_and_nothing_moves(kind):
-    frames = np.zeros((4, 128, 128, 3), np.uint8)
+    frames = np.zeros((FRAMES, 128, 128, 3), np.uint8)
     if kind == "noise":
         frames = np.random.default_rng(0).integers(0, 256, frames.shape).astype(np.uint8)
     found = estimate(frames, effort=0)
@@ -45,35 +49,35 @@ def test_where_nobody_is_nothing_is_believed_and_nothing_moves(kind):
 
 
 def test_a_live_picture_is_looked_at_where_the_person_was(monkeypatch):
-    clip, _ = _found(render_clip)
+    clip, _ = _found(render_clip, *HIPS)
     first = estimate(clip.frames[:1], 0)
     monkeypatch.setattr("hvc_jax.pose.sight.detect", lambda *_: [[]])  # who searches finds nobody
-    found = estimate(clip.frames[1:2], 0, window=first.window)
-    assert (_overlap(found.bodies, clip.body[1:2]) > 0.6).all() and found.confidence[0] > 0.5
+    found = estimate(clip.frames[1:], 0, window=first.window)
+    assert (_overlap(found.bodies, clip.body[1:]) > 0.6).all() and found.confidence[0] > 0.5
     gone = estimate(np.zeros_like(clip.frames[:1]), 0, window=first.window)
     assert gone.confidence[0] < 0.25 and gone.window is None
 
 
 def test_two_people_are_counted_and_either_is_followed():
-    both, left, _ = two_people(930000, 4, 128)
+    both, left, _ = two_people(930000, FRAMES, 128)
     found = [estimate(both, 0, person=n) for n in (1, 2)]
     assert (found[0].people == 2).all()
     place = [each.bodies[0, 185] * each.bodies[0, 186] for each in found]
     assert abs(place[0] - place[1]) > 0.3
-    clip, alone = _found(render_clip)
+    clip, alone = _found(render_clip, *HIPS)
     np.testing.assert_array_equal(left.frames, clip.frames)
     assert (alone.people == 1).all()
 
 
 @pytest.mark.parametrize("clip_of", [hands_before_face, from_behind])
 def test_a_body_that_is_believed_lies_on_the_person(clip_of):
-    clip, found = _found(clip_of)
+    clip, found = _found(clip_of, *HIPS)
     assert np.isfinite(found.bodies).all()
     overlap = _overlap(found.bodies, clip.body)
     assert (overlap[found.confidence >= 0.25] > 0.5).all()
 
 
-@pytest.mark.parametrize(("seed", "framing"), [(930000, "hips"), (930002, "full")])
+@pytest.mark.parametrize(("seed", "framing"), [HIPS, FULL])
 def test_who_shows_the_back_is_turned_away_and_who_faces_us_is_not(seed, framing):
     for turned, clip_of in ((-1, from_behind), (1, render_clip)):
         _, found = _found(clip_of, seed, framing)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from hvc_jax.body.params import CAMERA, JOINT_NAMES, NUM_JOINTS, PARENTS, POSE
-from hvc_jax.ops.files import atomic_path
+from hvc_jax.ops.files import write_text
 
 _BONES = {
     "pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1",
@@ -53,8 +53,7 @@ def write_bvh(path: str | Path, bodies: np.ndarray, rest_joints: np.ndarray, fps
     lines = ["HIERARCHY", *_hierarchy(np.asarray(rest_joints, np.float64) * _CENTIMETRES)]
     lines += ["MOTION", f"Frames: {len(bodies)}", f"Frame Time: {1 / fps:.8f}"]
     lines += [" ".join(f"{value:.6f}" for value in row) for row in rows]
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="ascii")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _walk(joint: int, depth: int) -> list[tuple[int, int]]:

@@ -110,7 +110,6 @@ def nearest_rate(
     fps: Fraction | float,
     codec: str,
     target_bytes: int,
-    effort: str = "fast",
     trials: int = 4,
 ) -> Anchor:
     """Returns the coding whose size comes nearest to a target (in the ratio of the sizes).
@@ -123,14 +122,13 @@ def nearest_rate(
         fps: frames per second.
         codec: a name of `CODECS`, or "hold".
         target_bytes: wanted size of the whole stream.
-        effort: as in `code_clip`.
         trials: most codings at a size; 4 usually end within 5 %.
     """
     best: Anchor | None = None
     for scale in (1.0, 0.5):
         if scale < 1 and min(frames.shape[1:3]) * scale < _MIN_SIDE:
             break
-        found = _search(frames, fps, codec, target_bytes, effort, trials, scale)
+        found = _search(frames, fps, codec, target_bytes, trials, scale)
         if best is None or _miss(found, target_bytes) < _miss(best, target_bytes):
             best = found
         if best.bytes <= 1.1 * target_bytes or codec == "hold":
@@ -174,7 +172,6 @@ def _search(
     fps: Fraction | float,
     codec: str,
     target: int,
-    effort: str,
     trials: int,
     scale: float,
 ) -> Anchor:
@@ -189,7 +186,7 @@ def _search(
         if qp in tried:
             break
         one = hold(frames, qp) if codec == "hold" else None
-        tried[qp] = one or code_clip(frames, fps, codec, qp, effort, scale)
+        tried[qp] = one or code_clip(frames, fps, codec, qp, "fast", scale)
         guess = _next_guess(tried, target)
     return min(tried.values(), key=lambda anchor: _miss(anchor, target))
 

@@ -23,7 +23,7 @@ from hvc_jax.evaluation.scores import Original, ScoreOptions, unavailable
 from hvc_jax.evaluation.sheet import contact_sheet, side_by_side
 from hvc_jax.evaluation.table import format_value, text_table
 from hvc_jax.models.find import export_of_variant
-from hvc_jax.ops.files import atomic_path
+from hvc_jax.ops.files import atomic_path, write_bytes
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import edit
 from hvc_jax.stream.operations import Operation
@@ -179,8 +179,7 @@ class Demo:
         path = self.models / "semantic.safetensors" if self.models else None
         tables = export_of_variant("semantic", path).tables
         before = self._stream(_EDITED).read_bytes()
-        with atomic_path(self._stream("edited")) as temporary:
-            temporary.write_bytes(edit(before, edits, tables))
+        write_bytes(self._stream("edited"), edit(before, edits, tables))
         if _keys(self._stream("edited")) != _keys(self._stream(_EDITED)):
             raise RuntimeError("the edit changed a key frame; please report this")
 

@@ -85,24 +85,24 @@ def write_report(folder: Path, plots: Sequence[str] | None = None) -> list[dict[
         raise ReportError(f"{path}: mixes rows of {told}; evaluate all of it with one program")
     source = hashlib.sha256(path.read_bytes()).hexdigest()
     averages = means(rows)
-    _write(folder / "means.csv", csv_text(averages))
+    write_text(folder / "means.csv", csv_text(averages))
     scores, curves = measured(rows), has_curves(averages)
     tables = {"contents.csv": content_means(rows), "worst.csv": worst_clips(rows)}
     for name, table in tables.items():
         if table:
-            _write(folder / name, csv_text(table))
+            write_text(folder / name, csv_text(table))
     shown = [name for name in scores if plots is None or name in plots]
     if curves:
         mean_rates, clip_rates = bd_rates(rows)
-        _write(folder / "bd_rate.csv", csv_text(mean_rates))
-        _write(folder / "bd_rate_clips.csv", csv_text(clip_rates))
+        write_text(folder / "bd_rate.csv", csv_text(mean_rates))
+        write_text(folder / "bd_rate_clips.csv", csv_text(clip_rates))
         (folder / "plots").mkdir(exist_ok=True)
         for name in shown:
             plot_score(averages, name, folder / "plots" / f"rd_{name}", source)
     if (folder / "strips").is_dir():
         _sheets(folder, rows)
-    _write(folder / "report.md", _page(averages, shown, curves, tables))
-    _write(folder / "report.md", markdown.refreshed(folder / "report.md"))
+    write_text(folder / "report.md", _page(averages, shown, curves, tables))
+    write_text(folder / "report.md", markdown.refreshed(folder / "report.md"))
     return averages
 
 
@@ -177,7 +177,3 @@ def _sheets(folder: Path, rows: Sequence[Row]) -> None:
         target = sorted(row["bytes"] for row in mine)[len(mine) // 2]
         picture = sheet_at_equal_rate(strips, target, order)
         Image.fromarray(picture).save(folder / "sheets" / f"{clip}.png")
-
-
-def _write(path: Path, text: str) -> None:
-    write_text(path, text)

@@ -30,7 +30,7 @@ from hvc_jax.evaluation.settings import Settings
 from hvc_jax.evaluation.sheet import write_strip
 from hvc_jax.evaluation.table import PROVENANCE, csv_text, read_rows
 from hvc_jax.ops.compile import keep_compiled_programs
-from hvc_jax.ops.files import atomic_path
+from hvc_jax.ops.files import write_text
 from hvc_jax.ops.program import program
 from hvc_jax.ops.progress import Progress
 from hvc_jax.stream.container import StreamReader
@@ -195,8 +195,7 @@ class Results:
             if key not in self._done:
                 self._done.add(key)
                 self.rows.append(row | program()._asdict())
-        with atomic_path(self._path) as temporary:
-            temporary.write_text(csv_text(self.rows, COLUMNS), encoding="utf-8")
+        write_text(self._path, csv_text(self.rows, COLUMNS))
 
 
 def _block_rows(block: Sequence[Work], settings: Settings) -> list[dict[str, Any]]:

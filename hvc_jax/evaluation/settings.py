@@ -15,7 +15,7 @@ from hvc_jax.evaluation.anchors import ffmpeg_version
 from hvc_jax.evaluation.bootstrap import RESAMPLES, SEED
 from hvc_jax.evaluation.scores import ScoreOptions
 from hvc_jax.models.export import Export, load_export
-from hvc_jax.ops.files import atomic_path
+from hvc_jax.ops.files import write_text
 from hvc_jax.ops.program import program, versions
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "imageio-ffmpeg", "av", "constriction",
@@ -172,8 +172,7 @@ def write_record(settings: Settings, clips: list[Path], empty: dict[str, str]) -
         "machine": {"system": platform.platform(), "processor": _processor()},
         "commands": [*before.get("commands", []), command],
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(record, indent=2) + "\n")
 
 
 @functools.cache
@@ -182,13 +181,8 @@ def _export(model: str) -> Export:
 
 
 def _describe(export: Export) -> dict[str, str]:
-    sha256 = hashlib.sha256(export.path.read_bytes()).hexdigest()
-    return {
-        "id": export.model_id.hex(),
-        "file": export.path.name,
-        "variant": export.variant,
-        "sha256": sha256,
-    }
+    told = {"id": export.model_id.hex(), "variant": export.variant}
+    return told | _file(export.path)
 
 
 def _anchor(name: str, qps: tuple[int, ...], settings: Settings) -> dict[str, Any]:

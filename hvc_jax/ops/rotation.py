@@ -53,42 +53,18 @@ def matrix_to_axis_angle(matrix: jax.Array) -> jax.Array:
 def matrix_to_quaternion(matrix: jax.Array) -> jax.Array:
     """Returns unit quaternions [*, 4] (w, x, y, z) with w >= 0 of rotation matrices [*, 3, 3]."""
     m = [[matrix[..., i, j] for j in range(3)] for i in range(3)]
+    x, y, z = m[2][1] - m[1][2], m[0][2] - m[2][0], m[1][0] - m[0][1]
+    xy, xz, yz = m[0][1] + m[1][0], m[0][2] + m[2][0], m[1][2] + m[2][1]
     # Each row is the quaternion times four times one of its components.
-    rows = jnp.stack(
-        [
-            _stack(
-                1 + m[0][0] + m[1][1] + m[2][2],
-                m[2][1] - m[1][2],
-                m[0][2] - m[2][0],
-                m[1][0] - m[0][1],
-            ),
-            _stack(
-                m[2][1] - m[1][2],
-                1 + m[0][0] - m[1][1] - m[2][2],
-                m[0][1] + m[1][0],
-                m[0][2] + m[2][0],
-            ),
-            _stack(
-                m[0][2] - m[2][0],
-                m[0][1] + m[1][0],
-                1 - m[0][0] + m[1][1] - m[2][2],
-                m[1][2] + m[2][1],
-            ),
-            _stack(
-                m[1][0] - m[0][1],
-                m[0][2] + m[2][0],
-                m[1][2] + m[2][1],
-                1 - m[0][0] - m[1][1] + m[2][2],
-            ),
-        ],
-        axis=-2,
+    rows = (
+        (1 + m[0][0] + m[1][1] + m[2][2], x, y, z),
+        (x, 1 + m[0][0] - m[1][1] - m[2][2], xy, xz),
+        (y, xy, 1 - m[0][0] + m[1][1] - m[2][2], yz),
+        (z, xz, yz, 1 - m[0][0] - m[1][1] + m[2][2]),
     )
+    rows = jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
     diagonal = jnp.stack([rows[..., k, k] for k in range(4)], axis=-1)
     best = jnp.argmax(diagonal, axis=-1)
     row = jnp.take_along_axis(rows, best[..., None, None], axis=-2)[..., 0, :]
     row = row / jnp.linalg.norm(row, axis=-1, keepdims=True)
     return jnp.where(row[..., :1] < 0, -row, row)
-
-
-def _stack(*parts: jax.Array) -> jax.Array:
-    return jnp.stack(parts, axis=-1)

@@ -49,12 +49,12 @@ def run_shards(
         )
 
 
-def ended(jobs: dict[int, Any], cluster: str = "slurm") -> Iterator[tuple[int, Any]]:
-    """Yields submitit's jobs by their numbers as they end, looking every ten seconds."""
+def ended(jobs: dict[Any, Any], cluster: str = "slurm") -> Iterator[tuple[Any, Any]]:
+    """Yields submitit's jobs by their names or numbers as they end, looking every ten seconds."""
     waiting = dict(jobs)
     while waiting:
-        for number in [number for number, job in waiting.items() if job.done()]:
-            yield number, waiting.pop(number)
+        for name in [name for name, job in waiting.items() if job.done()]:
+            yield name, waiting.pop(name)
         time.sleep(10 if cluster == "slurm" and waiting else 0.01)
 
 

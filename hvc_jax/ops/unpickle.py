@@ -49,7 +49,6 @@ class PlainUnpickler(pickle._Unpickler):
         file: a binary file in memory, at the start of the pickle.
         allowed: (module, name) -> a `Constructor`, or an inert value that stands for the name;
             any other callable is called as it is.
-        encoding: for strings of Python 2 pickles.
         storage: turns a PyTorch persistent id into a buffer; None refuses them.
         budget: of the file that the pickle is part of.
     """
@@ -60,17 +59,14 @@ class PlainUnpickler(pickle._Unpickler):
         self,
         file: io.BytesIO,
         allowed: Mapping[Name, Any] = PLAIN_NAMES,
-        encoding: str = "latin1",
         storage: Callable[[tuple], Any] | None = None,
         budget: Budget | None = None,
         depth: int = 0,
     ):
-        super().__init__(file, encoding=encoding)
+        super().__init__(file, encoding="latin1")  # of strings that Python 2 wrote
         self.file = file
         self.budget = budget or Budget(len(file.getbuffer()))
-        self._settings = (allowed, encoding, storage)
-        self._allowed, _, self._storage = self._settings
-        self._depth = depth
+        self._allowed, self._storage, self._depth = allowed, storage, depth
 
     def load(self) -> Any:
         """Returns the object of the pickle; frames are read through, as they only help buffering.
@@ -97,7 +93,8 @@ class PlainUnpickler(pickle._Unpickler):
         """Returns the object of a pickle that stands inside this one, where the file is now."""
         if self._depth >= 3:
             raise UnpickleError("The file holds pickles in pickles; it was not read.")
-        return PlainUnpickler(self.file, *self._settings, self.budget, self._depth + 1).load()
+        inner = (self._allowed, self._storage, self.budget, self._depth + 1)
+        return PlainUnpickler(self.file, *inner).load()
 
     def find_class(self, module: str, name: str) -> Any:
         """Returns what stands for an allowed name.
@@ -225,9 +222,7 @@ for _opcode, _method in _REPLACED.items():
     PlainUnpickler.dispatch[getattr(pickle, _opcode)[0]] = getattr(PlainUnpickler, _method)
 
 
-def load_pickle(
-    path: str | os.PathLike, extra: Mapping[Name, Any] | None = None, encoding: str = "latin1"
-) -> Any:
+def load_pickle(path: str | os.PathLike, extra: Mapping[Name, Any] | None = None) -> Any:
     """Returns the object in a pickle (or joblib file) of plain Python values and numpy arrays.
 
     Sets come back as lists, ordered dictionaries as dictionaries.
@@ -235,7 +230,6 @@ def load_pickle(
     Args:
         path: the file; zlib, gzip, bz2 and xz compression (of joblib) are undone.
         extra: further constructors to admit, (module, name) -> callable or `Constructor`.
-        encoding: for strings of Python 2 pickles.
 
     Raises:
         UnpickleError: the file is missing, damaged, or names another constructor.
@@ -243,7 +237,7 @@ def load_pickle(
 
     def read(file: io.BufferedReader) -> Any:
         data = inflate(file.read())
-        return PlainUnpickler(io.BytesIO(data), {**PLAIN_NAMES, **(extra or {})}, encoding).load()
+        return PlainUnpickler(io.BytesIO(data), PLAIN_NAMES | (extra or {})).load()
 
     return guarded(path, read)
 

@@ -12,6 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from hvc_jax.ops.warp import depth_to_space
+
 _NHWC = ("NHWC", "HWIO", "NHWC")
 _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "": lambda x: x,
@@ -82,13 +84,6 @@ def _resize_bilinear(node: dict, x: jax.Array) -> jax.Array:
     return _twice(_twice(x, 1), 2)
 
 
-def _depth_to_space(node: dict, x: jax.Array) -> jax.Array:
-    batch, height, width, channels = x.shape
-    k = node["block"]
-    x = x.reshape(batch, height, width, k, k, channels // (k * k))
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height * k, width * k, -1)
-
-
 def _strided_slice(node: dict, x: jax.Array) -> jax.Array:
     begin, end, steps = node["begin"], node["end"], node["steps"]
     inner = [slice(*part) for part in zip(begin[1:], end[1:], steps[1:], strict=True)]
@@ -100,7 +95,7 @@ _OPERATIONS: dict[str, Callable[..., jax.Array]] = {
     "depthwise_conv_2d": _depthwise_conv_2d,
     "max_pool_2d": _max_pool_2d,
     "resize_bilinear": _resize_bilinear,
-    "depth_to_space": _depth_to_space,
+    "depth_to_space": lambda node, x: depth_to_space(x, node["block"]),
     "strided_slice": _strided_slice,
     "add": lambda node, x, y: x + y,
     "prelu": lambda node, x, slope: jnp.where(x > 0, x, x * slope),

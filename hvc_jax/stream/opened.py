@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from hvc_jax.ops.files import atomic_path
+from hvc_jax.ops.files import write_bytes
 from hvc_jax.stream.container import StreamReader
 from hvc_jax.stream.edit import edit
 from hvc_jax.stream.operations import Operation, parse_assignment
@@ -76,5 +76,4 @@ class Stream:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the stream; nothing stands there before all of it does."""
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(self.data)
+        write_bytes(path, self.data)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hvc_jax.ops.slurm import slurm_executor
+from hvc_jax.ops.slurm import ended, slurm_executor
 
 RECORD, LOG = "sweep.json", "log.txt"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
@@ -206,10 +206,7 @@ def run_on_slurm(
         for run, job in zip(fresh, submitted, strict=True):
             run.record(None, job.job_id)
             jobs[run] = job
-    while jobs:
-        for run in [run for run, job in jobs.items() if job.done()]:
-            job = jobs.pop(run)
-            status = 1 if job.exception() else job.result()
-            run.record(status, job.job_id)
-            yield run, status
-        time.sleep(1 if cluster == "local" else 10)
+    for run, job in ended(jobs, cluster):
+        status = 1 if job.exception() else job.result()
+        run.record(status, job.job_id)
+        yield run, status
