@@ -82,13 +82,13 @@ def test_an_avatar_is_sent_instead_of_the_person(clip: Path, model: Path) -> Non
     call.start()
     try:
         wait(call, lambda: call.receiver.frames > 0)
-        shown = call.receiver._key.picture.astype(float)
+        shown = call.receiver._key.frame.picture.astype(float)
         assert np.abs(shown - avatar).mean() < 12 and call.sender.shown.take(5).max() < 20
         call.sender.refresh()  # asks for nothing that would show the person
         call.receiver.ask_for_key()
         frames = call.receiver.frames
         wait(call, lambda: call.receiver.frames > frames + 3)
-        assert np.abs(call.receiver._key.picture - avatar.astype(float)).mean() < 12
+        assert np.abs(call.receiver._key.frame.picture - avatar.astype(float)).mean() < 12
     finally:
         call.stop()
 
@@ -100,7 +100,7 @@ def test_a_receiver_shows_a_picture_of_its_own_and_gets_none(clip: Path, model: 
     call.start()
     try:
         wait(call, lambda: call.receiver.frames > 3)
-        np.testing.assert_array_equal(call.receiver._key.picture, avatar)
+        np.testing.assert_array_equal(call.receiver._key.frame.picture, avatar)
     finally:
         call.stop()
     parts = [found[1] for found in map(unpack, sent) if isinstance(found[1], KeyPart)]

@@ -29,3 +29,12 @@ def test_decoded_frames_are_pictures_like_the_source(variant):
     decoded = np.stack(list(codec.decode(stream))).astype(float)
     assert decoded.shape == clip.shape
     assert np.abs(decoded - clip).mean() < 20
+
+    # A single frame is drawn from what its key frame was readied to once.
+    networks = codec.networks
+    latents = networks.analyse(clip, bodies)
+    key = networks.key_frame(clip[0], latents[0])
+    together = list(networks.draw(clip[0], key.features, key.latent, latents))
+    for latent, frame in zip(latents, together, strict=True):
+        alone, _ = networks.draw_one(key, latent)
+        assert np.abs(alone.astype(int) - frame).max() <= 1

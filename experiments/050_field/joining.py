@@ -33,7 +33,7 @@ from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.codec.search import FieldOptions, encode_group
 from hvc_jax.data.clips import read_clip
 from hvc_jax.models.export import load_export
-from hvc_jax.models.motion.mesh import mesh_motion
+from hvc_jax.models.motion.mesh_flow import key_mesh, mesh_motion
 from hvc_jax.ops.batching import batches, padded
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.ops.warp import identity_grid
@@ -64,7 +64,7 @@ def mesh_at_control_points(
     cells without the body).
     """
     h, w = height // MESH_SCALE, width // MESH_SCALE
-    motion = mesh_motion(reference, body, h, w)
+    motion = mesh_motion(key_mesh(reference, h, w), body)
     moved = (motion.grid - identity_grid(h, w)) * jnp.array([width, height]) / 2
     near = (jnp.abs(moved).sum(-1, keepdims=True) > 0).astype(moved.dtype)
 

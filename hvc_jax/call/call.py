@@ -165,5 +165,5 @@ def _compile(codec: Codec, side: int) -> None:
     if codec.variant == "semantic":
         compile_for_live(side)
     latent = codec.networks.analyse_one(grey, np.zeros(BODY_VECTOR_SIZE))
-    features = codec.networks.features(grey)
-    codec.networks.draw_one(grey, features, latent, latent + np.float32(1e-3))
+    key = codec.networks.key_frame(grey, latent)
+    codec.networks.draw_one(key, latent + np.float32(1e-3))

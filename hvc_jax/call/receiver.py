@@ -27,18 +27,17 @@ from hvc_jax.call.packets import (
 )
 from hvc_jax.call.statistics import Latest, Window
 from hvc_jax.codec.codec import Codec, key_picture
+from hvc_jax.codec.networks import KeyFrame
 from hvc_jax.codec.scenes import BodyFinder
 
 _TELL_EVERY = 0.1  # seconds between feedback packets
 
 
 class _Key(NamedTuple):
-    """A key picture that has arrived: its picture, features and latent."""
+    """A key frame that has arrived, ready to be drawn from."""
 
     number: int
-    picture: np.ndarray
-    features: Any
-    latent: np.ndarray
+    frame: KeyFrame
     arrivals: Arrivals
 
 
@@ -183,8 +182,8 @@ class Receiver:
             self.foreign += 1
             return
         self._before = self.counts
-        features = self._codec.networks.features(picture)
-        self._key = _Key(number, picture, features, latent, Arrivals(decoder))
+        frame = self._codec.networks.key_frame(picture, latent)
+        self._key = _Key(number, frame, Arrivals(decoder))
         self._key_wanted = False
 
     def _own_picture(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -216,9 +215,8 @@ class Receiver:
             item = self._to_draw.take(0.05)
             if item is None:
                 continue
-            started, key = time.monotonic(), item.key
-            draw = self._codec.networks.draw_one
-            picture, _ = draw(key.picture, key.features, key.latent, item.latent)
+            started = time.monotonic()
+            picture, _ = self._codec.networks.draw_one(item.key.frame, item.latent)
             now = time.monotonic()
             self.shown.put(picture)
             self.frames += 1

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,22 @@ from hvc_jax.ops.compile import fast_jit
 
 BATCH = 8
 """Frames that a network sees at once; shorter batches are padded, never compiled for."""
+
+
+class KeyFrame(NamedTuple):
+    """A key frame that single frames are drawn from.
+
+    Attributes:
+      picture: [H, W, 3] uint8 as coded.
+      latent: [D] float32.
+      features: What the synthesis takes from the picture.
+      parts: What it can do once for all frames.
+    """
+
+    picture: np.ndarray
+    latent: np.ndarray
+    features: Any
+    parts: Any
 
 
 class Networks:
@@ -52,17 +68,20 @@ class Networks:
             frames, _ = model.apply(variables, features, keys, latents, method="synthesise")
             return jnp.round(jnp.clip(frames, 0.0, 1.0) * 255.0).astype(jnp.uint8)
 
+        def key_parts(variables: Any, features: Any, key_latent: jax.Array) -> Any:
+            return model.apply(variables, features, key_latent[None], method="key_parts")
+
         def one(
-            variables: Any, features: Any, key_latent: jax.Array, latent: jax.Array
+            variables: Any, features: Any, parts: Any, key_latent: jax.Array, latent: jax.Array
         ) -> tuple[jax.Array, jax.Array | None]:
-            inputs = features, key_latent[None], latent[None]
+            inputs = features, key_latent[None], latent[None], parts
             frames, aux = model.apply(variables, *inputs, method="synthesise")
             grid = aux["grid"][0] if "grid" in aux else None
             return jnp.round(jnp.clip(frames[0], 0.0, 1.0) * 255.0).astype(jnp.uint8), grid
 
         self._variables = variables
         self._analyse, self._reference = fast_jit(analyse), fast_jit(reference)
-        self._one = fast_jit(one)
+        self._key_parts, self._one = fast_jit(key_parts), fast_jit(one)
         self._synthesise = Fitting(fast_jit(synthesise), BATCH, max_memory)
         self.polisher = Polisher(model, variables, export.tables.schema)
 
@@ -110,9 +129,14 @@ class Networks:
                 yield picture.copy() if same[i] else made[i]
             latents = latents[size:]
 
-    def draw_one(
-        self, picture: np.ndarray, features: Any, key_latent: np.ndarray, latent: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def key_frame(self, picture: np.ndarray, latent: np.ndarray) -> KeyFrame:
+        """Readies a key frame, [H, W, 3] uint8 with its latent [D], for `draw_one`."""
+        features, latent = self.features(picture), np.float32(latent)
+        with matching(self.export):
+            parts = self._key_parts(self._variables, features, latent)
+        return KeyFrame(picture, latent, features, parts)
+
+    def draw_one(self, key: KeyFrame, latent: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """The frame [H, W, 3] uint8 of one latent [D], at once rather than in a batch.
 
         Equal to that of `draw` but for rounding, one grey level at most.
@@ -121,9 +145,9 @@ class Networks:
           The frame, and the sampling grid [h, w, 2] in [-1, 1] that moved the key picture; None for
           the key frame itself, and for models that have no grid.
         """
-        if (latent == key_latent).all():
-            return picture.copy(), None
-        frame, grid = self._one(self._variables, features, key_latent, latent)
+        if (latent == key.latent).all():
+            return key.picture.copy(), None
+        frame, grid = self._one(self._variables, key.features, key.parts, key.latent, latent)
         return np.asarray(frame), None if grid is None else np.asarray(grid)
 
     def _drawing(

@@ -117,8 +117,18 @@ class CodecModel(nn.Module):
         """Features of the key picture *as coded*, [B, H, W, 3] in [0, 1]."""
         return self.reference_encoder(key)
 
+    def key_parts(self, features: Pyramid, key_latent: jax.Array) -> Any:
+        """What `synthesise` can do once for all frames of a key frame; None for nothing.
+
+        Args:
+          features: from `reference`.
+          key_latent: [B, D] quantised latent of the key frame.
+        """
+        found = getattr(self.motion, "key_parts", None)
+        return None if found is None else found(features, key_latent)
+
     def synthesise(
-        self, features: Pyramid, key_latent: jax.Array, latent: jax.Array
+        self, features: Pyramid, key_latent: jax.Array, latent: jax.Array, parts: Any = None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The decoded frames.
 
@@ -126,11 +136,13 @@ class CodecModel(nn.Module):
           features: from `reference`.
           key_latent: [B, D] quantised latent of the key frame.
           latent: [B, D] quantised latents of the frames.
+          parts: from `key_parts`, where they are known.
 
         Returns:
           frames [B, H, W, 3], around [0, 1] and not clipped, and a dict of intermediate pictures.
         """
-        aligned, aux = self.motion.align(features, key_latent, latent)
+        known = () if parts is None else (parts,)
+        aligned, aux = self.motion.align(features, key_latent, latent, *known)
         frame, mask = self.generator(aligned)
         return frame, aux | {"mask": mask}
 

@@ -24,8 +24,9 @@ from hvc_jax.studio.worker import Clock, Worker
 
 _TIMES = 200
 _LIVE_SIDE = 256
-_REST_AFTER = 0.25
-"""Seconds after which mesh and small pictures are renewed even where changes come without a gap."""
+_REST_BEHIND, _REST_AFTER = 0.05, 0.25
+"""Seconds from the picture of a change until mesh and small pictures follow, so that the browser
+draws it before them; and until they do even where changes come without a gap."""
 _MOST_COUNTED = 2000
 """Frames of a stream whose edited size is told after every change; a second of work."""
 
@@ -59,7 +60,7 @@ class Page:
         self._asked: float | None = None
         self._shown: tuple | None = None
         self._drawn: Drawn | None = None  # whose mesh and small pictures are not shown yet
-        self._rest_shown = 0.0
+        self._rest_due = self._rest_latest = 0.0
         self._counted: tuple[Edit, ...] = ()
         self._scene: BodyScene | None = None
         self._view: ViewPanel | None = None
@@ -185,7 +186,7 @@ class Page:
         """Shows the frame that is due; returns the seconds until the next one.
 
         First its picture. Mesh, bars and small pictures follow when no newer change waits, so that
-        a control that is dragged does not wait for them.
+        a control that is dragged does not wait for them, nor the browser with the picture.
         """
         if self._view is None or self._live is not None:
             return None
@@ -193,15 +194,21 @@ class Page:
         edits = self.session.history.edits
         state = index, edits, self._view.compare
         if state != self._shown:
+            waits, behind = self._drawn is not None, 0.0 if self._asked is None else _REST_BEHIND
             self._show(index)
-            self._shown = state
-            self._asked = None
-            if time.monotonic() - self._rest_shown < _REST_AFTER:
-                return 0.0
+            self._shown, now = state, time.monotonic()
+            self._rest_latest = self._rest_latest if waits else now + _REST_AFTER
+            self._rest_due = now + behind
+            if now < self._rest_latest:
+                self._asked = None
+                return behind
         self._asked = None
         if self._drawn is not None:
+            early = min(self._rest_due, self._rest_latest) - time.monotonic()
+            if early > 0:
+                return early
             self._show_rest(index, self._drawn)
-            self._drawn, self._rest_shown = None, time.monotonic()
+            self._drawn = None
         elif self._counted is not edits and not self.clock.playing:
             self._count(edits)
         else:

@@ -17,6 +17,7 @@ import numpy as np
 from hvc_jax.codec.codec import Codec, key_picture
 from hvc_jax.codec.field_decoder import posed
 from hvc_jax.codec.load import codec_of_stream, repairing_decoder
+from hvc_jax.codec.networks import KeyFrame
 from hvc_jax.stream.container import StreamReader, key_unit
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.header import Header
@@ -92,7 +93,7 @@ class LatentPlayer:
         decoder = codec.vector_decoder(self.header)
         static = [unit.payload for unit in tracks.units if unit.type == UnitType.STATIC]
         self._key_latents = [decoder.key(payload) for payload in static]
-        self._keys: OrderedDict[int, tuple[np.ndarray, Any]] = OrderedDict()
+        self._keys: OrderedDict[int, KeyFrame] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -100,13 +101,14 @@ class LatentPlayer:
         """The parameters, where they may be changed."""
         return None if self.why_fixed else self._tracks
 
-    def _key(self, interval: int) -> tuple[np.ndarray, Any]:
-        """Key picture and its features, of which the last few are kept."""
+    def _key(self, interval: int) -> KeyFrame:
+        """The key frame of an interval; the last few are kept."""
         with self._lock:
             if interval not in self._keys:
                 unit = self._key_units[interval]
                 picture = key_picture(key_unit(unit), self.header, unit.offset)
-                self._keys[interval] = picture, self._codec.networks.features(picture)
+                latent = self._key_latents[interval]
+                self._keys[interval] = self._codec.networks.key_frame(picture, latent)
                 while len(self._keys) > _KEYS_HELD:
                     self._keys.popitem(last=False)
             self._keys.move_to_end(interval)
@@ -114,11 +116,9 @@ class LatentPlayer:
 
     def draw(self, index: int, latent: np.ndarray | None = None) -> Drawn:
         """See `Player`."""
-        interval = int(self._interval[index])
-        picture, features = self._key(interval)
         latent = self._vectors[index] if latent is None else latent
-        key_latent = self._key_latents[interval]
-        return Drawn(*self._codec.networks.draw_one(picture, features, key_latent, latent))
+        key = self._key(int(self._interval[index]))
+        return Drawn(*self._codec.networks.draw_one(key, latent))
 
 
 class FixedPlayer:

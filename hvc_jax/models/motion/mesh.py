@@ -7,83 +7,12 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from hvc_jax.body import raster
-from hvc_jax.body.assets import load_body
-from hvc_jax.body.lbs import screen_vertices
 from hvc_jax.models.layers import Conv, Down, ResBlock, SpadeBlock, Up
+from hvc_jax.models.motion.mesh_flow import KeyMesh, MeshMotion, key_mesh, mesh_motion
 from hvc_jax.models.reference import Pyramid
-from hvc_jax.ops.fill import pull_push, widen
-from hvc_jax.ops.warp import (
-    average_pool,
-    depth_to_space,
-    identity_grid,
-    resize_grid,
-    space_to_depth,
-    warp,
-)
+from hvc_jax.ops.fill import pull_push
+from hvc_jax.ops.warp import average_pool, depth_to_space, resize_grid, space_to_depth, warp
 from hvc_jax.stream.schema import Schema, semantic_schema
-
-MAP_CHANNELS = 14
-
-# The mesh ends at the skin. Hair and clothes reach further, by about this part of the picture;
-# there the flow of the nearest skin goes on.
-_MARGIN = 1 / 32
-
-
-class MeshMotion(NamedTuple):
-    """What the two posed meshes say about a pair of frames, at a quarter of the resolution.
-
-    Attributes:
-      grid: [B, h, w, 2] where in the key picture to look; identity away from the body.
-      left: [B, h, w, 1] in [0, 1], 1 where the key picture shows the body and the target no longer.
-      key_near: [B, h, w, 1] in {0, 1}, 1 on and around the body in the key picture.
-      maps: [B, h, w, MAP_CHANNELS] displacement 2, visibility in the key view 1, left 1, then for
-        the target mesh and for the key mesh: rest-pose position of the surface point in metres 3,
-        depth in metres 1, mask 1.
-    """
-
-    grid: jax.Array
-    left: jax.Array
-    key_near: jax.Array
-    maps: jax.Array
-
-
-def mesh_motion(key_body: jax.Array, body: jax.Array, height: int, width: int) -> MeshMotion:
-    """The motion field between two posed bodies, and maps of both.
-
-    The rest-pose position tells the network which part of the body a pixel shows, continuously
-    and for any mesh.
-
-    Args:
-      key_body: [B, 188] body vectors of the key frame.
-      body: [B, 188] body vectors of the target frame.
-      height: rows of the maps.
-      width: columns of the maps.
-
-    Returns:
-      MeshMotion.
-    """
-    mesh = load_body()
-    key_screen, target_screen = (screen_vertices(mesh, b)[1] for b in (key_body, body))
-    field = raster.motion_field(key_screen, target_screen, mesh.faces, height, width)
-    rest = jnp.broadcast_to(mesh.v_template, (*key_screen.shape[:-1], 3))
-
-    def view(fragments: raster.Fragments, points: jax.Array) -> jax.Array:
-        attributes = jnp.concatenate([rest, points[..., 2:]], -1)
-        drawn = raster.interpolate(fragments, mesh.faces, attributes)
-        mask = (fragments.triangle >= 0).astype(drawn.dtype)
-        return jnp.concatenate([drawn, mask[..., None]], -1)
-
-    target_view = view(field.target_fragments, target_screen)
-    key_view = view(field.key_fragments, key_screen)
-    margin = max(1, round(_MARGIN * width))
-    target_near = widen(target_view[..., -1:], margin)
-    key_near = widen(key_view[..., -1:], margin)
-    place = identity_grid(height, width)
-    displacement = pull_push(field.grid - place, target_view[..., -1:]) * target_near
-    left = key_near * (1 - target_near)
-    maps = [displacement, field.visible[..., None], left, target_view, key_view]
-    return MeshMotion(place + displacement, left, key_near, jnp.concatenate(maps, -1))
 
 
 class FlowRefiner(nn.Module):
@@ -132,6 +61,18 @@ class FlowRefiner(nn.Module):
         return motion.grid + 0.5 * jnp.tanh(heads[..., :2]), occlusion
 
 
+class KeyParts(NamedTuple):
+    """What depends on the key frame alone.
+
+    Attributes:
+      mesh: its mesh, with maps at a quarter of the resolution.
+      background: [B, H, W, 3] its picture without the body, which is filled from around it.
+    """
+
+    mesh: KeyMesh
+    background: jax.Array
+
+
 class SemanticMotion(nn.Module):
     """Body vectors -> mesh motion -> refined flow; warp, gate and modulate the key's features.
 
@@ -166,8 +107,20 @@ class SemanticMotion(nn.Module):
         del frames
         return body
 
+    @staticmethod
+    def key_parts(features: Pyramid, key_latent: jax.Array) -> KeyParts:
+        """What `align` needs of the key frame alone; arguments as there."""
+        height, width = features.pixels.shape[1:3]
+        mesh = key_mesh(key_latent, height // 4, width // 4)
+        background = pull_push(average_pool(features.pixels, 4), 1 - mesh.near)
+        return KeyParts(mesh, jax.image.resize(background, features.pixels.shape, "bilinear"))
+
     def align(
-        self, features: Pyramid, key_latent: jax.Array, latent: jax.Array
+        self,
+        features: Pyramid,
+        key_latent: jax.Array,
+        latent: jax.Array,
+        parts: KeyParts | None = None,
     ) -> tuple[Pyramid, dict[str, jax.Array]]:
         """The key frame's features, moved to the pose of `latent`.
 
@@ -175,24 +128,23 @@ class SemanticMotion(nn.Module):
           features: Pyramid of the key picture.
           key_latent: [B, 188] body vector of the key frame.
           latent: [B, 188] body vector of the target frame.
+          parts: from `key_parts`, where they are known.
 
         Returns:
           Aligned Pyramid, and {"grid": [B, H/4, W/4, 2], "mesh_grid": same, "occlusion":
           [B, H/4, W/4, 1], "warped": [B, H, W, 3]}.
         """
         height, width = features.pixels.shape[1:3]
-        motion = mesh_motion(key_latent, latent, height // 4, width // 4)
+        parts = self.key_parts(features, key_latent) if parts is None else parts
+        motion = mesh_motion(parts.mesh, latent)
         grid, occlusion = self.refine(motion, features.fine)
 
         def move(x: jax.Array, gate: jax.Array) -> jax.Array:
             return warp(x, resize_grid(grid, *x.shape[1:3])) * gate
 
-        small = average_pool(features.pixels, 4)
-        background = pull_push(small, 1 - motion.key_near)
         pixels = warp(features.pixels, resize_grid(grid, height, width))
-        full = (pixels.shape[0], height, width)
-        left = jax.image.resize(motion.left, (*full, 1), "bilinear")
-        pixels += left * (jax.image.resize(background, (*full, 3), "bilinear") - pixels)
+        left = jax.image.resize(motion.left, (*pixels.shape[:3], 1), "bilinear")
+        pixels += left * (parts.background - pixels)
         condition = jnp.concatenate([motion.maps, occlusion], -1)
         middle = move(features.middle, average_pool(occlusion, 2))
         middle = self.modulate_middle(middle, average_pool(condition, 2))

@@ -7,7 +7,7 @@ the body that was not, is exactly what was decoded, however badly the body was f
 import jax
 import jax.numpy as jnp
 
-from hvc_jax.models.motion.mesh import mesh_motion
+from hvc_jax.models.motion.mesh_flow import key_mesh, mesh_motion
 from hvc_jax.ops.fill import pull_push
 from hvc_jax.ops.warp import average_pool, identity_grid, resize_grid, warp
 
@@ -31,7 +31,7 @@ def change_pose(frames: jax.Array, sent: jax.Array, edited: jax.Array) -> jax.Ar
     """
     batch, height, width, _ = frames.shape
     rows, columns = height // _SCALE, width // _SCALE
-    motion = mesh_motion(sent, edited, rows, columns)
+    motion = mesh_motion(key_mesh(sent, rows, columns), edited)
     displacement = (motion.grid - identity_grid(rows, columns)) * jnp.array([width, height]) / 2
     moved = jnp.linalg.norm(displacement, axis=-1, keepdims=True) > _STILL
     grid = jnp.where(moved, motion.grid, identity_grid(rows, columns))
