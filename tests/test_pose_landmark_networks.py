@@ -9,10 +9,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from hvc_jax.pose.crops import pixel_centres, to_picture, to_window, window_between
-from hvc_jax.pose.detect import Detection, anchors, followed, merged
+from hvc_jax.pose.detect import Detection, anchors, candidates, detect, followed, merged
 from hvc_jax.pose.graph import run_graph
 from hvc_jax.pose.networks import NetworkFileError, load_network
 from hvc_jax.pose.sight import refined, steadied
+from hvc_jax.synth.people import render_clip
 
 
 def _run(node, x, **weights):
@@ -91,6 +92,27 @@ def test_overlapping_boxes_are_one_person():
     assert len(merged(box, np.array([0.4, 0.35, 0.3]))) == len(people)
     far = np.concatenate([box[:1], box[:1] + np.array([0.5] * 2 + [0] * 2 + [0.5] * 8)])
     assert len(merged(far, np.array([0.9, 0.4]))) == 1 < len(merged(far, np.array([0.9, 0.6])))
+
+
+def test_a_look_with_a_margin_finds_the_same_window():
+    frames, network = render_clip(2, 1, 192, framing="full").frames, load_network("pose_detection")
+    near, far = (merged(*(x[0] for x in candidates(frames, network, h)))[0] for h in (1.0, 1.6))
+    np.testing.assert_allclose(far.window, near.window, atol=0.15)
+
+
+def test_pictures_without_a_sure_person_are_looked_at_with_a_margin(monkeypatch):
+    sure = {1.0: [0.9, 0.2, 0.4], 1.6: [0.95, 0.3]}
+    looked = []
+
+    def fake(pictures, network, half):
+        looked.append(pictures[:, 0, 0, 0].tolist())
+        return np.full((len(pictures), 1, 12), half), np.array(sure[half])[:, None]
+
+    monkeypatch.setattr("hvc_jax.pose.detect.candidates", fake)
+    pictures = np.broadcast_to(np.arange(3, dtype=np.uint8)[:, None, None, None], (3, 8, 8, 3))
+    people = detect(pictures, None)
+    assert looked == [[0, 1, 2], [1, 2]]
+    assert [found[0].score for found in people] == [0.9, 0.95, 0.4]
 
 
 def test_one_person_is_followed_past_another():

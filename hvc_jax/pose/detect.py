@@ -22,6 +22,10 @@ from hvc_jax.pose.networks import Network, in_batches
 PADDING = 1.25
 """By what the circle around a person is enlarged."""
 
+_FARTHER = 1.6
+"""Side, in pictures, of a second look where nobody is sure: with no margin about them the detector
+hardly sees people who fill a picture's height (.15 there, .95 with it; experiments/041_bodies)."""
+
 _LEAST_SCORE = 0.5
 _IF_NOBODY_ELSE = 0.3  # rendered pictures that show nobody stay below .15 (experiments/041_bodies)
 _SAME = 0.3  # intersection over union from which two boxes are of one person
@@ -57,9 +61,9 @@ def anchors(size: int = 224) -> np.ndarray:
 
 @functools.lru_cache(maxsize=2)
 def _detector(network: Network):  # noqa: ANN202
-    def look(weights: dict, pictures: jax.Array) -> tuple[jax.Array, jax.Array]:
-        whole = jnp.tile(jnp.array([0.0, 0.0, 1.0, 0.0]), (len(pictures), 1))
-        found = network.apply(weights, crop(pictures, whole, network.size) * 2 - 1)
+    def look(weights: dict, half: jax.Array, pictures: jax.Array) -> tuple[jax.Array, ...]:
+        windows = jnp.tile(jnp.array([0.0, 0.0, 1.0, 0.0]), (len(pictures), 1)) * half
+        found = network.apply(weights, crop(pictures, windows, network.size) * 2 - 1)
         scores, best = jax.lax.top_k(found["scores"][..., 0], _MOST)
         return jnp.take_along_axis(found["boxes"], best[..., None], 1), scores, best
 
@@ -99,14 +103,34 @@ def detect(pictures: np.ndarray, network: Network) -> list[list[Detection]]:
       pictures: [B, H, H, 3] uint8.
       network: pose_detection.
     """
-    run = functools.partial(_detector(network), network.weights)
+    boxes, scores = candidates(pictures, network, 1.0)
+    unsure = np.flatnonzero(scores[:, 0] < _LEAST_SCORE)
+    if len(unsure):
+        far_boxes, far_scores = candidates(pictures[unsure], network, _FARTHER)
+        surer = far_scores[:, 0] > scores[unsure, 0]
+        boxes[unsure[surer]], scores[unsure[surer]] = far_boxes[surer], far_scores[surer]
+    return [merged(*each) for each in zip(boxes, scores, strict=True)]
+
+
+def candidates(
+    pictures: np.ndarray, network: Network, half: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns boxes [B, N, 12] as of `merged` and scores [B, N], the surest first.
+
+    Args:
+      pictures: [B, H, H, 3] uint8.
+      network: pose_detection.
+      half: half the side of what is looked at, around the middle; 1 is the picture.
+    """
+    run = functools.partial(_detector(network), network.weights, np.float32(half))
     raw, logits, best = in_batches(run, pictures)
     boxes = raw / network.size
     centres = anchors(network.size)[best]
     for first in (0, 4, 6, 8, 10):
-        boxes[..., first : first + 2] += centres
-    scores = expit(np.clip(logits, -100, 100))
-    return [merged(*each) for each in zip(boxes, scores, strict=True)]
+        places = boxes[..., first : first + 2] + centres
+        boxes[..., first : first + 2] = (places - 0.5) * half + 0.5
+    boxes[..., 2:4] *= half
+    return boxes, expit(np.clip(logits, -100, 100))
 
 
 def followed(people: list[list[Detection]], person: int = 1) -> tuple[np.ndarray, np.ndarray]:
