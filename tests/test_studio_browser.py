@@ -55,6 +55,7 @@ class Served(NamedTuple):
     folder: Path
     mask: np.ndarray
     head: tuple[float, float]
+    most: int
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +71,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     # As `hvc studio person.hvc` does, so that the command line on the page has a short name.
     before = Path.cwd()
     os.chdir(folder)
-    studio = Studio(Folder(Path()), Path("person.hvc"), clip.frames, port=8765)
+    most = 1 << 20
+    studio = Studio(Folder(Path(), most_bytes=most), Path("person.hvc"), clip.frames, port=8765)
     joints = np.asarray(joint_positions(load_body(), jnp.asarray(clip.body[0])))
     scale, x, y = clip.body[0, -3:]
     across, up, _ = joints[JOINT_INDEX["head"]] + [x, y + 0.08, 0]
     head = (1 + scale * across) / 2, (1 - scale * up) / 2
-    yield Served(studio, folder, clip.mask.max(0), head)
+    yield Served(studio, folder, clip.mask.max(0), head, most)
     studio.stop()
     os.chdir(before)
 
@@ -138,6 +140,16 @@ def choose(page: Any, label: str, option: str) -> None:
     """Chooses in a drop-down list."""
     page.get_by_label(label, exact=True).first.click()
     page.get_by_role("option", name=option, exact=True).click()
+
+
+def drop(page: Any, label: str, path: Path) -> None:
+    """Drops a file of the desktop on an area of the page, as a hand with a mouse does."""
+    box = page.get_by_label(label, exact=True).bounding_box()
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    data = {"items": [], "files": [str(path.resolve())], "dragOperationsMask": 1}
+    hand = page.context.new_cdp_session(page)
+    for step in ("dragEnter", "dragOver", "drop"):
+        hand.send("Input.dispatchDragEvent", {"type": step, "data": data, **place})
 
 
 def on_screen(page: Any, client: Any, point: np.ndarray) -> tuple[float, float]:
@@ -254,7 +266,9 @@ def test_a_joint_is_dragged_in_the_3d_view(browser: Any, served: Served) -> None
     assert all(len(read_clip(path, SIDE).frames) == FRAMES for path in written)
 
 
-def test_a_video_drives_and_another_is_uploaded(browser: Any, served: Served) -> None:
+def test_a_video_drives_and_another_is_dropped(
+    browser: Any, served: Served, tmp_path: Path
+) -> None:
     clip = render_clip(12, 5, SIDE, framing="hips")
     write_video(served.folder / "other.mp4", clip.frames, 25)
     page = opened(browser, served)
@@ -272,12 +286,16 @@ def test_a_video_drives_and_another_is_uploaded(browser: Any, served: Served) ->
     assert np.load(served.folder / "live.npy").shape[1] == 188
 
     page.get_by_role("tab", name="Open").click()
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Upload a stream or video").click()
-    chooser.value.set_files(served.folder / "other.mp4")
+    large = tmp_path / "large.mp4"
+    large.write_bytes(bytes(served.most + 1))
+    drop(page, "A stream or video", large)
+    page.get_by_text("large.mp4 has more than the 1 MiB that are taken").wait_for()
+    drop(page, "A stream or video", served.folder / "other.mp4")
+    page.get_by_text("Encoding other 1.mp4").wait_for()
     wait(lambda: shown.session.path.name == "other 1.hvc")  # that name was taken
     page.get_by_role("tab", name="Change").click()
     page.get_by_text("other 1.hvc").first.wait_for()
     assert shown.session.opened.player.header.variant == "hybrid"
+    assert not list(served.folder.glob("large*")) and not list(served.folder.glob(".*"))
     wait(lambda: np.abs(picture(page) - clip.frames[0]).mean() < 12)
     page.context.close()

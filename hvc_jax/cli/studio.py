@@ -15,9 +15,11 @@ examples:
   hvc studio clip.hvc
   hvc studio clip.hvc --source clip.mp4 --port 9000
   hvc studio clip.mp4                          is encoded first
-  ssh -L 8080:127.0.0.1:8080 far               then open http://127.0.0.1:8080 here
+  ssh -L 8080:127.0.0.1:8080 -L 8081:127.0.0.1:8081 far
+                                               then open http://127.0.0.1:8080 here
 
-Needs pip install viser. Files are read from and written to one folder only, by
+Needs pip install viser. The port after the page's takes files that are dropped
+on it. Files are read from and written to one folder only, by
 default that of the stream. Every browser window has its own edits.
 """
 
@@ -31,7 +33,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_page_options(parser, 8080)
     parser.add_argument(
-        "--most-upload", type=int, default=64, metavar="MIB", help="largest upload (64)"
+        "--most-upload",
+        type=int,
+        default=64,
+        metavar="MIB",
+        help="largest file from a browser (64)",
     )
     parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
 

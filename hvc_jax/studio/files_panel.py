@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hvc_jax.studio.folder import CLIP_SUFFIXES, SUFFIXES
+from hvc_jax.studio.folder import CLIP_SUFFIXES
 from hvc_jax.studio.panels import pressed
 from hvc_jax.studio.transfer import SOURCE_SUFFIXES, Motion
 
@@ -25,6 +25,7 @@ class FilePanel:
 
     def __init__(self, page: Page, tabs: viser.GuiTabGroupHandle) -> None:
         self._page, gui = page, page.client.gui
+        self._tokens: list[str] = []
         if page.session.controls:
             with tabs.add_tab("Motion"):
                 gui.add_markdown(
@@ -35,7 +36,7 @@ class FilePanel:
                 self._how = gui.add_dropdown("If it is shorter", ("hold", "loop", "stretch"))
                 self._absolute = gui.add_checkbox("Poses as they are, not movement", False)
                 pressed(gui.add_button("Drive"), lambda: self._with(motion, self._drive))
-                self._upload("Upload a motion", self._drive)
+                self._upload("A motion or video", self._drive)
                 gui.add_markdown(
                     "Live: the person before a camera of this machine, or in a video of the "
                     "folder, drives the frame that is shown."
@@ -47,7 +48,7 @@ class FilePanel:
             gui.add_markdown("Streams are opened, videos are encoded first.")
             stream = self._choice("File", (".hvc", *CLIP_SUFFIXES))
             pressed(gui.add_button("Open"), lambda: self._with(stream, self._open))
-            self._upload("Upload a stream or video", self._open)
+            self._upload("A stream or video", self._open)
         with tabs.add_tab("Save"):
             self._name = gui.add_text("Name", f"{page.session.path.stem}_edited")
             for suffix in (".hvc", ".mp4", ".png"):
@@ -66,20 +67,18 @@ class FilePanel:
 
     def _upload(self, label: str, act: Callable[[Path], None]) -> None:
         page = self._page
-        most = page.folder.most_bytes >> 20
-        button = page.client.gui.add_upload_button(f"{label} (at most {most} MiB)")
 
-        @button.on_upload
-        async def _(_: Any) -> None:
-            file = button.value
-            job = functools.partial(self._receive, file.name, file.content, act)
-            page.ask("file", job, False)
+        def taken(path: Path) -> None:
+            page.ask("file", functools.partial(act, path), False)
 
-    def _receive(self, name: str, content: bytes, act: Callable[[Path], None]) -> None:
-        suffix = Path(name).suffix.lower()
-        if suffix not in SUFFIXES:
-            raise ValueError(f"{name[:80]}: give one of {', '.join(SUFFIXES)}")
-        act(self._page.folder.receive(name, content))
+        token = page.uploads.open(taken)
+        self._tokens.append(token)
+        page.client.gui.add_html(page.uploads.area(token, label))
+
+    def close(self) -> None:
+        """Takes no more files."""
+        for token in self._tokens:
+            self._page.uploads.close(token)
 
     def _stream_of(self, path: Path, variant: str = "hybrid") -> Path:
         """The path itself, or the stream that a video was encoded to."""

@@ -3,13 +3,13 @@
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from hvc_jax.data.video_output import VIDEO_SUFFIXES
-from hvc_jax.ops.files import OutputError, atomic_path, write_bytes
+from hvc_jax.ops.files import OutputError, atomic_path
 from hvc_jax.ops.progress import CountedFile, Progress
 from hvc_jax.studio.player import Opened, open_player
 from hvc_jax.studio.transfer import SOURCE_SUFFIXES
@@ -44,7 +44,8 @@ class Folder:
         self.path, self.model, self.most_bytes = path, model, most_bytes
         self._codecs: dict = {}
         self._opened: dict[tuple[str, int, int], Opened] = {}
-        self._lock = threading.Lock()
+        self._lock, self._naming = threading.Lock(), threading.Lock()
+        self._coming: set[Path] = set()  # names of files that are being received
 
     def file(self, name: str) -> Path:
         """The path of a file in the folder.
@@ -88,21 +89,24 @@ class Folder:
                 self._opened[key] = opened
             return self._opened[key]
 
-    def receive(self, name: str, content: bytes) -> Path:
-        """Writes what a browser sent under a name that is free; returns the path.
+    def receive(self, name: str, parts: Iterable[bytes]) -> Path:
+        """Writes a file that comes in parts under a name that is free; returns the path.
+
+        It is whole or not there: what `parts` raises ends it.
 
         Raises:
-          ValueError: Too large, or of a kind that is not known.
+          ValueError: A kind that is not known, before a part is asked for; or it cannot be written.
         """
-        if len(content) > self.most_bytes:
-            raise ValueError(
-                f"{name[:80]} has {len(content) >> 20} MiB, more than the {self.most_bytes >> 20} "
-                "that are taken; put it into the folder"
-            )
-        path = self.free(name)
-        if path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"{name[:80]}: give one of {', '.join(SUFFIXES)}")
-        write_bytes(path, content)
+        with self._naming:
+            path = self.free(name)
+            if path.suffix.lower() not in SUFFIXES:
+                raise ValueError(f"{name[:80]}: give one of {', '.join(SUFFIXES)}")
+            self._coming.add(path)
+        try:
+            with atomic_path(path) as temporary, temporary.open("wb") as file:
+                file.writelines(parts)
+        finally:
+            self._coming.discard(path)
         return path
 
     def free(self, name: str) -> Path:
@@ -117,7 +121,7 @@ class Folder:
         stem, suffix = os.path.splitext(plain[-100:])
         for number in range(1000):
             path = self.file(f"{stem}{f' {number}' if number else ''}{suffix}")
-            if not path.exists():
+            if not path.exists() and path not in self._coming:
                 return path
         raise OutputError(f"{name}: a thousand files have this name; rename it")
 

@@ -19,6 +19,7 @@ from hvc_jax.studio.player import Drawn
 from hvc_jax.studio.scene import BodyScene
 from hvc_jax.studio.session import Session
 from hvc_jax.studio.timeline import bits_of_frames, draw_bars, draw_motion
+from hvc_jax.studio.uploads import Uploads
 from hvc_jax.studio.web import enlarged, small
 from hvc_jax.studio.worker import Clock, Worker
 
@@ -42,20 +43,27 @@ class Page:
       session: The stream and its edits.
       client: The browser.
       folder: Where files are.
+      uploads: Takes files for it.
     """
 
     def __init__(
-        self, client: viser.ClientHandle, folder: Folder, path: Path, source: np.ndarray | None
+        self,
+        client: viser.ClientHandle,
+        folder: Folder,
+        uploads: Uploads,
+        path: Path,
+        source: np.ndarray | None,
     ) -> None:
         """Builds the page.
 
         Args:
           client: The browser.
           folder: Where files are.
+          uploads: Takes files for it.
           path: The stream that is shown first.
           source: [T, H, W, 3] uint8 of the clip that it was made from, if that is known.
         """
-        self.client, self.folder, self._source = client, folder, source
+        self.client, self.folder, self.uploads, self._source = client, folder, uploads, source
         self._times: deque[float] = deque(maxlen=_TIMES)
         self._asked: float | None = None
         self._shown: tuple | None = None
@@ -65,6 +73,7 @@ class Page:
         self._scene: BodyScene | None = None
         self._view: ViewPanel | None = None
         self._pose: PosePanel | None = None
+        self._files: FilePanel | None = None
         self._live: LiveDrive | None = None
         client.gui.set_panel_label("hvc studio")
         client.gui.configure_theme(show_logo=False, show_share_button=False)
@@ -76,6 +85,8 @@ class Page:
         """Ends the page's threads; a file that is being written is finished or vanishes."""
         if self._live is not None:
             self._live.stop()
+        if self._files is not None:
+            self._files.close()
         self._worker.stop()
 
     def ended(self, seconds: float) -> bool:
@@ -135,6 +146,8 @@ class Page:
         self.session, self._shown, self._drawn, self._counted = session, None, None, ()
         self.clock = Clock(float(player.header.fps), player.frame_count)
         self.bits, self.keys = bits_of_frames(session.opened.units, player.frame_count)
+        if self._files is not None:
+            self._files.close()
         for panel in (self._view, self._pose):
             if panel is not None:
                 panel.remove()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hvc_jax.studio.folder import Folder
-from hvc_jax.studio.web import open_server
+from hvc_jax.studio.uploads import Uploads
+from hvc_jax.studio.web import free_port, open_server
 
 if TYPE_CHECKING:
     import viser
@@ -45,6 +46,9 @@ class Studio:
           ModuleNotFoundError: viser is not installed.
         """
         self._server, self.url = open_server(host, port)
+        uploads = self._uploads = Uploads(
+            folder, host, free_port(host, self._server.get_port() + 1)
+        )
         from hvc_jax.studio.page import Page
 
         # The view of the body: from the front, y up, as the camera of the clip sees it.
@@ -56,7 +60,7 @@ class Studio:
 
         @self._server.on_client_connect
         def _(client: viser.ClientHandle) -> None:
-            page = Page(client, folder, stream, source)
+            page = Page(client, folder, uploads, stream, source)
             with self._lock:
                 self._pages[client.client_id] = page
 
@@ -75,4 +79,5 @@ class Studio:
             page.close()
         for page in pages:
             page.ended(_LAST_SECONDS)
+        self._uploads.stop()
         self._server.stop()
