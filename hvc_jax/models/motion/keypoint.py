@@ -1,5 +1,7 @@
 """Explicit 2D motion: a token with keypoints a frame, affine warps of the key frame around them."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -101,6 +103,22 @@ def attend(query: jax.Array, key: jax.Array, values: jax.Array) -> jax.Array:
     return moved.reshape(batch, rows, columns, -1)
 
 
+class KeyParts(NamedTuple):
+    """What depends on the key frame alone.
+
+    Attributes:
+      still: [B, H/4, W/4, 1] the share of its background.
+      background: [B, H, W, 3] its picture without the person, who is filled from around.
+      motion: [B, H/8, W/8, C] motion features of its token.
+      matching: [B, H/16, W/16, M] what attention compares with.
+    """
+
+    still: jax.Array
+    background: jax.Array
+    motion: jax.Array
+    matching: jax.Array
+
+
 class KeypointMotion(TokenMotion):
     """Analyse a frame to a token; warp the key frame's features by its keypoints.
 
@@ -128,8 +146,36 @@ class KeypointMotion(TokenMotion):
         self.motion_to_coarse = Conv(coarse, 1)
         self.transformer = [TransformerBlock(c.heads) for _ in range(c.transformer_blocks)]
 
+    def key_parts(self, features: Pyramid, key_latent: jax.Array) -> KeyParts:
+        """What `align` needs of the key frame alone; arguments as there."""
+        source = self._positions(key_latent)
+        masks, _ = self.ownership(source, *features.fine.shape[1:3])
+        behind = pull_push(average_pool(features.pixels, 4), masks[..., -1:] ** 2)
+        behind = jax.image.resize(behind, features.pixels.shape, "bilinear")
+        motion = self._motion(features, key_latent)
+        matching = self._matching(features, source, average_pool(motion, 2))
+        return KeyParts(masks[..., -1:], behind, motion, matching)
+
+    def _positions(self, latent: jax.Array) -> jax.Array:
+        """[B, K, 2] keypoints of tokens [B, D]."""
+        points = self.config.points
+        return latent[:, : 2 * points].reshape(len(latent), points, 2)
+
+    def _motion(self, features: Pyramid, latent: jax.Array) -> jax.Array:
+        """[B, H/8, W/8, C] motion features of tokens [B, D]."""
+        masks = self.ownership(self._positions(latent), *features.middle.shape[1:3])
+        return self.token_decoder(latent, *masks)
+
+    def _matching(self, features: Pyramid, positions: jax.Array, motion: jax.Array) -> jax.Array:
+        """[B, H/16, W/16, M] what attention compares."""
+        return self.matching(*self.ownership(positions, *features.coarse.shape[1:3]), motion)
+
     def align(
-        self, features: Pyramid, key_latent: jax.Array, latent: jax.Array
+        self,
+        features: Pyramid,
+        key_latent: jax.Array,
+        latent: jax.Array,
+        parts: KeyParts | None = None,
     ) -> tuple[Pyramid, dict[str, jax.Array]]:
         """The key frame's features, moved to the frame of `latent`.
 
@@ -137,44 +183,34 @@ class KeypointMotion(TokenMotion):
           features: Pyramid of the key picture.
           key_latent: [B, D] token of the key frame.
           latent: [B, D] token of the target frame.
+          parts: from `key_parts`, where they are known.
 
         Returns:
           Aligned Pyramid, and {"warped": [B, H, W, 3] its pixels, "background": [B, H/4, W/4, 1]
           the share of what stands still}.
         """
-        batch, points = latent.shape[0], self.config.points
-        target = latent[:, : 2 * points].reshape(batch, points, 2)
-        source = key_latent[:, : 2 * points].reshape(batch, points, 2)
+        parts = self.key_parts(features, key_latent) if parts is None else parts
+        target, source = self._positions(latent), self._positions(key_latent)
         affine = AffineMotion(target, source, self.turning(target, source))
 
         masks, _ = self.ownership(target, *features.fine.shape[1:3])
-        key_masks, _ = self.ownership(source, *features.fine.shape[1:3])
         # Background that the person covers in the key frame, and no longer in the target.
-        left = nn.relu(masks[..., -1:] - key_masks[..., -1:])
-        behind = pull_push(average_pool(features.pixels, 4), key_masks[..., -1:] ** 2)
+        left = nn.relu(masks[..., -1:] - parts.still)
         shape = self.ownership.shape
         pixels = warp_by_keypoints(features.pixels, masks, affine, shape)
-        behind = jax.image.resize(behind, pixels.shape, "bilinear")
-        pixels += jax.image.resize(left, (*pixels.shape[:3], 1), "bilinear") * (behind - pixels)
+        shown = jax.image.resize(left, (*pixels.shape[:3], 1), "bilinear")
+        pixels += shown * (parts.background - pixels)
         fine = warp_by_keypoints(features.fine, masks, affine, shape) * (1 - left)
 
-        rows, columns = features.middle.shape[1:3]
-        motion, key_motion = (
-            self.token_decoder(token, *self.ownership(positions, rows, columns))
-            for token, positions in ((latent, target), (key_latent, source))
-        )
-        half = average_pool(masks, 2)
-        condition = jnp.concatenate([motion, key_motion, half], -1)
+        motion, half = self._motion(features, latent), average_pool(masks, 2)
+        condition = jnp.concatenate([motion, parts.motion, half], -1)
         middle = warp_by_keypoints(features.middle, half, affine, shape)
         middle = self.modulate(middle, condition)
 
-        motion, key_motion = average_pool(motion, 2), average_pool(key_motion, 2)
-        query, key = (
-            self.matching(*self.ownership(positions, rows // 2, columns // 2), of)
-            for positions, of in ((target, motion), (source, key_motion))
-        )
-        coarse = attend(query, key, features.coarse) + self.motion_to_coarse(motion)
-        tokens = coarse.reshape(batch, -1, coarse.shape[-1])
+        motion = average_pool(motion, 2)
+        query = self._matching(features, target, motion)
+        coarse = attend(query, parts.matching, features.coarse) + self.motion_to_coarse(motion)
+        tokens = coarse.reshape(len(coarse), -1, coarse.shape[-1])
         for block in self.transformer:
             tokens = block(tokens)
         aligned = Pyramid(pixels, fine, middle, tokens.reshape(coarse.shape))
