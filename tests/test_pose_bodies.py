@@ -55,6 +55,33 @@ def test_a_known_shape_stays(truth):
     np.testing.assert_allclose(fitted.bodies.betas, shape, atol=1e-6)
 
 
+def _one(sight: Sight, t: int) -> Sight:
+    return Sight(*(None if column is None else column[t : t + 1] for column in sight))
+
+
+def test_a_live_body_is_drawn_to_the_one_before(truth):
+    seen, rng = _seen(np.repeat(truth[:1], 8, 0)), np.random.default_rng(3)
+    seen = seen._replace(
+        points=seen.points + 0.01 * rng.normal(size=seen.points.shape),
+        world=seen.world + 0.04 * rng.normal(size=seen.world.shape),
+    )
+    alone, held, before = [], [], None
+    for t in range(8):
+        alone.append(bodies_from_sight(_one(seen, t), np.zeros(10)).bodies.frames[0])
+        before = np.asarray(bodies_from_sight(_one(seen, t), np.zeros(10), before).bodies.frames[0])
+        held.append(before)
+    alone, held = (np.abs(np.diff(np.stack(x)[:, :NUM_POSE], axis=0)).mean() for x in (alone, held))
+    assert held < 0.6 * alone
+
+
+def test_a_live_body_turns_past_half_a_turn(truth):
+    turning = np.repeat(truth[:1], 2, 0)
+    turning[:, 1] = 3.10, 3.20  # the yaw of the pelvis, of which -3.08 is another name
+    seen = _seen(turning)
+    found = bodies_from_sight(_one(seen, 1), np.zeros(10), turning[0]).bodies.frames[0]
+    assert abs(float(found[1]) - 3.2) < 0.1
+
+
 def test_noise_does_not_shake_bodies(truth):
     still = np.repeat(truth[:1], FRAMES, 0)
     seen, rng = _seen(still), np.random.default_rng(2)

@@ -52,10 +52,10 @@ def test_a_live_picture_is_looked_at_where_the_person_was(monkeypatch):
     clip, _ = _found(render_clip, *HIPS)
     first = estimate(clip.frames[:1], 0)
     monkeypatch.setattr("hvc_jax.pose.sight.detect", lambda *_: [[]])  # who searches finds nobody
-    found = estimate(clip.frames[1:], 0, window=first.window)
+    found = estimate(clip.frames[1:], 0, before=first.last)
     assert (_overlap(found.bodies, clip.body[1:]) > 0.6).all() and found.confidence[0] > 0.5
-    gone = estimate(np.zeros_like(clip.frames[:1]), 0, window=first.window)
-    assert gone.confidence[0] < 0.25 and gone.window is None
+    gone = estimate(np.zeros_like(clip.frames[:1]), 0, before=first.last)
+    assert gone.confidence[0] < 0.25 and gone.last is None
 
 
 def test_two_people_are_counted_and_either_is_followed():

@@ -101,7 +101,7 @@ def test_a_look_with_a_margin_finds_the_same_window():
 
 
 def test_pictures_without_a_sure_person_are_looked_at_with_a_margin(monkeypatch):
-    sure = {1.0: [0.9, 0.2, 0.4], 1.6: [0.95, 0.3]}
+    sure = {1.0: [0.9, 0.2, 0.4], 1.6: [0.95, 0.45]}
     looked = []
 
     def fake(pictures, network, half):

@@ -1,7 +1,10 @@
 """The bodies of a clip as the encoder wants them: scene by scene, and how far each is trusted."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,9 @@ from hvc_jax.codec.options import CodecError
 from hvc_jax.data.cuts import CutDetector, scene_starts
 from hvc_jax.pose.appearance import Reference
 from hvc_jax.pose.confidence import SURE
+
+if TYPE_CHECKING:
+    from hvc_jax.pose.estimator import Before
 
 _LASTING = 12
 """Frames that a person has to be seen for, to be worth a key picture."""
@@ -25,7 +31,7 @@ class BodyFinder:
     def __init__(self, effort: int) -> None:
         self._effort, self._cuts = effort, CutDetector()
         self._reference: Reference | None = None
-        self._window: np.ndarray | None = None
+        self._before: Before | None = None
 
     def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Body vectors [T, 188] and confidence [T] of the next frames.
@@ -39,12 +45,12 @@ class BodyFinder:
         vectors, trust = [], []
         for first, last in zip([0, *starts], [*starts, len(pictures)], strict=True):
             if first in starts:
-                self._reference = self._window = None
+                self._reference = self._before = None
             if first == last:
                 continue
             scene = pictures[first:last]
-            found = estimate(scene, self._effort, self._reference, window=self._window)
-            self._window, sure = found.window, found.confidence >= SURE
+            found = estimate(scene, self._effort, self._reference, before=self._before)
+            self._before, sure = found.last, found.confidence >= SURE
             if self._reference is None and sure.any():
                 at = int(np.argmax(sure))
                 self._reference = Reference(scene[at], found.bodies[at])

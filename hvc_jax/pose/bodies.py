@@ -21,6 +21,7 @@ from hvc_jax.pose.skeleton import INDEX, RIDES_ON, open_skeleton
 from hvc_jax.pose.solve import (
     BONE_WEIGHT,
     BONES,
+    NUM_POSE,
     TRUNK,
     UNKNOWNS,
     Measured,
@@ -161,12 +162,14 @@ class Fitted(NamedTuple):
 def bodies_from_sight(
     sight: Sight,
     betas: np.ndarray | None = None,
+    before: np.ndarray | None = None,
 ) -> Fitted:
     """Returns the bodies of a clip.
 
     Args:
       sight: of the clip.
       betas: [10] the person's shape where it is known.
+      before: [69] unknowns of the frame before, for a single live one.
     """
     count = len(sight.points)
     # Compiled once per length; live pictures come one by one.
@@ -181,7 +184,10 @@ def bodies_from_sight(
             pad(world), pad(measured.points), pad(measured.point_weight), jnp.asarray(shape)
         )
     )
-    pose = continuous_axis_angle(np.asarray(_to_axis_angle(jnp.asarray(rotations))))
+    pose = np.asarray(_to_axis_angle(jnp.asarray(rotations)))
+    if before is not None:
+        pose = np.concatenate([before[:NUM_POSE].reshape(1, -1, 3), pose])
+    pose = continuous_axis_angle(pose)[-count:]
     frames = np.concatenate([pose.reshape(count, -1), centre, np.log(scale)[:, None]], 1)
     padded = Measured(*(pad(a) for a in measured))
     padded = padded._replace(valid=jnp.asarray((np.arange(length) < count).astype(np.float32)))
@@ -192,7 +198,7 @@ def bodies_from_sight(
     kept = jnp.where(np.arange(UNKNOWNS) == UNKNOWNS - 1, 1.0, padded.held[:, None] * still)
     start = (1 - kept) * start + kept * about
     bodies, free = Solution(start, jnp.asarray(shape)), jnp.float32(betas is None)
-    found = solve(bodies, padded, open_skeleton(), pose_prior(), free, weights=Weights())
+    found = solve(bodies, padded, open_skeleton(), pose_prior(), free, before, weights=Weights())
     screen, _ = _project(open_skeleton(), found.frames, found.betas)
     error = np.linalg.norm((np.asarray(screen) - padded.points)[:count], axis=-1)
     return Fitted(found, padded, error * np.exp(-np.asarray(found.frames)[:count, -1:]))

@@ -107,8 +107,8 @@ def detect(pictures: np.ndarray, network: Network) -> list[list[Detection]]:
     unsure = np.flatnonzero(scores[:, 0] < _LEAST_SCORE)
     if len(unsure):
         far_boxes, far_scores = candidates(pictures[unsure], network, _FARTHER)
-        surer = far_scores[:, 0] > scores[unsure, 0]
-        boxes[unsure[surer]], scores[unsure[surer]] = far_boxes[surer], far_scores[surer]
+        sure = far_scores[:, 0] >= _LEAST_SCORE
+        boxes[unsure[sure]], scores[unsure[sure]] = far_boxes[sure], far_scores[sure]
     return [merged(*each) for each in zip(boxes, scores, strict=True)]
 
 

@@ -29,6 +29,18 @@ from hvc_jax.pose.skeleton import NAMES
 _STEPS = {0: 30, 1: 100, 2: 240, 3: 600}  # Adam steps of a round through pixels, by effort
 
 
+class Before(NamedTuple):
+    """What a live picture leaves for the one that follows it.
+
+    Attributes:
+      window: [4] where the person is looked for.
+      unknowns: [69] of `hvc_jax.pose.solve`, which the next body is drawn to.
+    """
+
+    window: np.ndarray
+    unknowns: np.ndarray
+
+
 class Estimate(NamedTuple):
     """Bodies of a clip and how far to trust them.
 
@@ -37,15 +49,15 @@ class Estimate(NamedTuple):
       confidence: [T] in [0, 1], how far the body is trusted; below `DOUBT` it is doubted, below
         `BRIDGED_BELOW` not the frame's own but bridged from its neighbours.
       joint_confidence: [T, 22] in [0, 1] of the body's joints: what was seen, where it lands.
-      people: [T] how many people are seen nearby in time; 1 with given keypoints or window.
-      window: [4] where the person is looked for in a picture that follows; None to search.
+      people: [T] how many people are seen nearby in time; 1 with given keypoints or `before`.
+      last: for a picture that follows the last one; None where the person is lost.
     """
 
     bodies: np.ndarray
     confidence: np.ndarray
     joint_confidence: np.ndarray
     people: np.ndarray
-    window: np.ndarray | None = None
+    last: Before | None = None
 
 
 def nobody(count: int) -> Estimate:
@@ -65,7 +77,7 @@ def estimate(
     details: bool = False,
     person: int = 1,
     folder: str | None = None,
-    window: np.ndarray | None = None,
+    before: Before | None = None,
 ) -> Estimate:
     """Returns the bodies of a clip of a person.
 
@@ -80,7 +92,8 @@ def estimate(
         as hands that are seen. For encoders they are not worth their bits (experiments/040_fit).
       person: 1 for the largest, 2 for the next, ...
       folder: of the landmark networks; None for those that come with the package.
-      window: [4] of the `Estimate` of the picture before, for a single live picture.
+      before: `last` of the picture before, for a single live picture: the person is looked for
+        there, and the body held as it was there where little is seen.
 
     Raises:
       ValueError: the frames are not [T, H, W, 3] uint8 with H = W, or effort is unknown.
@@ -93,13 +106,14 @@ def estimate(
         )
     if effort not in _STEPS:
         raise ValueError(f"effort must be 0, 1, 2 or 3, got {effort}")
-    looked = seen = see(frames, person, folder, window)
+    looked = seen = see(frames, person, folder, before and before.window)
     if keypoints is not None:
         seen = with_keypoints(looked, *keypoints)
     if seen is None:
         return nobody(len(frames))
     shape = None if reference is None else reference.vector[:10]
-    fitted = bodies_from_sight(seen, shape)
+    live = before is not None and len(frames) == 1
+    fitted = bodies_from_sight(seen, shape, before.unknowns if live else None)
     solved = fitted.bodies
     if len(frames) > 1 or masks is not None:
         solved = through_pixels(
@@ -116,8 +130,10 @@ def estimate(
         hands = see_hands(frames, looked, folder)
         presence = hands.presence * (trust >= DOUBT)[:, None]
         bodies = with_hands(bodies, hands._replace(presence=presence))
-    follows = None if seen.windows is None or trust[-1] < DOUBT else seen.windows[-1]
-    return Estimate(bodies, trust, joints, seen.people, follows)
+    last = None
+    if seen.windows is not None and trust[-1] >= DOUBT:
+        last = Before(seen.windows[-1], np.asarray(solved.frames[len(frames) - 1]))
+    return Estimate(bodies, trust, joints, seen.people, last)
 
 
 def compile_for_live(side: int) -> None:
@@ -130,4 +146,6 @@ def compile_for_live(side: int) -> None:
     see(grey)  # finds nobody
     points, *rest = look_at_pose(grey, whole, load_network("pose_landmark"))
     sight = Sight(points[:, : len(NAMES)], *rest, np.ones(1, np.int64))
-    overlap(vectors_of(bodies_from_sight(sight).bodies, 1), sight.mask)
+    first = bodies_from_sight(sight).bodies
+    overlap(vectors_of(first, 1), sight.mask)
+    bodies_from_sight(sight, before=np.asarray(first.frames[0]))

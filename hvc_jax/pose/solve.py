@@ -245,6 +245,7 @@ def solve(
     skeleton: Skeleton,
     prior: PosePrior,
     shape_free: jax.Array,
+    before: jax.Array | None = None,
     steps: int = 8,
     weights: Weights = Weights(),  # noqa: B008
 ) -> Solution:
@@ -256,6 +257,8 @@ def solve(
       skeleton: of the body model.
       prior: over poses.
       shape_free: 1 to find the shape, 0 to keep it.
+      before: [69] unknowns of the frame before a single one, which are what it is drawn to; None to
+        draw frames to the average of their neighbours.
       steps: how many.
       weights: of the residuals.
     """
@@ -288,7 +291,7 @@ def solve(
 
     def step(carry: Solution, k: jax.Array) -> tuple[Solution, None]:
         frames, betas = carry
-        about = averages(frames, seen, measured.held, weights)
+        about = averages(frames, seen, measured.held, weights) if before is None else before[None]
         screen, _ = project_points(skeleton, frames, betas)
         robust = _robust(screen, frames, measured, weights)
         damping = jnp.maximum(0.1 * 0.5**k, 1e-3)
