@@ -298,7 +298,8 @@ def test_transparent_pixels_are_black(tmp_path):
     path = tmp_path / "a.mov"
     _ffmpeg("-i", tmp_path / "%d.png", "-c:v", "png", "-pix_fmt", "rgba", path)
     for source in (path, tmp_path / "%d.png"):
-        frames = _read(source)[1]
+        info, frames = _read(source)
+        assert source is not path or info.notes == ["transparent pixels put on black"]
         assert not frames[:, :, 24:].any() and (frames[:, :, :24] == [255, 0, 255]).all()
     for codec in (("libvpx", "-auto-alt-ref", 0), ("libvpx-vp9", "-lossless", 1)):
         path = tmp_path / f"{codec[0]}.webm"
@@ -306,6 +307,12 @@ def test_transparent_pixels_are_black(tmp_path):
         frames = _read(path)[1].astype(int)
         assert frames[:, :, 28:].max() < 8
         assert np.abs(frames[:, :, :20] - [255, 0, 255]).max() < 8
+
+
+def test_a_gif_without_transparent_pixels_is_not_said_to_have_some(tmp_path):
+    first, *rest = (Image.new("RGB", (32, 32), (40 * t, 10, 200)) for t in range(3))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=rest, duration=40)
+    assert _read(tmp_path / "a.gif")[0].notes == []
 
 
 def test_interlaced_frames_are_deinterlaced(tmp_path):

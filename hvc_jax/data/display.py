@@ -71,7 +71,7 @@ def remarks(
         said.append(f"HDR ({name}) tone-mapped to standard range by BT.2390")
     elif _wide_gamut(frame):
         said.append(f"colours of {_GAMUTS[frame.color_primaries]} brought to BT.709")
-    if _has_alpha(frame):
+    if _has_alpha(frame) and (_array(frame, "rgba")[..., 3] < 255).any():
         said.append("transparent pixels put on black")
     if crop is not None and any(crop):
         said.append("borders that the container hides cut off")
