@@ -36,12 +36,13 @@ def _group(low_delay: bool = False, frames: int = 9):
 def test_the_search_pays_and_its_payload_decodes_to_what_it_promised(low_delay: bool) -> None:
     frames, references = _group(low_delay)
     options = search.FieldOptions(lmbda=0.05, grid=(8, 8), effort=0)
+    form = field_group.FieldFormat(*options.grid, options.step)
     found = search.encode_group(frames, references, options)
     again = search.encode_group(frames, references, options)
     assert found.payload == again.payload and 0 < len(found.payload) < 200
-    decoded = field_group.decode_group(found.payload, references, search.format_of(options))
+    decoded = field_group.decode_group(found.payload, references, form)
     np.testing.assert_array_equal(decoded.frames, found.decoded.frames)
-    still = field_group.decode_group(b"", references, search.format_of(options))
+    still = field_group.decode_group(b"", references, form)
     error, hold = (
         np.mean((made.astype(float) - frames) ** 2) for made in (decoded.frames, still.frames)
     )
@@ -51,6 +52,7 @@ def test_the_search_pays_and_its_payload_decodes_to_what_it_promised(low_delay: 
 def test_single_frames_are_predicted_from_the_fields_before() -> None:
     frames, references = _group(True, 4)
     options = search.FieldOptions(lmbda=0.05, grid=(8, 8), effort=0)
+    form = field_group.FieldFormat(*options.grid, options.step)
     prediction, sizes = None, []
     for t in range(3):
         one = references._replace(
@@ -60,9 +62,7 @@ def test_single_frames_are_predicted_from_the_fields_before() -> None:
             }
         )
         found = search.encode_group(frames[t : t + 1], one, options, prediction)
-        decoded = field_group.decode_group(
-            found.payload, one, search.format_of(options), prediction
-        )
+        decoded = field_group.decode_group(found.payload, one, form, prediction)
         np.testing.assert_array_equal(decoded.frames, found.decoded.frames)
         prediction = decoded.control_points[-1:]
         sizes.append(len(found.payload))

@@ -18,7 +18,6 @@ import numpy as np
 
 from hvc_jax.codec.field_group import (
     DecodedGroup,
-    FieldFormat,
     GroupReferences,
     fields_of,
     render,
@@ -158,7 +157,7 @@ def _shrink(pictures: np.ndarray, factor: int) -> np.ndarray:
 class _Group:
     """Frames, references and segments of a group, padded, at every resolution that is asked for."""
 
-    def __init__(self, frames, references: GroupReferences, options, prediction, weights) -> None:
+    def __init__(self, frames, references: GroupReferences, options, prediction) -> None:
         self.frames, self.references, self.options = frames, references, options
         self.parts: list[Segment] = segments(references.past, references.future)
         self.planes = planes(self.parts)
@@ -166,7 +165,6 @@ class _Group:
         self.outputs = 5 if self.two else 2
         self.count = _padded(len(frames))
         self.rows = (7 if self.two else 2) * self.count
-        self.weights = np.ones(frames.shape[:3], np.float32) if weights is None else weights
         synthesis = field.synthesis_matrix(self.parts, STEPS[options.step])[:, : self.outputs]
         synthesis = _grow(synthesis, self.count)
         self.synthesis = jnp.asarray(
@@ -203,13 +201,11 @@ class _Group:
         share = jnp.asarray(_grow(shares(references), self.count))
         pictures = np.asarray(references.pictures)
         pictures = _grow(pictures, max(_padded(len(pictures)), min(self.count, FEWEST_PICTURES)))
-        weight = self.weights.reshape(
-            len(self.frames), height // factor, factor, width // factor, factor
-        ).mean((2, 4))
+        weight = np.ones((len(self.frames), height // factor, width // factor), np.float32)
         return field_fit.Problem(
             _prepare(jnp.asarray(_shrink(pictures, factor))),
             jnp.asarray(_grow(_shrink(self.frames, factor), self.count)),
-            jnp.asarray(_grow(weight.astype(np.float32), self.count)),
+            jnp.asarray(_grow(weight, self.count)),
             field.References(*index, share),
             self.prediction,
             self.synthesis,
@@ -288,7 +284,6 @@ def encode_group(
     references: GroupReferences,
     options: FieldOptions,
     prediction: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
 ) -> EncodedGroup:
     """A group of frames coded as displacement fields.
 
@@ -297,24 +292,17 @@ def encode_group(
         references: key pictures as coded and what the frames look into.
         options: lmbda, grid, step and effort.
         prediction: as in `field_group.transformed_prediction`; the decoder needs the same.
-        weights: [T, H, W] float32, what the squared error of a pixel counts, about 1 in the mean.
-          None counts all alike.
 
     Raises:
         ValueError: a frame without a key picture, or shapes that do not fit.
     """
     stages, rounds = EFFORTS[options.effort]
-    group = _Group(np.asarray(frames), references, options, prediction, weights)
+    group = _Group(np.asarray(frames), references, options, prediction)
     levels = _fit(group, stages)
     value = _integers(group, levels, stages[-1].shorter_side, rounds)
     payload = group.bytes_of(value)
     points = fields_of(value, references, prediction)
     made = render(references, points, value.modes)
-    squares = np.square(made.astype(np.float32) - frames).mean(-1) * group.weights
+    squares = np.square(made.astype(np.float32) - frames).mean(-1)
     cost = float(squares.mean((1, 2)).sum()) + options.lmbda * 8 * len(payload)
     return EncodedGroup(payload, DecodedGroup(points, made, value), cost)
-
-
-def format_of(options: FieldOptions) -> FieldFormat:
-    """What the stream's header has to say of fields coded with `options`."""
-    return FieldFormat(*options.grid, options.step)

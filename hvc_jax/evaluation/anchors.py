@@ -219,7 +219,7 @@ def _coded(
     frames: list[np.ndarray], command: list[str], codec: str, cache: Path | None
 ) -> tuple[bytes, float]:
     """Returns the elementary stream of frames of one size, and the seconds that coding took."""
-    padded = [pad(frame, _MIN_SIDE) for frame in frames]
+    padded = pad(frames, _MIN_SIDE)
     planes = b"".join(plane.tobytes() for f in padded for plane in rgb_to_yuv420(f, BITS))
     kept = None
     if cache is not None:

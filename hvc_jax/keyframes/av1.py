@@ -76,10 +76,8 @@ _TEMPORAL_DELIMITER = b"\x12\x00"
 
 def _run(pictures: Sequence[np.ndarray], qp: int, preset: int, parameters: str) -> list[bytes]:
     """Returns the packets of one run of SVT-AV1."""
-    if len({picture.shape for picture in pictures}) != 1:
-        raise KeyPictureError("Key pictures of one run must have one size; code them separately.")
     os.environ.setdefault("SVT_LOG", "1")  # else it prints its settings for every picture
-    padded = [pad(picture, MIN_SIDE) for picture in pictures]
+    padded = pad(pictures, MIN_SIDE)
     height, width = padded[0].shape[:2]
     try:
         context = av.CodecContext.create("libsvtav1", "w")

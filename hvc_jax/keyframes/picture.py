@@ -1,5 +1,7 @@
 """What every key-picture codec shares: its error, and padding to a size that it can code."""
 
+from collections.abc import Sequence
+
 import av
 import numpy as np
 
@@ -17,11 +19,18 @@ def coded_size(height: int, width: int, minimum: int) -> tuple[int, int]:
     return max(-(-height // 8) * 8, minimum), max(-(-width // 8) * 8, minimum)
 
 
-def pad(picture: np.ndarray, minimum: int) -> np.ndarray:
-    """Returns a picture [H, W, 3] with its last row and column repeated up to `coded_size`."""
-    height, width = picture.shape[:2]
+def pad(pictures: Sequence[np.ndarray], minimum: int) -> list[np.ndarray]:
+    """Returns pictures [H, W, 3] with last row and column repeated up to `coded_size`.
+
+    Raises:
+        KeyPictureError: the shapes differ.
+    """
+    if len({picture.shape for picture in pictures}) != 1:
+        raise KeyPictureError("Key pictures of one run must have one size; code them separately.")
+    height, width = pictures[0].shape[:2]
     rows, columns = coded_size(height, width, minimum)
-    return np.pad(picture, ((0, rows - height), (0, columns - width), (0, 0)), mode="edge")
+    edges = ((0, rows - height), (0, columns - width), (0, 0))
+    return [np.pad(picture, edges, mode="edge") for picture in pictures]
 
 
 def crop(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -78,9 +78,7 @@ _NEVER = 1 << 20
 
 def _run(pictures: Sequence[np.ndarray], qp: int, preset: str, parameters: str) -> list[bytes]:
     """Returns the payloads of one run of libvvenc, in coded order."""
-    if len({picture.shape for picture in pictures}) != 1:
-        raise KeyPictureError("Key pictures of one run must have one size; code them separately.")
-    padded = [pad(picture, MIN_SIDE) for picture in pictures]
+    padded = pad(pictures, MIN_SIDE)
     height, width = padded[0].shape[:2]
     planes = b"".join(p.tobytes() for pic in padded for p in rgb_to_yuv420(pic, BITS))
     command = ["-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", f"{width}x{height}"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
+
+from hvc_jax.ops.warp import repeat_upsample
 
 NUM_KEYPOINTS = 17
 
@@ -47,15 +48,10 @@ class KeypointNet(nn.Module):
             x = ResidualBlock()(x)
         # The whole picture tells left from right, and front from back.
         x = x + nn.Dense(coarse)(nn.relu(nn.Dense(64)(x.mean((1, 2)))))[:, None, None]
-        x = _double(nn.Dense(middle)(x)) + skip_middle
+        x = repeat_upsample(nn.Dense(middle)(x), 2) + skip_middle
         x = ResidualBlock()(x)
-        x = _double(nn.Dense(fine)(x)) + skip_fine
+        x = repeat_upsample(nn.Dense(fine)(x), 2) + skip_fine
         x = ResidualBlock()(x)
         x = nn.relu(nn.GroupNorm(num_groups=8)(x))
         # One map more than keypoints, which nothing uses: shipped parameters have it.
         return nn.Conv(NUM_KEYPOINTS + 1, (1, 1))(x)[..., :NUM_KEYPOINTS]
-
-
-def _double(x: jax.Array) -> jax.Array:
-    """Repeats pixels to twice the size (XLA's transposed convolution is far slower)."""
-    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)

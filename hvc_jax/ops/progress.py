@@ -91,10 +91,10 @@ class Progress:
 
 
 def progress(
-    items: Iterable[Item], total: int | None = None, quiet: bool = False, what: str = "frames"
+    items: Iterable[Item], total: int | None = None, quiet: bool = False
 ) -> Iterator[Item]:
-    """Yields the items and shows how many came; arguments as of `Progress`."""
-    with Progress(total, what, quiet) as shown:
+    """Yields frames and shows how many came; arguments as of `Progress`."""
+    with Progress(total, "frames", quiet) as shown:
         for item in items:
             yield item
             shown.update()

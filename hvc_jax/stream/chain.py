@@ -13,8 +13,14 @@ import zlib
 
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.field_unit import FieldGroup, field_group, field_payload
-from hvc_jax.stream.header import varint
-from hvc_jax.stream.units import SHORT, Unit, UnitType, motion_group, unit_bytes
+from hvc_jax.stream.units import (
+    SHORT,
+    Unit,
+    UnitType,
+    motion_group,
+    motion_payload,
+    unit_bytes,
+)
 from hvc_jax.stream.vectors import Group
 
 _MOST_SHORT = 0x7F
@@ -99,10 +105,7 @@ def _type(group: Group | FieldGroup) -> UnitType:
 
 def _unit(group: Group | FieldGroup, offset: int, size: int) -> Unit:
     """The unit of a group, as if it were a whole one."""
-    if isinstance(group, Group):
-        payload = varint((group.count - 1) << 1) + group.payload
-    else:
-        payload = field_payload(group)
+    payload = motion_payload(group) if isinstance(group, Group) else field_payload(group)
     return Unit(_type(group), group.frame, payload, offset, size)
 
 

@@ -62,7 +62,25 @@ class Header:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fps", Fraction(self.fps))
-        _check(self, ValueError)
+        sides = (self.width, self.height)
+        if not all(1 <= n <= MAX_SIDE for n in sides) or sides[0] * sides[1] > MAX_PIXELS:
+            raise ValueError(f"a picture of {sides[0]}x{sides[1]} pixels is not allowed")
+        if not (0 < self.fps and self.fps.numerator < _MAX_RATE > self.fps.denominator):
+            raise ValueError(f"a frame rate of {self.fps} is not allowed")
+        if self.frame_count is not None and not 0 <= self.frame_count < MAX_FRAMES:
+            raise ValueError(f"a frame count of {self.frame_count} is not allowed")
+        if len(self.model_id) != 8:
+            raise ValueError("a model id has 8 bytes")
+        if self.variant not in VARIANTS or self.fit not in FITS:
+            raise ValueError(f"unknown variant {self.variant!r} or fit {self.fit!r}")
+        if not 1 <= self.quantiser <= MAX_QUANTISER:
+            raise ValueError(
+                f"a quantiser of {self.quantiser} is not allowed; 64 leaves steps alone"
+            )
+        if len(self.schema.encode()) > _NAME_BYTES:
+            raise ValueError(f"a schema name has at most {_NAME_BYTES} bytes")
+        if not all(0 <= n <= MAX_FRAMES for n in (self.source_width, self.source_height)):
+            raise ValueError("the size of the source is not allowed")
 
     @property
     def version(self) -> int:
@@ -242,24 +260,3 @@ class _Recorder:
             return read_varint(lambda: self.take(1)[0])
         except BitstreamError as error:
             raise BitstreamError(error.reason, self.offset) from error
-
-
-def _check(header: Header, fault: type[ValueError]) -> None:
-    """Raises `fault` when a field is out of its range."""
-    sides = (header.width, header.height)
-    if not all(1 <= n <= MAX_SIDE for n in sides) or sides[0] * sides[1] > MAX_PIXELS:
-        raise fault(f"a picture of {sides[0]}x{sides[1]} pixels is not allowed")
-    if not (0 < header.fps and header.fps.numerator < _MAX_RATE > header.fps.denominator):
-        raise fault(f"a frame rate of {header.fps} is not allowed")
-    if header.frame_count is not None and not 0 <= header.frame_count < MAX_FRAMES:
-        raise fault(f"a frame count of {header.frame_count} is not allowed")
-    if len(header.model_id) != 8:
-        raise fault("a model id has 8 bytes")
-    if header.variant not in VARIANTS or header.fit not in FITS:
-        raise fault(f"unknown variant {header.variant!r} or fit {header.fit!r}")
-    if not 1 <= header.quantiser <= MAX_QUANTISER:
-        raise fault(f"a quantiser of {header.quantiser} is not allowed; 64 leaves steps alone")
-    if len(header.schema.encode()) > _NAME_BYTES:
-        raise fault(f"a schema name has at most {_NAME_BYTES} bytes")
-    if not all(0 <= n <= MAX_FRAMES for n in (header.source_width, header.source_height)):
-        raise fault("the size of the source is not allowed")

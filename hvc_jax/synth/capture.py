@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.bvh_retarget import metres_per_unit, pelvis_places, read_motion
-from hvc_jax.body.params import NUM_BODY_JOINTS, POSE
+from hvc_jax.body.params import NUM_BODY_JOINTS
 
 
 def resample(
@@ -71,8 +71,3 @@ def captured_motion(
     pose, root = resample(pose, root, motion.fps, frames, fps, start)
     pose, root = face_camera(pose, root, float(rng.choice([0, rng.uniform(-1.2, 1.2)])))
     return pose.reshape(frames, -1), root
-
-
-def apply_captured(vectors: np.ndarray, pose: np.ndarray) -> None:
-    """Writes captured rotations `[T, 66]` over those of body vectors `[T, 188]`, in place."""
-    vectors[:, POSE.start : POSE.start + pose.shape[1]] = pose

@@ -21,9 +21,9 @@ import numpy as np
 from hvc_jax.body.assets import Body
 from hvc_jax.body.coverage import nearest_triangle
 from hvc_jax.body.lbs import posed_vertices, screen_vertices
-from hvc_jax.body.params import CAMERA, unpack
+from hvc_jax.body.params import CAMERA, POSE, unpack
 from hvc_jax.synth.camera import frame_person, random_framing
-from hvc_jax.synth.capture import apply_captured, captured_motion
+from hvc_jax.synth.capture import captured_motion
 from hvc_jax.synth.draw import Scene, add_noise, develop, draw, random_scene
 from hvc_jax.synth.labels import Labels, label_frames
 from hvc_jax.synth.mesh import dressed_body
@@ -105,7 +105,7 @@ def render_clip(
     root = None
     if bvh is not None:
         pose, root = captured_motion(rng, bvh, frames, fps)
-        apply_captured(vectors, pose)
+        vectors[:, POSE.start : POSE.start + pose.shape[1]] = pose
     if change is not None:
         vectors = change(vectors)
     mesh = dressed_body()

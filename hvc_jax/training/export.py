@@ -149,12 +149,7 @@ def latent_tracks(
 
 def _as_stored(params: dict[str, Any]) -> dict[str, Any]:
     """The parameters after a round trip through float16."""
-    return {
-        name: _as_stored(value)
-        if isinstance(value, dict)
-        else np.asarray(value, np.float16).astype(np.float32)
-        for name, value in params.items()
-    }
+    return jax.tree.map(lambda x: np.asarray(x, np.float16).astype(np.float32), params)
 
 
 def training_clips(config: Any, most_clips: int, most_frames: int) -> Iterator[Clip]:

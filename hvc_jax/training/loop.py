@@ -185,13 +185,16 @@ def train(
         since = time.perf_counter()
         return means
 
+    def averaged(state: TrainState) -> Iterator[tuple[str, Any]]:
+        """The averaged parameters of every model, whole in every process."""
+        if jax.process_count() > 1:
+            return parallel.members(multihost_utils.process_allgather(state.ema, tiled=True))
+        return parallel.members(state.ema)
+
     def validated(state: TrainState) -> dict[str, float]:
         """Terms of validation with the averaged parameters, which are exported."""
-        ema = state.ema
-        if jax.process_count() > 1:  # all of them see the same sequences
-            ema = multihost_utils.process_allgather(ema, tiled=True)
         terms: dict[str, float] = {}
-        for ending, member in parallel.members(ema):
+        for ending, member in averaged(state):  # all processes see the same sequences
             member = jax.device_get(member)
             found = step_sizes(config.model, member) if "log_step" in member else {}
             found |= validate(member) if validate else {}
@@ -225,10 +228,7 @@ def train(
                     if save and main and validate:
                         plot_curve(workdir)
                 if config.log.images_every and step % config.log.images_every == 0:
-                    whole = state.ema
-                    if jax.process_count() > 1:  # each draws the examples that it has itself
-                        whole = multihost_utils.process_allgather(whole, tiled=True)
-                    for ending, ema in parallel.members(whole):
+                    for ending, ema in averaged(state):  # each process draws its own examples
                         log.picture(
                             step, "key_target_motion_prediction" + ending, predict(ema, batch)
                         )
