@@ -79,12 +79,12 @@ def test_pixels_carry_a_body_along_of_which_no_landmark_is_seen():
     )  # fmt: skip
     measured = Measured(*(jnp.asarray(a, jnp.float32) for a in unseen))
     start = Solution(jnp.zeros((FRAMES, 69)).at[:, -2:].set(jnp.array([0.1, -0.1])), jnp.zeros(10))
-    found = through_pixels(start, measured, PRIOR, frames, 100)
+    found = through_pixels(start, measured, PRIOR, frames, 60)
     place = np.asarray(found.frames)[[0, 8, 16, 31], -3]
     np.testing.assert_allclose(place - place[0], shift[[0, 8, 16, 31]], atol=0.03)
     # A clip that goes on from a reference keeps its shape.
     told = Reference(frames[0], np.asarray(to_vectors(start))[0])
-    kept = through_pixels(start, measured, PRIOR, frames, 60, reference=told)
+    kept = through_pixels(start, measured, PRIOR, frames, 10, reference=told)
     np.testing.assert_array_equal(kept.betas, start.betas)
 
 
