@@ -34,8 +34,7 @@ from hvc_jax.pose.solve import (
     solve,
 )
 
-_SMOOTH = 1.0  # frames, of the landmarks
-_SMOOTH_LARGE, _SMOOTH_UNSEEN = 2.0, 5.0
+_SMOOTH, _SMOOTH_UNSEEN = 2.0, 5.0  # frames, of the landmarks (experiments/041_bodies)
 _UNSEEN = 0.03  # weight of a landmark that nothing shows
 # The landmarks that tell a limb's joint; unseen, it is as people usually hold it.
 _TOLD_BY = {
@@ -91,21 +90,20 @@ def held_of(weight: np.ndarray) -> np.ndarray:
 def steady_landmarks(sight: Sight, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns points [T, 33, 2] and world [T, 33, 3] averaged over time.
 
-    A little where they are seen, more of people seen large, who tremble more in the picture, and
-    over several frames where they are guessed.
+    Over more frames where they are guessed than where they are seen.
 
     Args:
       sight: of the clip.
       weight: [T, 33] of `landmark_weight`.
     """
-    share, held = np.clip(weight / 0.5, 0, 1)[..., None], held_of(weight)[:, None, None]
+    share = np.clip(weight / 0.5, 0, 1)[..., None]
     out = []
     for values in (sight.points, sight.world):
-        short, large, long = (
+        short, long = (
             smooth_over_time(values, weight[..., None], sigma)
-            for sigma in (_SMOOTH, _SMOOTH_LARGE, _SMOOTH_UNSEEN)
+            for sigma in (_SMOOTH, _SMOOTH_UNSEEN)
         )
-        out.append(share * (held * large + (1 - held) * short) + (1 - share) * long)
+        out.append(share * short + (1 - share) * long)
     return out[0], out[1]
 
 
