@@ -23,7 +23,6 @@ EXTRA_BITS: tuple[int, ...] = tuple(_WIDTH_BITS[(t + 1) // 2] for t in range(NUM
 MAX_VALUE = int(_STARTS[-1]) + (1 << 33) - 1
 """Largest magnitude that has a token."""
 
-_EXTRA = np.array(EXTRA_BITS)
 _START_OF_TOKEN = np.array([_STARTS[(t + 1) // 2] for t in range(NUM_TOKENS)])
 _SIGN_OF_TOKEN = np.array([0] + [1, -1] * (NUM_CLASSES - 1))
 _VALUE_OF_TOKEN = _SIGN_OF_TOKEN * _START_OF_TOKEN
