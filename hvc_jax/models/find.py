@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -145,7 +146,8 @@ def tables_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
 
 def list_models() -> list[str]:
     """Names of the models that are shipped, for `hvc_jax.load`."""
-    return [export.path.stem for export in known_exports() if export.path.parent == PRETRAINED]
+    shipped = itertools.takewhile(lambda e: e.path.parent == PRETRAINED, known_exports())
+    return [export.path.stem for export in shipped]
 
 
 def measured_scores() -> dict[str, dict[str, float | str]]:

@@ -27,7 +27,7 @@ _FARTHER = 1.6
 hardly sees people who fill a picture's height (.15 there, .95 with it; experiments/041_bodies)."""
 
 _LEAST_SCORE = 0.5
-_IF_NOBODY_ELSE = 0.3  # rendered pictures that show nobody stay below .15 (experiments/041_bodies)
+_IF_NOBODY_ELSE = 0.3  # rendered pictures that show nobody stay below .2 (experiments/041_bodies)
 _SAME = 0.3  # intersection over union from which two boxes are of one person
 _MOST = 32  # boxes that are looked at
 _STRIDES = (8, 16, 32, 32, 32)

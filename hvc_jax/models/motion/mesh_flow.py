@@ -41,7 +41,6 @@ class MeshMotion(NamedTuple):
     Attributes:
       grid: [B, h, w, 2] where in the key picture to look; identity away from the body.
       left: [B, h, w, 1] in [0, 1], 1 where the key picture shows the body and the target no longer.
-      key_near: [B, h, w, 1] in {0, 1}, 1 on and around the body in the key picture.
       maps: [B, h, w, MAP_CHANNELS] displacement 2, visibility in the key view 1, left 1, then for
         the target mesh and for the key mesh: rest-pose position of the surface point in metres 3,
         depth in metres 1, mask 1.
@@ -49,7 +48,6 @@ class MeshMotion(NamedTuple):
 
     grid: jax.Array
     left: jax.Array
-    key_near: jax.Array
     maps: jax.Array
 
 
@@ -90,7 +88,7 @@ def mesh_motion(key: KeyMesh, body: jax.Array) -> MeshMotion:
     displacement = pull_push(field.grid - place, view[..., -1:]) * near
     left = key.near * (1 - near)
     maps = [displacement, field.visible[..., None], left, view, key.view]
-    return MeshMotion(place + displacement, left, key.near, jnp.concatenate(maps, -1))
+    return MeshMotion(place + displacement, left, jnp.concatenate(maps, -1))
 
 
 def _view(fragments: raster.Fragments, screen: jax.Array) -> jax.Array:

@@ -31,12 +31,13 @@ def change_pose(frames: jax.Array, sent: jax.Array, edited: jax.Array) -> jax.Ar
     """
     batch, height, width, _ = frames.shape
     rows, columns = height // _SCALE, width // _SCALE
-    motion = mesh_motion(key_mesh(sent, rows, columns), edited)
+    mesh = key_mesh(sent, rows, columns)
+    motion = mesh_motion(mesh, edited)
     displacement = (motion.grid - identity_grid(rows, columns)) * jnp.array([width, height]) / 2
     moved = jnp.linalg.norm(displacement, axis=-1, keepdims=True) > _STILL
     grid = jnp.where(moved, motion.grid, identity_grid(rows, columns))
     shown = warp(frames, resize_grid(grid, height, width))
-    background = pull_push(average_pool(frames, _SCALE), 1 - motion.key_near)
+    background = pull_push(average_pool(frames, _SCALE), 1 - mesh.near)
     enlarge = lambda x: jax.image.resize(x, (batch, height, width, x.shape[-1]), "bilinear")  # noqa: E731
     near = enlarge(moved.astype(frames.dtype))
     left = jnp.clip(enlarge(motion.left), 0, 1)
