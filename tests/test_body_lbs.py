@@ -7,7 +7,7 @@ import pytest
 from body_files import random_model
 from test_ops_rotation import rodrigues
 
-from hvc_jax.body import assets, camera, lbs, params, skinning, surface
+from hvc_jax.body import assets, camera, lbs, params, skinning
 from hvc_jax.ops import rotation
 
 
@@ -182,27 +182,6 @@ def test_smpl_files_take_body_vectors(tmp_path):
     rotations = rotation.axis_angle_to_matrix(jnp.concatenate([pose[:22], pose[25:]]))
     expected, pelvis = lbs.forward(body, vector[:10], jnp.zeros(0), rotations)
     np.testing.assert_allclose(vertices, expected - pelvis[0], atol=1e-6)
-
-
-def test_the_face_contour_slides_as_the_head_turns(tmp_path):
-    np.savez(tmp_path / "m.npz", **random_model("smplx", vertices=80))
-    body = assets.load_body(str(tmp_path / "m.npz"))
-    vertices = body.v_template[None].repeat(3, 0)
-    pose = np.zeros((3, 55, 3), np.float32)
-    pose[:, 12, 1] = np.deg2rad([0, -7.2, 60])
-    matrices = rotation.axis_angle_to_matrix(jnp.asarray(pose))
-    points = jax.jit(surface.landmarks)(body, vertices, matrices)
-    assert points.shape == (3, 51 + 17, 3)
-    faces, weights = np.asarray(body.contour_faces), np.asarray(body.contour_barycentric)
-    # smplx turns the angle's sign: a neck turned by +7 degrees reads row 39 + 7.
-    for k, row in enumerate((0, 7, 39 + 39)):
-        corners = np.asarray(body.v_template)[np.asarray(body.faces)[faces[row]]]
-        np.testing.assert_allclose(
-            points[k, 51:], (corners * weights[row][..., None]).sum(1), atol=1e-6
-        )
-    open_body = assets.load_body()
-    with pytest.raises(ValueError, match="open_body defines no landmarks"):
-        surface.landmarks(open_body, open_body.v_template)
 
 
 def test_projection_follows_the_documented_frame():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from body_files import random_model
 
-from hvc_jax.body import assets, lbs, surface
+from hvc_jax.body import assets, lbs
 from hvc_jax.ops import rotation
 
 pytestmark = pytest.mark.smplx
@@ -130,39 +130,6 @@ def test_vertices_joints_and_gradients(case):
         count = body.num_joints + len(VERTEX_IDS)
         extra = out.joints.detach().numpy()[:, body.num_joints : count]
         np.testing.assert_allclose(picked, extra, atol=1e-6)
-
-
-@pytest.mark.parametrize("flat", [False, True])
-def test_hands_from_components_and_landmarks(tmp_path, monkeypatch, flat):
-    path = tmp_path / "model.npz"
-    np.savez(path, **random_model("smplx", 300, 20))
-    body = assets.load_body(str(path))
-    options = {"use_pca": True, "num_pca_comps": 6, "flat_hand_mean": flat}
-    model = build("smplx", path, monkeypatch, batch=1, use_face_contour=True, **options)
-    coefficients = np.random.default_rng(4).normal(size=(2, 1, 6)).astype(np.float32)
-    zeros = jnp.zeros((1, 10))
-    for neck in (0.0, 0.3, -0.45, 1.5, -1.5):
-        body_pose = torch.zeros(1, 63)
-        body_pose[0, 3 * 11 + 1] = neck
-        out = model(
-            left_hand_pose=torch.tensor(coefficients[0]),
-            right_hand_pose=torch.tensor(coefficients[1]),
-            body_pose=body_pose,
-            return_full_pose=True,
-        )
-        pose = np.zeros((1, 55, 3), np.float32)
-        pose[:, 12, 1] = neck
-        pose[:, 25:40] = lbs.hand_pose(body, jnp.asarray(coefficients[0]), "left", flat=flat)
-        pose[:, 40:] = lbs.hand_pose(body, jnp.asarray(coefficients[1]), "right", flat=flat)
-        np.testing.assert_allclose(pose.reshape(1, -1), out.full_pose.detach().numpy(), atol=1e-6)
-        rotations = rotation.axis_angle_to_matrix(pose)
-        vertices, _ = lbs.forward(body, zeros, zeros, rotations)
-        np.testing.assert_allclose(vertices, out.vertices.detach().numpy(), atol=1e-6)
-        points = out.joints.detach().numpy()[:, 55 + len(VERTEX_IDS) :]
-        assert points.shape[1] == 51 + 17
-        np.testing.assert_allclose(surface.landmarks(body, vertices, rotations), points, atol=1e-6)
-        np.testing.assert_allclose(surface.landmarks(body, vertices), points[:, :51], atol=1e-6)
-    assets.load_body.cache_clear()
 
 
 def test_where_the_1e_8_of_smplx_shows():

@@ -31,8 +31,6 @@ class Body:
       lbs_weights: [V, J] skin weights, rows sum to 1.
       faces: [F, 3] int32 vertex ids, counter-clockwise seen from outside.
       part_ids: [V] int32 index into part_names.
-      uv: [U, 2] texture coordinates in [0, 1], v up.
-      face_uv: [F, 3] int32 index into uv for each corner (seams make U larger than V).
       parents: parent of each joint, -1 for the root.
       part_names: names of the parts.
       name: what the model is called, e.g. "open_body".
@@ -40,11 +38,6 @@ class Body:
         (the hands of SMPL).
       hands_components: [2, K, 45] principal components of the left and right hand pose, or None.
       hands_mean: [2, 45] mean hand poses, axis-angle, or None.
-      landmark_faces: [L] int32 triangles that carry face landmarks, or None.
-      landmark_barycentric: [L, 3] their weights, or None.
-      contour_faces: [79, 17] triangles that carry the face contour at each turn of the head, or
-        None.
-      contour_barycentric: [79, 17, 3] their weights, or None.
       num_betas: S.
       num_expression: E.
     """
@@ -57,8 +50,6 @@ class Body:
     lbs_weights: jax.Array
     faces: jax.Array
     part_ids: jax.Array
-    uv: jax.Array
-    face_uv: jax.Array
     parents: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     part_names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
     name: str = dataclasses.field(metadata={"static": True})
@@ -69,10 +60,6 @@ class Body:
     )
     hands_components: jax.Array | None = None
     hands_mean: jax.Array | None = None
-    landmark_faces: jax.Array | None = None
-    landmark_barycentric: jax.Array | None = None
-    contour_faces: jax.Array | None = None
-    contour_barycentric: jax.Array | None = None
 
     @property
     def num_vertices(self) -> int:
@@ -164,16 +151,10 @@ def make_body(
     parents: tuple[int, ...],
     part_ids: np.ndarray,
     part_names: tuple[str, ...],
-    uv: np.ndarray,
-    face_uv: np.ndarray,
     name: str,
     pose_index: tuple[int, ...] = tuple(range(body_params.NUM_JOINTS)),
     hands_components: np.ndarray | None = None,
     hands_mean: np.ndarray | None = None,
-    landmark_faces: np.ndarray | None = None,
-    landmark_barycentric: np.ndarray | None = None,
-    contour_faces: np.ndarray | None = None,
-    contour_barycentric: np.ndarray | None = None,
 ) -> Body:
     """Returns a `Body` with the joint tables computed in float64; shapes as in `Body`."""
     regressor = np.asarray(J_regressor, np.float64)
@@ -190,8 +171,6 @@ def make_body(
         lbs_weights=real(lbs_weights),
         faces=whole(faces),
         part_ids=whole(part_ids),
-        uv=real(uv),
-        face_uv=whole(face_uv),
         parents=tuple(int(p) for p in parents),
         part_names=tuple(part_names),
         name=name,
@@ -200,10 +179,6 @@ def make_body(
         pose_index=pose_index,
         hands_components=None if hands_components is None else real(hands_components),
         hands_mean=None if hands_mean is None else real(hands_mean),
-        landmark_faces=None if landmark_faces is None else whole(landmark_faces),
-        landmark_barycentric=None if landmark_barycentric is None else real(landmark_barycentric),
-        contour_faces=None if contour_faces is None else whole(contour_faces),
-        contour_barycentric=None if contour_barycentric is None else real(contour_barycentric),
     )
 
 
@@ -228,8 +203,6 @@ def _from_smpl(model: dict, path: str, num_betas: int, num_expression: int) -> B
         sides = [model.get(f"hands_{name}{side}") for side in "lr"]
         return None if any(side is None for side in sides) else np.stack(sides)
 
-    barycentric = model.get("lmk_bary_coords")
-    contour = model.get("dynamic_lmk_bary_coords")
     return make_body(
         v_template=model["v_template"],
         shapedirs=shape,
@@ -241,16 +214,10 @@ def _from_smpl(model: dict, path: str, num_betas: int, num_expression: int) -> B
         parents=files.parents(model, path),
         part_ids=np.argmax(weights, axis=1),
         part_names=names,
-        uv=model.get("vt", np.zeros((1, 2))),
-        face_uv=model.get("ft", np.zeros_like(model["f"])),
         name=kind,
         pose_index=pose_index,
         hands_components=both("components"),
         hands_mean=both("mean"),
-        landmark_faces=None if barycentric is None else model.get("lmk_faces_idx"),
-        landmark_barycentric=barycentric,
-        contour_faces=None if contour is None else model.get("dynamic_lmk_faces_idx"),
-        contour_barycentric=contour,
     )
 
 
@@ -275,7 +242,5 @@ def _from_open_body(raw: dict[str, np.ndarray]) -> Body:
         parents=tuple(raw["parents"]),
         part_ids=raw["part_ids"],
         part_names=tuple(str(n) for n in raw["part_names"]),
-        uv=raw["uv"],
-        face_uv=raw["face_uv"],
         name="open_body",
     )

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.assets import Body
-from hvc_jax.body.lbs import tree_levels
+from hvc_jax.body.lbs import world_transforms
 from hvc_jax.body.params import JOINT_INDEX, NUM_BODY_JOINTS, PARENTS
 
 COCO_MIRROR = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15])
@@ -89,32 +89,6 @@ def landmarks_of(body: Body) -> Skeleton:
     )
 
 
-def chain(rotations: jax.Array, joints: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns world rotations [*, 22, 3, 3] and positions [*, 22, 3] of the posed skeleton.
-
-    The same as `hvc_jax.body.lbs.world_transforms` for these joints, without scatters: its gradient
-    compiles faster, which is most of what a short fit costs.
-    """
-    levels = [np.array([0]), *tree_levels(PARENTS[:NUM_BODY_JOINTS])]
-    parents = np.array(PARENTS[:NUM_BODY_JOINTS])
-    worlds, positions = [rotations[..., :1, :, :]], [joints[..., :1, :]]
-    for above, level in zip(levels[:-1], levels[1:], strict=True):
-        rows = np.searchsorted(above, parents[level])
-        parent_world = worlds[-1][..., rows, :, :]
-        offset = joints[..., level, :] - joints[..., parents[level], :]
-        worlds.append(
-            jnp.sum(parent_world[..., :, :, None] * rotations[..., level, None, :, :], -2)
-        )
-        positions.append(
-            positions[-1][..., rows, :] + jnp.sum(parent_world * offset[..., None, :], -1)
-        )
-    order = np.argsort(np.concatenate(levels))
-    return (
-        jnp.concatenate(worlds, -3)[..., order, :, :],
-        jnp.concatenate(positions, -2)[..., order, :],
-    )
-
-
 def pose_points(
     skeleton: Skeleton, rides_on: np.ndarray, betas: jax.Array, rotations: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
@@ -129,7 +103,7 @@ def pose_points(
     joints = skeleton.joints + jnp.einsum("...s,sjc->...jc", betas, skeleton.joint_directions)
     points = skeleton.points + jnp.einsum("...s,sjc->...jc", betas, skeleton.point_directions)
     joints = jnp.broadcast_to(joints, (*rotations.shape[:-3], *joints.shape[-2:]))
-    world, position = chain(rotations, joints)
+    world, position = world_transforms(rotations, joints, PARENTS[:NUM_BODY_JOINTS])
     offset = points - joints[..., rides_on, :]
     moved = jnp.sum(world[..., rides_on, :, :] * offset[..., None, :], -1)
     pelvis = position[..., :1, :]

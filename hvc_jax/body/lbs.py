@@ -20,8 +20,6 @@ from hvc_jax.body.params import BodyParams, unpack
 from hvc_jax.body.skinning import combine, skin_vertices
 from hvc_jax.ops import rotation
 
-_EXACT = jax.lax.Precision.HIGHEST
-
 
 @functools.cache
 def tree_levels(parents: tuple[int, ...]) -> tuple[np.ndarray, ...]:
@@ -152,24 +150,6 @@ def forward(
     if transl is not None:
         vertices, position = vertices + transl[..., None, :], position + transl[..., None, :]
     return vertices, position
-
-
-def hand_pose(body: Body, coefficients: jax.Array, side: str, *, flat: bool = False) -> jax.Array:
-    """Returns the axis-angle [*, 15, 3] of a hand from its principal components.
-
-    Args:
-      body: an SMPL-H or SMPL-X model with hand components.
-      coefficients: [*, K], K up to 45.
-      side: "left" or "right".
-      flat: leave out the mean pose, so that zero is a flat hand (smplx: flat_hand_mean).
-    """
-    if body.hands_components is None or body.hands_mean is None:
-        raise ValueError(f"{body.name} has no hand components; use an SMPL-H or SMPL-X file")
-    k = ("left", "right").index(side)
-    components = body.hands_components[k, : coefficients.shape[-1]]
-    pose = jnp.matmul(coefficients, components, precision=_EXACT)
-    pose = pose if flat else pose + body.hands_mean[k]
-    return pose.reshape(*pose.shape[:-1], 15, 3)
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -148,7 +148,6 @@ def record(path: Path | None) -> dict[str, Any]:
         "width_m": float(size[0]),
         "reach_of_betas_cm": [round(100 * float(most), 1) for most in reach[: body.num_betas]],
         "hand_components": None if hands is None else hands.shape[1],
-        "face_landmarks": 0 if body.landmark_faces is None else len(body.landmark_faces),
         "parts": list(body.part_names) if body.name == "open_body" else None,
     }
 
@@ -168,8 +167,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
             f"  betas_{k}: moves vertices by up to {reach} cm per unit"
             for k, reach in enumerate(facts["reach_of_betas_cm"])
         ),
-        f"hand components {'none' if hands is None else f'{hands} a hand'}, "
-        f"face landmarks {facts['face_landmarks']}",
+        f"hand components {'none' if hands is None else f'{hands} a hand'}",
     ]
     return said + ([f"parts: {', '.join(facts['parts'])}"] if facts["parts"] else [])
 

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.assets import Body, load_body
-from hvc_jax.body.landmarks import Skeleton, chain
-from hvc_jax.body.lbs import screen_vertices
-from hvc_jax.body.params import NUM_BODY_JOINTS
+from hvc_jax.body.landmarks import Skeleton
+from hvc_jax.body.lbs import screen_vertices, world_transforms
+from hvc_jax.body.params import NUM_BODY_JOINTS, PARENTS
 from hvc_jax.body.raster import rasterize, vertex_normals
 from hvc_jax.ops.warp import average_pool, repeat_upsample, warp
 from hvc_jax.pose.networks import in_batches
@@ -100,7 +100,7 @@ def pose_surface(
     """
     joints = skeleton.joints + jnp.einsum("...s,sjc->...jc", betas, skeleton.joint_directions)
     points = surface.points + jnp.einsum("...s,skc->...kc", betas, surface.directions)
-    world, position = chain(rotations, joints)
+    world, position = world_transforms(rotations, joints, PARENTS[:NUM_BODY_JOINTS])
     shift = position - position[..., :1, :] - jnp.sum(world * joints[..., None, :], -1)
     both = jnp.concatenate([world, shift[..., None]], -1)
     blended = jnp.einsum("kj,...jab->...kab", surface.weights, both)
