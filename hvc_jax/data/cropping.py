@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from hvc_jax.data.truncation import box_length, parts_of
 from hvc_jax.ops import ffmpeg
 
 _MATROSKA, _CLUSTER = b"\x1a\x45\xdf\xa3", b"\x1f\x43\xb6\x75"
@@ -16,7 +17,6 @@ _MP4 = b"ftyp", b"moov", b"mdat", b"wide", b"free"
 _CROPPING = re.compile(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)")
 _LOOKED_AT = 1 << 16
 _INDEX_AT_MOST = 1 << 24
-_MOST_PARTS = 10_000
 
 
 class Crop(NamedTuple):
@@ -56,17 +56,8 @@ def _may_crop(path: str | os.PathLike) -> bool:
 
 def _index(file: BinaryIO) -> bytes:
     """The `moov` box of ISO/IEC 14496-12."""
-    position = 0
-    for _ in range(_MOST_PARTS):
-        file.seek(position)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if len(head) < 8 or length < 8:
-            return b""
-        if head[4:8] == b"moov":
+    for position, head, length in parts_of(file, 0, 16, box_length):
+        if head[4:8] == b"moov" and length:
             file.seek(position)
             return file.read(min(length, _INDEX_AT_MOST))
-        position += length
     return b""

@@ -1,19 +1,25 @@
 """Files that end before their container says: downloads broken off, recordings cut by a full disk.
 
 MP4, MOV, Matroska, WebM, AVI and ASF (WMV) say of every part how long it is; a part that runs past
-the end of the file was cut; so it is with the tags of FLV, the chunks of (animated) PNG and the
-frames of IVF. MXF says where its footer stands, GIF, JPEG and Ogg end with a mark, and MPEG
-transport streams, YUV4MPEG2 and DV have parts of one size. What other formats lack shows in their
-duration alone.
+the end of the file was cut; so it is with the tags of FLV and the frames of IVF. MXF says where its
+footer stands, GIF, JPEG, (animated) PNG and Ogg end with a mark, and MPEG transport streams,
+YUV4MPEG2 and DV have parts of one size. What other formats lack shows in their duration alone.
 """
 
 import os
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-_MOST_PARTS = 200_000
-_SEGMENT, _UNKNOWN_SIZE = 0x18538067, -1
+_MOST_PARTS, _LARGEST = 200_000, 1 << 40
+_SEGMENT = b"\x18\x53\x80\x67"
+_LAST_BYTES = {
+    b"GIF8": b";",
+    b"\xff\xd8\xff": b"\xff\xd9",  # JPEG pictures, one after the other
+    b"\x89PNG\r\n\x1a\n": b"IEND\xae\x42\x60\x82",
+}
+"""First bytes of formats -> those with which they end."""
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _MXF_PARTITION = bytes.fromhex("060e2b34020501010d0102010102")
 _MXF_RUN_IN = 1 << 16
@@ -33,92 +39,114 @@ def missing_bytes(path: str | os.PathLike) -> int:
         head = file.read(12)
         file.seek(0)
         if head[4:8] in (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"wide", b"skip"):
-            end = _mp4_end(file, size)
+            end = _last_end(file, size, 0, 16, box_length)
         elif head[:4] == b"\x1a\x45\xdf\xa3":
             end = _matroska_end(file, size)
         elif head[:4] == b"RIFF" and head[8:12] == b"AVI ":
             length = int.from_bytes(head[4:8], "little")
             end = length + 8 if length not in (0, 0xFFFFFFFF) else 0
-        elif head[:4] == b"GIF8":
-            file.seek(max(0, size - 64))
-            end = size if file.read().rstrip(b"\0").endswith(b";") else size + 1
         elif head == _ASF_HEADER[:12]:
-            end = _asf_end(file, size)
+            end = _last_end(file, size, 0, 24, _object_length)
         elif head[:4] == b"OggS":
             end = _ogg_end(file, size)
         elif head[:3] == b"FLV":
-            end = _flv_end(file, size)
-        elif head[:8] == b"\x89PNG\r\n\x1a\n":
-            end = _png_end(file, size)
-        elif head[:4] == b"DKIF":
-            end = _ivf_end(file, size)
+            end = _last_end(file, size, 9, 8, _tag_length)
+        elif head[:4] == b"DKIF":  # IVF: every frame has its length and its time before it
+            first = int.from_bytes(head[6:8], "little")
+            end = _last_end(file, size, first, 4, lambda x: 12 + int.from_bytes(x, "little"))
+        elif mark := next((m for start, m in _LAST_BYTES.items() if head.startswith(start)), b""):
+            file.seek(max(0, size - 64))
+            end = size if file.read().rstrip(b"\0").endswith(mark) else size + 1
         elif head[:3] == b"\x1f\x07\x00":
             frame = 144_000 if head[3] & 0x80 else 120_000  # of 25 or 29.97 a second (IEC 61834)
             end = -(-size // frame) * frame
         elif head[:9] == b"YUV4MPEG2":
             end = _yuv4mpeg_end(file, size)
-        elif head[:3] == b"\xff\xd8\xff":  # JPEG pictures, one after the other
-            file.seek(max(0, size - 64))
-            end = size if file.read().rstrip(b"\0").endswith(b"\xff\xd9") else size + 1
         else:
             end = _mxf_end(file) or _transport_end(file, size)
     return max(0, end - size)
 
 
-def _mp4_end(file: BinaryIO, size: int) -> int:
-    """Where the last box of ISO/IEC 14496-12 ends."""
-    position = 0
+def parts_of(
+    file: BinaryIO, start: int, head_bytes: int, length_of: Callable[[bytes], int | None]
+) -> Iterator[tuple[int, bytes, int | None]]:
+    """Yields (position, head, length) of parts that follow each other, until one has no length.
+
+    Args:
+        file: Opened for reading.
+        start: Where the first part begins.
+        head_bytes: Bytes at the beginning of a part that tell its length.
+        length_of: Of those bytes, fewer at the end of the file; None or 0 where there is no part.
+    """
     for _ in range(_MOST_PARTS):
-        file.seek(position)
-        head = file.read(16)
-        if len(head) < 8:
-            # Some writers end with a few zero bytes; less than a head is nothing lost.
+        file.seek(min(start, _LARGEST))
+        head = file.read(head_bytes)
+        length = length_of(head)
+        yield start, head, length
+        if not length:
+            return
+        start += length
+
+
+def _last_end(
+    file: BinaryIO, size: int, start: int, head_bytes: int, length_of: Callable[[bytes], int | None]
+) -> int:
+    """Where the last of `parts_of` ends; 0 where one has a length of 0, which says nothing."""
+    for position, _, length in parts_of(file, start, head_bytes, length_of):
+        if position >= size or length is None:
             return position
-        length = int.from_bytes(head[:4], "big")
-        if length == 1 and len(head) == 16:
-            length = int.from_bytes(head[8:16], "big")
-        if length < 8:  # 0: to the end of the file; others are no boxes
+        if not length:
             return 0
-        position += length
-        if position >= size:
-            return position
     return 0
+
+
+def box_length(head: bytes) -> int | None:
+    """Bytes of a box by its first 16 (ISO/IEC 14496-12); 0 for "to the end", and for no box.
+
+    None for less than a head: some writers end with a few zero bytes, with which nothing is lost.
+    """
+    if len(head) < 8:
+        return None
+    length = int.from_bytes(head[:4], "big")
+    if length == 1 and len(head) == 16:
+        length = int.from_bytes(head[8:16], "big")
+    return length if length >= 8 else 0
+
+
+def _object_length(head: bytes) -> int | None:
+    """Bytes of an object of an Advanced Systems Format file (its specification, 2.2)."""
+    length = int.from_bytes(head[16:24], "little")
+    # A recording that never was finished says nothing.
+    return length if len(head) == 24 and length >= 24 else None
+
+
+def _tag_length(head: bytes) -> int:
+    """Bytes from a tag of Flash video to the next (Adobe's specification, version 10, annex E.3).
+
+    Before its kind and length stands the length of the tag before.
+    """
+    return 4 if len(head) < 8 else 15 + int.from_bytes(head[5:8], "big")
+
+
+def _element_length(head: bytes) -> int:
+    """Bytes of an EBML element by its first 12, of its head alone where it does not say the rest.
+
+    RFC 8794; 0 for no element.
+    """
+    name = 9 - head[0].bit_length() if head else 9
+    count = 9 - head[name].bit_length() if len(head) > name else 9
+    if max(name, count) > 8 or len(head) < name + count:
+        return 0
+    value = int.from_bytes(head[name : name + count], "big") - (1 << 7 * count)
+    return name + count + (value if value != (1 << 7 * count) - 1 else 0)
 
 
 def _matroska_end(file: BinaryIO, size: int) -> int:
-    """Where the segment, or where its length is not known its last part, ends (RFC 8794)."""
-    position = 0
-    for _ in range(_MOST_PARTS):
-        file.seek(position)
-        head = file.read(12)
-        name = _ebml_number(head, keep_marker=True)
-        length = _ebml_number(head[name[1] :]) if name else None
-        if name is None or length is None:
-            return 0
-        inside = position + name[1] + length[1]
-        if name[0] == _SEGMENT or length[0] == _UNKNOWN_SIZE:
-            if length[0] != _UNKNOWN_SIZE:
-                return inside + length[0]
-            position = inside  # a live recording: look at its parts
-            continue
-        position = inside + length[0]
-        if position >= size:
-            return position
-    return 0
-
-
-def _asf_end(file: BinaryIO, size: int) -> int:
-    """Where the last object of an Advanced Systems Format file ends (its specification, 2.2)."""
-    position = 0
-    for _ in range(_MOST_PARTS):
-        file.seek(position)
-        head = file.read(24)
-        length = int.from_bytes(head[16:24], "little")
-        if len(head) < 24 or length < 24:  # a recording that never was finished says nothing
-            return position
-        position += length
-        if position >= size:
-            return position
+    """Where the segment, or of a live recording, whose length is not known, its last part ends."""
+    for position, head, length in parts_of(file, 0, 12, _element_length):
+        whole_segment = head[:4] == _SEGMENT and (length or 0) > len(head)
+        if length and (position + length >= size or whole_segment):
+            return position + length
     return 0
 
 
@@ -135,45 +163,6 @@ def _ogg_end(file: BinaryIO, size: int) -> int:
         return size + 1
     end = start + page + 27 + len(sizes) + sum(sizes)
     return end if data[page + 5] & 4 else max(end, size + 1)
-
-
-def _flv_end(file: BinaryIO, size: int) -> int:
-    """Where the last tag of a Flash video ends (Adobe's specification, version 10, annex E.3)."""
-    position = 9
-    for _ in range(_MOST_PARTS):
-        file.seek(position)
-        head = file.read(8)  # the length of the tag before, then this one's kind and length
-        position += 4 if len(head) < 8 else 15 + int.from_bytes(head[5:8], "big")
-        if position >= size:
-            return position
-    return 0
-
-
-def _png_end(file: BinaryIO, size: int) -> int:
-    """Where the last chunk of a PNG ends, a byte later where it is not the one that ends a file."""
-    position = 8
-    for _ in range(_MOST_PARTS):
-        file.seek(position)
-        head = file.read(8)
-        if len(head) < 8:
-            return max(position, size + 1)
-        position += 12 + int.from_bytes(head[:4], "big")
-        if head[4:] == b"IEND" or position > size:
-            return position
-    return 0
-
-
-def _ivf_end(file: BinaryIO, size: int) -> int:
-    """Where the last frame of an IVF file ends: each has its length and its time before it."""
-    file.seek(6)
-    position = int.from_bytes(file.read(2), "little")
-    for _ in range(_MOST_PARTS):
-        if position >= size:
-            return position
-        file.seek(position)
-        head = file.read(4)
-        position += 12 + int.from_bytes(head, "little")
-    return 0
 
 
 def _yuv4mpeg_end(file: BinaryIO, size: int) -> int:
@@ -217,17 +206,3 @@ def _transport_end(file: BinaryIO, size: int) -> int:
         if len(data) > 4 * length and all(data[mark + i * length] == 0x47 for i in range(5)):
             return -(-size // length) * length
     return 0
-
-
-def _ebml_number(data: bytes, keep_marker: bool = False) -> tuple[int, int] | None:
-    """(value, bytes) of a variable-length number; -1 for "not known"; None for none."""
-    if not data or not data[0]:
-        return None
-    count = 9 - data[0].bit_length()
-    if len(data) < count:
-        return None
-    value = int.from_bytes(data[:count], "big")
-    if keep_marker:
-        return value, count
-    value -= 1 << (7 * count)
-    return (_UNKNOWN_SIZE if value == (1 << (7 * count)) - 1 else value), count
