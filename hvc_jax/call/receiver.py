@@ -4,10 +4,9 @@ One thread takes packets and decodes numbers, which is quick; another draws the 
 leaves out those that came while it was drawing.
 """
 
-import threading
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from hvc_jax.call.packets import (
     unpack,
 )
 from hvc_jax.call.statistics import Latest, Window
+from hvc_jax.call.threads import Threads
 from hvc_jax.codec.codec import Codec, key_picture
 from hvc_jax.codec.networks import KeyFrame
 from hvc_jax.codec.scenes import BodyFinder
@@ -47,7 +47,7 @@ class _ToDraw(NamedTuple):
     time: int
 
 
-class Receiver:
+class Receiver(Threads):
     """Takes a call in threads of its own.
 
     Attributes:
@@ -58,7 +58,6 @@ class Receiver:
       latency: Seconds from taking to showing each frame, both on this machine's clock.
       drawing: Seconds that frames took to be drawn.
       drawn: 1 for every frame that was drawn.
-      error: What ended one of its threads, if anything did.
     """
 
     def __init__(
@@ -91,12 +90,7 @@ class Receiver:
         self.shown: Latest[np.ndarray] = Latest()
         self.frames = self.foreign = 0
         self.latency, self.drawing, self.drawn = Window(), Window(), Window()
-        self.error: Exception | None = None
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._guarded, args=(job,), name="hvc call", daemon=True)
-            for job in (self._listen, self._draw)
-        ]
+        super().__init__(self._listen, self._draw)
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -107,28 +101,14 @@ class Receiver:
             received, lost = received + key.arrivals.received, lost + key.arrivals.lost
         return received, lost
 
-    def start(self) -> None:
-        """Starts to receive."""
-        for thread in self._threads:
-            thread.start()
-
     def stop(self) -> None:
-        """Ends the threads."""
-        self._stop.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(10)
+        """Ends the threads and the recording."""
+        super().stop()
         self.hearing.close()
 
     def ask_for_key(self) -> None:
         """Asks the sender for a new key picture."""
         self._key_wanted = True
-
-    def _guarded(self, job: Any) -> None:
-        try:
-            job()
-        except Exception as error:  # told by the call, which ends
-            self.error = error
 
     def _listen(self) -> None:
         while not self._stop.is_set():

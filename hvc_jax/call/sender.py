@@ -4,7 +4,6 @@ source ─► body ─► latent ─► levels ─► MOTION packet        one a
 └─ first frame, cuts, wishes ─► VVC intra ─► KEY packets, until the receiver has them
 """
 
-import threading
 import time
 
 import numpy as np
@@ -15,6 +14,7 @@ from hvc_jax.call.link import Link
 from hvc_jax.call.packets import TICKS, Feedback, KeyMessage, Motion, pack, unpack
 from hvc_jax.call.source import LiveSource, Taken
 from hvc_jax.call.statistics import Latest, Window
+from hvc_jax.call.threads import Threads
 from hvc_jax.codec.codec import Codec
 from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.data.cuts import CutDetector
@@ -29,7 +29,7 @@ _KEYS_APART = 1.0  # least seconds between new key pictures
 _RESYNC_EVERY = 50  # frames, where nothing is lost
 
 
-class Sender:
+class Sender(Threads):
     """Codes and sends in a thread of its own.
 
     Attributes:
@@ -37,7 +37,6 @@ class Sender:
       key_bytes: Of the last key picture.
       frames: Frames that were sent.
       analysis: Seconds that frames took to be analysed, coded and sent.
-      error: What ended its thread, if anything did.
       kbps: Kilobits (1000 bits) a second of pictures and of sound, heads of IP and UDP included.
     """
 
@@ -77,47 +76,28 @@ class Sender:
         self._since_resync = 0
         self.shown: Latest[np.ndarray] = Latest()
         self.frames = self.key_bytes = 0
-        self.error: Exception | None = None
         self._pictures, self._sound = Window(), Window()
         self.analysis = Window()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="hvc call sender", daemon=True)
+        super().__init__(self._code)
 
     @property
     def kbps(self) -> tuple[float, float]:
         """See the class."""
         return self._pictures.rate() * 8e-3, self._sound.rate() * 8e-3
 
-    def start(self) -> None:
-        """Starts to send."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(10)
-
-    def refresh(self) -> None:
-        """Makes the next frame a key picture."""
-        self._new_key = True
-
     def hear(self, group: AudioGroup) -> None:
         """Sends the sound that goes with a frame."""
         if group.packets:
             self._sound.add(self._send(pack(group, self._session)))
 
-    def _run(self) -> None:
-        try:
-            while not self._stop.is_set():
-                if self._source.error is not None:
-                    raise self._source.error
-                self._listen()
-                taken = self._source.frames.take(0.01)
-                if taken is not None and self._feedback is not None:
-                    self._frame(taken)
-        except Exception as error:  # told by the call, which ends
-            self.error = error
+    def _code(self) -> None:
+        while not self._stop.is_set():
+            if self._source.error is not None:
+                raise self._source.error
+            self._listen()
+            taken = self._source.frames.take(0.01)
+            if taken is not None and self._feedback is not None:
+                self._frame(taken)
 
     def _send(self, data: bytes) -> int:
         before = self._link.bytes

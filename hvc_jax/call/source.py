@@ -1,7 +1,6 @@
 """Frames and sound as they happen: a video file in real time, over and over, or a camera."""
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -12,6 +11,7 @@ import av
 import numpy as np
 
 from hvc_jax.call.statistics import Latest
+from hvc_jax.call.threads import Threads
 from hvc_jax.data.clips import fit_picture, open_clip
 from hvc_jax.data.errors import ClipError
 from hvc_jax.stream.sound import AudioGroup, SoundQueue
@@ -27,13 +27,12 @@ class Taken(NamedTuple):
     time: float
 
 
-class LiveSource:
+class LiveSource(Threads):
     """A thread that keeps the newest frame of a file or camera.
 
     Attributes:
       frames: The newest frame.
       fps: Frames a second of the file; 30 for a camera.
-      error: What ended the thread, if anything did.
     """
 
     def __init__(
@@ -57,8 +56,7 @@ class LiveSource:
         self._name, self._side = os.fspath(name), side
         self._kbps, self._heard = audio_kbps, heard
         self.frames: Latest[Taken] = Latest()
-        self._stop = threading.Event()
-        self.error: Exception | None = None
+        super().__init__(self._take)
         self._camera = self._name.startswith(CAMERAS)
         if self._camera:
             self._container, self.fps = _camera(self._name), Fraction(30)
@@ -66,26 +64,12 @@ class LiveSource:
             clip, pictures = open_clip(Path(self._name), side)
             pictures.close()
             self.fps = clip.fps
-        self._thread = threading.Thread(target=self._run, name="hvc call source", daemon=True)
 
-    def start(self) -> None:
-        """Starts to take frames."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(5)
-
-    def _run(self) -> None:
-        try:
-            for picture in self._camera_frames() if self._camera else self._file_frames():
-                if self._stop.is_set():
-                    return
-                self.frames.put(Taken(picture, time.monotonic()))
-        except Exception as error:  # told by the call, which ends
-            self.error = error
+    def _take(self) -> None:
+        for picture in self._camera_frames() if self._camera else self._file_frames():
+            if self._stop.is_set():
+                return
+            self.frames.put(Taken(picture, time.monotonic()))
 
     def _file_frames(self) -> Iterator[np.ndarray]:
         """The frames of the file when they are due, from the start again at its end."""

@@ -52,21 +52,15 @@ class Window:
 
 
 class Latest(Generic[Item]):
-    """A place for one item: a newer one replaces one that nobody has taken.
-
-    Attributes:
-      dropped: items that were replaced.
-    """
+    """A place for one item: a newer one replaces one that nobody has taken."""
 
     def __init__(self) -> None:
         self._item: Item | None = None
         self._wake = threading.Condition()
-        self.dropped = 0
 
     def put(self, item: Item) -> None:
         """Puts an item there."""
         with self._wake:
-            self.dropped += self._item is not None
             self._item = item
             self._wake.notify()
 
