@@ -74,7 +74,6 @@ def test_a_failure_leaves_what_was_there(tmp_path):
         ("decode IN/a.hvc OUT/a.hvc", "cannot write .hvc"),
         ("fit IN/a.mp4 IN/k.json --keypoints IN/k.json", "is also the input"),
         ("fit IN/a.mp4 IN/k.npz --body-params IN/k.npz", "is also the input"),
-        ("fit IN/a.mp4 OUT/a.npz --masks IN/m.mp4 --overlay IN/m.mp4", "is also the input"),
         ("fit IN/a.mp4 OUT/a.npz --overlay OUT/a.xyz", "must end in .mp4"),
         ("fit IN/a.mp4 OUT/a.npz --out OUT/a.npz", "two outputs have one name"),
         ("fit IN/a.mp4 OUT/a.txt", "must end in .npy"),

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from hvc_jax.body.assets import load_body
-from hvc_jax.body.camera import project
 from hvc_jax.body.landmarks import COCO_JOINTS, landmarks_of, pose_points
 from hvc_jax.body.lbs import posed_vertices
-from hvc_jax.body.params import BodyParams, identity_vector, unpack
+from hvc_jax.body.params import BodyParams, identity_vector
 from hvc_jax.ops import rotation
 from hvc_jax.pose.appearance import (
     Reference,
@@ -23,8 +22,6 @@ from hvc_jax.pose.appearance import (
 )
 from hvc_jax.pose.fit import continuous_axis_angle, descend, smooth_over_time, through_pixels
 from hvc_jax.pose.fit_objective import FitWeights, Seen, objective, relaxed_hands, to_vectors
-from hvc_jax.pose.outline import Outline, outline_cost, shrunk_masks
-from hvc_jax.pose.silhouette import soft_silhouette
 from hvc_jax.pose.skeleton import open_skeleton
 from hvc_jax.pose.solve import BONES, Measured, PosePrior, Solution, project_points
 
@@ -105,30 +102,6 @@ def test_descent_on_pixels_is_never_worse_than_its_start():
         assert value(best, start, seen, skeleton, PRIOR, FitWeights()) == pytest.approx(
             float(cost), rel=1e-3
         )
-
-
-def test_masks_move_a_body_to_where_they_are():
-    """The body's own soft silhouette elsewhere: gradients outside of the contour lead there."""
-    body, truth = load_body(), identity_vector(0.8)[None].repeat(2, 0)
-    truth[:, 186] += 0.08
-    state = unpack(truth)
-    screen = project(POSED(body, state)[0], state.camera)
-    masks = np.asarray(soft_silhouette(screen, body.faces, 64, 64) > 0.5)
-    np.testing.assert_array_equal(shrunk_masks(masks), masks)
-    big = np.repeat(np.repeat(masks, 2, 1), 2, 2).astype(np.uint8) * 255
-    np.testing.assert_array_equal(shrunk_masks(big), masks)
-    with pytest.raises(ValueError, match="multiple of 64"):
-        shrunk_masks(big[:, :100, :100])
-    outline = Outline(body, jnp.asarray(masks, jnp.float32))
-
-    @jax.jit
-    @jax.value_and_grad
-    def cost(shift):
-        return outline_cost(jnp.asarray(truth).at[:, 186].add(shift), outline).sum()
-
-    values, slopes = zip(*(cost(shift) for shift in (-0.08, -0.04, 0.0, 0.04, 0.08)), strict=True)
-    assert values[0] > values[1] > values[2] < values[3] < values[4]
-    assert slopes[1] < 0 < slopes[3]
 
 
 def test_surface_points_are_vertices_of_the_mesh():

@@ -81,9 +81,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the mean pose of its hands",
     )  # fmt: skip
     parser.add_argument(
-        "--masks", type=Path, help="video of the clip's size, white where the person is, to fit to"
-    )
-    parser.add_argument(
         "--nets", type=Path, metavar="FOLDER", help="landmark networks instead of those that come "
         "with the program, converted with third_party/landmarks/convert.py",
     )  # fmt: skip
@@ -104,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{arguments.input}: where to? give a file, as bodies.npz")
     if len(set(outputs)) < len(outputs):
         raise ValueError(f"{arguments.input}: two outputs have one name; choose another")
-    given = (arguments.input, arguments.keypoints, arguments.body_params, arguments.masks)
+    given = (arguments.input, arguments.keypoints, arguments.body_params)
     inputs = [path for path in (*given, arguments.body) if path is not None]
     wanted = [(path, _ENDINGS) for path in outputs]
     wanted += [(arguments.overlay, VIDEO_SUFFIXES), (arguments.sheet, (".png",))]
@@ -212,17 +209,6 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo
             person=arguments.person,
         )  # fmt: skip
         print(*notes, sep="\n", end="\n" * bool(notes), file=sys.stderr)
-    masks = None
-    if arguments.masks is not None:
-        from hvc_jax.data.clips import read_clip
-
-        masks = read_clip(arguments.masks, arguments.size, arguments.fit, frames=count).frames
-        masks = masks.mean(-1).astype(np.uint8)
-        if len(masks) != count:
-            raise ValueError(
-                f"{arguments.masks} has {len(masks)} frames, the clip has {count}; "
-                f"add --frames {len(masks)}"
-            )
     # Nothing is smoothed, and no colours are compared, across a cut.
     bounds = [0, *scene_starts(frames, CutDetector()), count]
     parts = []
@@ -230,10 +216,9 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo
     with Progress(count, "frames fitted") as fitted:
         for scene in (slice(a, b) for a, b in itertools.pairwise(bounds)):
             known = None if keypoints is None else tuple(column[scene] for column in keypoints)
-            shown = None if masks is None else masks[scene]
             parts.append(
                 estimate(
-                    frames[scene], arguments.effort, keypoints=known, masks=shown, details=True,
+                    frames[scene], arguments.effort, keypoints=known, details=True,
                     person=1 if known else person, folder=folder,
                 )
             )  # fmt: skip

@@ -73,7 +73,6 @@ def estimate(
     reference: Reference | None = None,
     *,
     keypoints: tuple[np.ndarray, np.ndarray] | None = None,
-    masks: np.ndarray | None = None,
     details: bool = False,
     person: int = 1,
     folder: str | None = None,
@@ -87,7 +86,6 @@ def estimate(
         picture, are those of landmarks alone.
       reference: an earlier frame of the same scene, to go on from.
       keypoints: [T, 17, 2] COCO (u, v) and confidence [T, 17], where they are known better.
-      masks: [T, H, H] uint8 or bool, 255 or True where the person is; H a multiple of 64.
       details: also find the expressions of faces that are large enough, and turn wrists and fingers
         as hands that are seen. For encoders they are not worth their bits (experiments/040_fit).
       person: 1 for the largest, 2 for the next, ...
@@ -115,10 +113,9 @@ def estimate(
     live = before is not None and len(frames) == 1
     fitted = bodies_from_sight(seen, shape, before.unknowns if live else None)
     solved = fitted.bodies
-    if len(frames) > 1 or masks is not None:
-        solved = through_pixels(
-            solved, fitted.measured, pose_prior(), frames, _STEPS[effort], reference, masks
-        )
+    if len(frames) > 1:
+        measured, steps = fitted.measured, _STEPS[effort]
+        solved = through_pixels(solved, measured, pose_prior(), frames, steps, reference)
     bodies = vectors_of(solved, len(frames))
     covered = None if keypoints is not None else overlap(bodies, seen.mask)
     trust = trusted(cues(seen, fitted.error, covered))

@@ -9,12 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import Skeleton
 from hvc_jax.ops.batching import padded
 from hvc_jax.pose.appearance import Reference, appearance_of, shrunk
 from hvc_jax.pose.fit_objective import FitWeights, Seen, objective, to_vectors
-from hvc_jax.pose.outline import Outline, shrunk_masks
 from hvc_jax.pose.skeleton import open_skeleton
 from hvc_jax.pose.solve import NUM_POSE, Measured, PosePrior, Solution, project_points
 
@@ -96,9 +94,8 @@ def through_pixels(
     frames: np.ndarray,
     steps: int,
     reference: Reference | None = None,
-    masks: np.ndarray | None = None,
 ) -> Solution:
-    """Returns bodies whose skin looks the same in all frames, and that cover the masks.
+    """Returns bodies whose skin looks the same in all frames.
 
     Args:
       bodies: of T frames, padded to a length for which programs are compiled.
@@ -107,7 +104,6 @@ def through_pixels(
       frames: [T, H, H, 3] uint8.
       steps: of Adam in each of two rounds, the first with coarser pictures.
       reference: a frame before the clip whose looks and shape it keeps; None for its own first.
-      masks: [T, H, H] uint8 or bool where the person is; a round of descent fits the silhouette.
     """
     pad = functools.partial(padded_rows, length=len(measured.valid))
     skeleton = open_skeleton()
@@ -116,9 +112,6 @@ def through_pixels(
     seen = Seen(measured.points, weight, depth, measured.valid)
     rest = (skeleton, prior, FitWeights())
     free = 1.0 if reference is None else 0.0
-    if masks is not None:
-        both = seen._replace(outline=Outline(load_body(), pad(shrunk_masks(masks))))
-        bodies, _ = descend(bodies, both, *rest, steps, free)
     first = frames[0] if reference is None else reference.picture
     pictures = shrunk(np.concatenate([first[None], frames]))
     for coarse in (True, False):

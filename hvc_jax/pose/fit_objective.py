@@ -1,10 +1,10 @@
 """What the descent through a clip's pixels minimises.
 
 The unknowns are those that the stream codes (axis-angles, camera, shape), so smoothness is asked of
-the very numbers that cost bits. The objective is the skin's looks and masks, where there are any,
-beside a robust reprojection error of landmarks, a Gaussian over poses, closeness to the start,
-depth as landmarks in space told it, and small accelerations; in the spirit of SMPLify (Bogo et al.,
-ECCV 2016) with the frames of a clip solved together.
+the very numbers that cost bits. The objective is the skin's looks beside a robust reprojection
+error of landmarks, a Gaussian over poses, closeness to the start, depth as landmarks in space told
+it, and small accelerations; in the spirit of SMPLify (Bogo et al., ECCV 2016) with the frames of a
+clip solved together.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from hvc_jax.body.landmarks import Skeleton
 from hvc_jax.body.params import BODY_VECTOR_SIZE, JOINT_INDEX, NUM_BODY_JOINTS, POSE
 from hvc_jax.ops import rotation
 from hvc_jax.pose.appearance import Appearance, Surface, appearance_cost, pose_surface
-from hvc_jax.pose.outline import Outline, outline_cost
 from hvc_jax.pose.solve import NUM_POSE, PosePrior, Solution, project_points
 
 
@@ -37,7 +36,6 @@ class FitWeights(NamedTuple):
     camera_velocity: float = 0.02
     shape: float = 2e-3
     appearance: float = 100.0
-    outline: float = 10.0
 
 
 class Seen(NamedTuple):
@@ -49,7 +47,6 @@ class Seen(NamedTuple):
       depth: [T, 33] how far the landmarks are before the pelvis, metres.
       valid: [T] 1 for frames of the clip, 0 for padding.
       appearance: what the pixels say, or None.
-      outline: what masks say, or None.
     """
 
     points: jax.Array
@@ -57,7 +54,6 @@ class Seen(NamedTuple):
     depth: jax.Array
     valid: jax.Array
     appearance: Appearance | None = None
-    outline: Outline | None = None
 
 
 _BLUNDER = 0.15  # metres by which a landmark is off that shows something else
@@ -125,8 +121,6 @@ def objective(
     if seen.appearance is not None:
         skin = project_surface(seen.appearance.surface, skeleton, bodies)
         data = data + weights.appearance * appearance_cost(skin, seen.appearance)
-    if seen.outline is not None:
-        data = data + weights.outline * outline_cost(to_vectors(bodies), seen.outline)
 
     pose, camera = bodies.frames[:, :NUM_POSE], bodies.frames[:, NUM_POSE:]
     unusual = jnp.sum(((pose[:, 3:] - prior.mean) @ prior.whiten.T) ** 2, -1)
