@@ -14,14 +14,7 @@ import numpy as np
 
 from hvc_jax.ops.files import atomic_path
 from hvc_jax.ops.npz import npz_names, read_npz
-from hvc_jax.ops.plain_values import (
-    Budget,
-    Constructor,
-    Name,
-    Stateful,
-    UnpickleError,
-    plain_array,
-)
+from hvc_jax.ops.plain_values import Budget, Constructor, Name, Stateful, UnpickleError, plain_array
 from hvc_jax.ops.unpickle import load_pickle
 
 KINDS = {24: "smpl", 52: "smplh", 55: "smplx"}

@@ -23,13 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hvc_jax.body.frame_numbers import (
-    FrameNumberError,
-    natural,
-    numbers_of,
-    place,
-    place_times,
-)
+from hvc_jax.body.frame_numbers import FrameNumberError, natural, numbers_of, place, place_times
 from hvc_jax.body.keypoint_csv import read_csv
 from hvc_jax.body.keypoint_json import (
     Seen,
@@ -41,14 +35,7 @@ from hvc_jax.body.keypoint_json import (
     parse,
     picture_size,
 )
-from hvc_jax.body.keypoint_layouts import (
-    LAYOUTS,
-    SEEN,
-    PersonPoints,
-    as_coco,
-    to_picture,
-    unit_of,
-)
+from hvc_jax.body.keypoint_layouts import LAYOUTS, SEEN, PersonPoints, as_coco, to_picture, unit_of
 from hvc_jax.body.keypoint_people import follow
 from hvc_jax.body.parameter_cameras import View
 from hvc_jax.body.parameter_trees import FRAME_IDS
@@ -192,11 +179,7 @@ def _read(path: Path) -> _File:
             raise ValueError("neither 'keypoints' nor 'landmarks' nor 'annotations' is in it")
         labels = [*(entry.frame for entry in people), *named_frames(content)]
         return _File(
-            people,
-            labels,
-            first_frame(content),
-            listed_frames(content),
-            size=picture_size(content),
+            people, labels, first_frame(content), listed_frames(content), size=picture_size(content)
         )
     if path.suffix.lower() == ".csv":
         people = read_csv(path)

@@ -58,12 +58,7 @@ def pixel_grid(height: int, width: int) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames=("height", "width", "cull"))
 def rasterize(
-    screen: jax.Array,
-    faces: jax.Array,
-    height: int,
-    width: int,
-    *,
-    cull: bool = False,
+    screen: jax.Array, faces: jax.Array, height: int, width: int, *, cull: bool = False
 ) -> Fragments:
     """Returns the `Fragments` of meshes; arguments as in `coverage.nearest_triangle`.
 

@@ -6,12 +6,7 @@ from pathlib import Path
 
 from hvc_jax.models.find import read_stream, stream_reader, tables_of_stream
 from hvc_jax.stream.edit import edit
-from hvc_jax.stream.operations import (
-    Operation,
-    parse_assignment,
-    parse_frames,
-    parse_operation,
-)
+from hvc_jax.stream.operations import Operation, parse_assignment, parse_frames, parse_operation
 from hvc_jax.stream.tracks import read_tracks
 
 DESCRIPTION = "Changes parameters of a semantic stream. Key frames keep their bytes."

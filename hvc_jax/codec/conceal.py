@@ -7,12 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from hvc_jax.codec.codec import Codec, key_picture
-from hvc_jax.stream.conceal import (
-    ConcealingDecoder,
-    frames_and_keys,
-    intact_sound,
-    salvage,
-)
+from hvc_jax.stream.conceal import ConcealingDecoder, frames_and_keys, intact_sound, salvage
 from hvc_jax.stream.container import key_unit
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.units import UnitType, motion_group

@@ -125,10 +125,7 @@ def code_keys(
     decoder = SequenceDecoder(*frames.shape[1:3])
     shown = {places[key.index]: decoder.push(key.codec, key.payload) for key in coded}
     return CodedKeys(
-        coded[0].codec,
-        [places[key.index] for key in coded],
-        [key.payload for key in coded],
-        shown,
+        coded[0].codec, [places[key.index] for key in coded], [key.payload for key in coded], shown
     )
 
 

@@ -36,10 +36,7 @@ class Deinterlacer:
         self._shape, self._parity = _shape_of(frame), parity
         self._graph = av.filter.Graph()
         source = self._graph.add_buffer(
-            width=frame.width,
-            height=frame.height,
-            format=frame.format,
-            time_base=frame.time_base,
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
         )
         which = f"parity={parity}:deint=all" if parity else "parity=auto:deint=interlaced"
         weave = self._graph.add("bwdif", f"mode=send_frame:{which}")

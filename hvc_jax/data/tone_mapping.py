@@ -18,12 +18,10 @@ SOURCE_PEAK, TARGET_PEAK = 1000.0, 100.0
 
 _LUMA_2020 = np.array([0.2627, 0.6780, 0.0593], np.float32)
 _TO_709 = np.array(  # BT.2087-0, annex 2: linear light, BT.2020 to BT.709
-    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
-    np.float32,
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )
 _P3_TO_709 = np.array(  # of the primaries of SMPTE EG 432-1 and BT.709, both with D65
-    [[1.2249, -0.2249, 0], [-0.0421, 1.0421, 0], [-0.0196, -0.0786, 1.0983]],
-    np.float32,
+    [[1.2249, -0.2249, 0], [-0.0421, 1.0421, 0], [-0.0196, -0.0786, 1.0983]], np.float32
 )
 BT2020, P3 = 9, 12
 """Colour primaries in ITU-T H.273: BT.2020, and those of telephones' screens (Display P3)."""

@@ -89,8 +89,7 @@ def open_track(path: str | os.PathLike) -> Iterator[Track]:
             raise ClipError(f"{path} is a folder; give one video file.")
     try:
         container = av.open(
-            "pipe:0" if name == "-" else f"file:{name}",
-            options={"protocol_whitelist": "file,pipe"},
+            "pipe:0" if name == "-" else f"file:{name}", options={"protocol_whitelist": "file,pipe"}
         )
     except (OSError, ValueError, av.FFmpegError) as error:
         raise ClipError(

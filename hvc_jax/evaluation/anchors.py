@@ -106,11 +106,7 @@ def code_clip(
 
 
 def nearest_rate(
-    frames: np.ndarray,
-    fps: Fraction | float,
-    codec: str,
-    target_bytes: int,
-    trials: int = 4,
+    frames: np.ndarray, fps: Fraction | float, codec: str, target_bytes: int, trials: int = 4
 ) -> Anchor:
     """Returns the coding whose size comes nearest to a target (in the ratio of the sizes).
 
@@ -168,12 +164,7 @@ def hold(frames: np.ndarray, qp: int | None) -> Anchor:
 
 
 def _search(
-    frames: np.ndarray,
-    fps: Fraction | float,
-    codec: str,
-    target: int,
-    trials: int,
-    scale: float,
+    frames: np.ndarray, fps: Fraction | float, codec: str, target: int, trials: int, scale: float
 ) -> Anchor:
     """Returns the nearest of a few codings at one size."""
     low, high = (10, 63) if codec == "hold" else CODECS[codec].qp_range

@@ -20,11 +20,7 @@ def check_vmaf() -> None:
         raise MetricError("The bundled ffmpeg has no libvmaf; leave vmaf out.")
 
 
-def vmaf(
-    original: np.ndarray,
-    decoded: np.ndarray,
-    fps: Fraction | float = 25,
-) -> np.ndarray:
+def vmaf(original: np.ndarray, decoded: np.ndarray, fps: Fraction | float = 25) -> np.ndarray:
     """Returns the score of each frame by VMAF v0.6.1, 0 to 100; equal frames score about 97 to 100.
 
     Both stacks are converted to 8-bit BT.709 4:2:0 by our own code and compared at their own size;

@@ -122,9 +122,7 @@ class FactorizedPrior(nn.Module):
         for i, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
             start = math.log(math.expm1(1 / scale / fan_out))
             matrix = self.param(
-                f"matrix_{i}",
-                nn.initializers.constant(start),
-                (self.dimensions, fan_in, fan_out),
+                f"matrix_{i}", nn.initializers.constant(start), (self.dimensions, fan_in, fan_out)
             )
             bias = self.param(
                 f"bias_{i}",

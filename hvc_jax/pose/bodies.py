@@ -158,9 +158,7 @@ class Fitted(NamedTuple):
 
 
 def bodies_from_sight(
-    sight: Sight,
-    betas: np.ndarray | None = None,
-    before: np.ndarray | None = None,
+    sight: Sight, betas: np.ndarray | None = None, before: np.ndarray | None = None
 ) -> Fitted:
     """Returns the bodies of a clip.
 

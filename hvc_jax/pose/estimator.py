@@ -9,14 +9,7 @@ import numpy as np
 from hvc_jax.body.params import EXPRESSION, NUM_BODY_JOINTS, identity_vector
 from hvc_jax.pose.appearance import Reference
 from hvc_jax.pose.bodies import bodies_from_sight, pose_prior
-from hvc_jax.pose.confidence import (
-    DOUBT,
-    bridge_doubted,
-    cues,
-    joint_confidence,
-    overlap,
-    trusted,
-)
+from hvc_jax.pose.confidence import DOUBT, bridge_doubted, cues, joint_confidence, overlap, trusted
 from hvc_jax.pose.face import expressions
 from hvc_jax.pose.face_sight import see_face
 from hvc_jax.pose.fit import through_pixels, vectors_of

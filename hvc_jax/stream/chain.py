@@ -13,14 +13,7 @@ import zlib
 
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.field_unit import FieldGroup, field_group, field_payload
-from hvc_jax.stream.units import (
-    SHORT,
-    Unit,
-    UnitType,
-    motion_group,
-    motion_payload,
-    unit_bytes,
-)
+from hvc_jax.stream.units import SHORT, Unit, UnitType, motion_group, motion_payload, unit_bytes
 from hvc_jax.stream.vectors import Group
 
 _MOST_SHORT = 0x7F

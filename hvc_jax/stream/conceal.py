@@ -125,10 +125,7 @@ class ConcealingDecoder:
     """
 
     def __init__(
-        self,
-        decoder: VectorDecoder,
-        frame_count: int | None = None,
-        key_frames: Sequence[int] = (),
+        self, decoder: VectorDecoder, frame_count: int | None = None, key_frames: Sequence[int] = ()
     ) -> None:
         """Wraps a decoder.
 

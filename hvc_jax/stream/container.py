@@ -15,24 +15,10 @@ from typing import Any, BinaryIO
 from hvc_jax.stream.chain import Chain, short_size
 from hvc_jax.stream.errors import BitstreamError
 from hvc_jax.stream.field_unit import FieldGroup, field_group, field_payload
-from hvc_jax.stream.header import (
-    MAX_FRAMES,
-    WITH_FIELD,
-    Header,
-    read_header,
-    read_varint,
-    varint,
-)
+from hvc_jax.stream.header import MAX_FRAMES, WITH_FIELD, Header, read_header, read_varint, varint
 from hvc_jax.stream.index import audio_units
 from hvc_jax.stream.sound import AudioGroup, SoundSource, audio_group, audio_payload
-from hvc_jax.stream.units import (
-    MAX_PAYLOAD,
-    SHORT,
-    Unit,
-    UnitType,
-    motion_group,
-    motion_payload,
-)
+from hvc_jax.stream.units import MAX_PAYLOAD, SHORT, Unit, UnitType, motion_group, motion_payload
 from hvc_jax.stream.vectors import Group
 
 _CHUNK = 1 << 16

@@ -186,9 +186,7 @@ def _code(coder, parts: list[Segment], value: FieldLevels, default_step: int, ta
 
 
 def encode_levels(
-    parts: list[Segment],
-    value: FieldLevels,
-    default_step: int = DEFAULT_STEP,
+    parts: list[Segment], value: FieldLevels, default_step: int = DEFAULT_STEP
 ) -> bytes:
     """The payload of a group.
 
@@ -213,11 +211,7 @@ def encode_levels(
 
 
 def decode_levels(
-    data: bytes,
-    parts: list[Segment],
-    rows: int,
-    columns: int,
-    default_step: int = DEFAULT_STEP,
+    data: bytes, parts: list[Segment], rows: int, columns: int, default_step: int = DEFAULT_STEP
 ) -> FieldLevels:
     """The levels of a payload; arguments as in `encode_levels`.
 

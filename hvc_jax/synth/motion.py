@@ -124,13 +124,7 @@ def _arms(rng: np.random.Generator, time: np.ndarray, style: MotionStyle, pose: 
         raised = np.clip(-drop, 0, None)  # the collar lifts with a raised arm
         _set(pose, f"{side}_collar", z=sign * (0.35 * raised - 0.05), y=-sign * 0.15 * forward)
         # The arm lies along the side axis: turn about itself, swing forward, then drop.
-        _set(
-            pose,
-            f"{side}_shoulder",
-            z=-sign * drop,
-            y=-sign * forward,
-            x=-twist,
-        )
+        _set(pose, f"{side}_shoulder", z=-sign * drop, y=-sign * forward, x=-twist)
         _set(pose, f"{side}_elbow", y=-sign * bend)
         wrist = sway(rng, time, [0.2, 0.12, 0.2]) + rng.normal(0, [0.3, 0.1, 0.15])
         _set(pose, f"{side}_wrist", x=wrist[:, 0], y=wrist[:, 1], z=wrist[:, 2])

@@ -211,9 +211,7 @@ def _clothes(
         color,
     )
     color = _if_any(
-        upper > 0,
-        lambda c: _mix(c, upper, fabric_color(p, threads, fields[:2], look.upper)),
-        color,
+        upper > 0, lambda c: _mix(c, upper, fabric_color(p, threads, fields[:2], look.upper)), color
     )
 
     def jacket(color):

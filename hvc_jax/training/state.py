@@ -56,9 +56,7 @@ def _quantisation_steps(params: Params) -> Any:
     )
 
 
-def optimizers(
-    config: Any,
-) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+def optimizers(config: Any) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
     """Clipped Adam for the model and for the discriminator.
 
     Adam moves every number by about the learning rate, whatever its gradient. Weights are small;
