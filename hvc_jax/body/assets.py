@@ -23,8 +23,8 @@ class Body:
     Attributes:
       v_template: [V, 3] rest vertices (T-pose), metres.
       directions: [S + E + P, V, 3] metres per unit of each shape coefficient, expression
-        coefficient and pose corrective: one array, so that one product applies them. P is
-        9 (J - 1), or 0 for a body without correctives; E may be 0.
+        coefficient and pose corrective: one array, so that one product applies them. P is 9 (J -
+        1), or 0 for a body without correctives; E may be 0.
       J_regressor: [J, V] joint centres as weighted vertices.
       J_template: [J, 3] J_regressor applied to v_template.
       J_shapedirs: [S + E, J, 3] J_regressor applied to the directions.
@@ -34,8 +34,8 @@ class Body:
       parents: parent of each joint, -1 for the root.
       part_names: names of the parts.
       name: what the model is called, e.g. "open_body".
-      pose_index: for each joint its place among the 55 of the body vector, -1 if it has none
-        (the hands of SMPL).
+      pose_index: for each joint its place among the 55 of the body vector, -1 if it has none (the
+        hands of SMPL).
       hands_components: [2, K, 45] principal components of the left and right hand pose, or None.
       hands_mean: [2, 45] mean hand poses, axis-angle, or None.
       num_betas: S.
@@ -90,8 +90,7 @@ class Body:
 def open_body_path() -> Path:
     """Returns the path of the shipped open body, in an installed package or in a checkout.
 
-    Raises:
-      FileNotFoundError: when neither place has it.
+    Raises FileNotFoundError: when neither place has it.
     """
     package = Path(__file__).resolve().parents[1]
     places = [
@@ -116,8 +115,7 @@ def load_body(path: str | None = None, num_betas: int = 10, num_expression: int 
       num_betas: shape directions to keep, up to 300 where the file has them.
       num_expression: expression directions to keep, up to 100.
 
-    Raises:
-      BodyFileError: the file is missing or no body model; the message names the field.
+    Raises BodyFileError: the file is missing or no body model; the message names the field.
     """
     # The result is kept: under a trace its arrays must be constants, not tracers of that trace.
     with jax.ensure_compile_time_eval():

@@ -31,15 +31,14 @@ MATRICES_PER_NUMBER = 4
 
 
 class Motion(NamedTuple):
-    """A BVH file.
+    """A BVH file of J joints.
 
     Attributes:
-      names: J joint names, parents before children.
+      names: parents before children.
       parents: [J] int, -1 = root.
       offsets: [J, 3] rest offset from the parent, in the file's unit.
       rotations: [T, J, 3, 3] local rotation matrices.
-      places: joint -> [T, 3] position relative to its parent, in the file's unit, of those joints
-        that have channels for it; the others are at their offset.
+      places: joint -> [T, 3] from its parent, in the file's unit; others are at their offset.
       fps: frames per second.
     """
 
@@ -61,8 +60,7 @@ class _Broken(ValueError):
 def read_bvh(path: str | Path) -> Motion:
     """Returns the motion of a BVH file.
 
-    Raises:
-      ValueError: the file is not one, or damaged; one line with its name.
+    Raises ValueError: the file is not one, or damaged; one line with its name.
     """
     try:
         size = Path(path).stat().st_size

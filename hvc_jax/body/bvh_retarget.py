@@ -128,9 +128,7 @@ def pelvis_places(motion: Motion) -> np.ndarray:
 def metres_per_unit(motion: Motion, rest_joints: np.ndarray) -> float:
     """Returns the scale of the file's lengths under which its legs are as long as ours.
 
-    Args:
-      motion: with the bones of both legs.
-      rest_joints: [55, 3], our body's joints at rest, metres.
+    `rest_joints` [55, 3] are our body's at rest, metres; the motion has the bones of both legs.
     """
     bones = find_bones(motion)
     theirs = sum(np.linalg.norm(motion.offsets[bones[n]]) for n in ("left_knee", "left_ankle"))
@@ -161,11 +159,7 @@ def _rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def read_motion(path: str | Path, rest_joints: np.ndarray) -> tuple[Motion, np.ndarray]:
-    """Returns a BVH file and its motion carried over (see `retarget`).
-
-    Raises:
-      ValueError: the file is none, or its skeleton cannot be carried over; one line with its name.
-    """
+    """Returns a BVH file and its motion carried over; errors of `retarget` name the file."""
     motion = read_bvh(path)
     try:
         return motion, retarget(motion, rest_joints)
@@ -174,14 +168,10 @@ def read_motion(path: str | Path, rest_joints: np.ndarray) -> tuple[Motion, np.n
 
 
 def retarget(motion: Motion, rest_joints: np.ndarray) -> np.ndarray:
-    """Returns the motion as axis-angle rotations [T, 55, 3] (radians) of our joints.
+    """Returns a motion as axis-angle rotations [T, 55, 3] (radians) of our joints.
 
-    Args:
-      motion: a file whose rest is a T-pose, y up, facing +z.
-      rest_joints: [55, 3], our body's joints at rest.
-
-    Raises:
-      ValueError: bones are missing, or the rest pose is another.
+    It rests in a T-pose, y up, facing +z; `rest_joints` [55, 3] are those of our body. Raises
+    ValueError: bones are missing, or the rest pose is another.
     """
     source = find_bones(motion)
     world = world_rotations(motion)

@@ -32,15 +32,10 @@ def bone_name(joint: str) -> str:
 
 
 def write_bvh(path: str | Path, bodies: np.ndarray, rest_joints: np.ndarray, fps: float) -> None:
-    """Writes the motion of a body as BVH: 55 joints, centimetres, Y up, facing +Z at rest.
+    """Writes body vectors [T, 188] as BVH: 55 joints, centimetres, Y up, facing +Z at rest.
 
     The root moves as in the picture, sideways and up; one view does not tell its distance.
-
-    Args:
-      path: to write.
-      bodies: [T, 188] body vectors.
-      rest_joints: [55, 3] joints of the body in T-pose, metres.
-      fps: frames per second.
+    `rest_joints` [55, 3] are those of the body in T-pose, metres.
     """
     pose = np.asarray(bodies, np.float64)[:, POSE].reshape(-1, 3)
     order = [joint for joint, _ in _walk(0, 0)]

@@ -12,15 +12,12 @@ import jax.numpy as jnp
 
 
 def project(points: jax.Array, camera: jax.Array) -> jax.Array:
-    """Returns picture coordinates [*, N, 3] (u, v, depth) under weak perspective.
+    """Returns picture coordinates (u, v, depth) of points [*, N, 3] in metres, weak perspective.
 
-    u = scale (X + x), v = -scale (Y + y), depth = -Z. The published estimators (HMR and its
-    descendants: `[s, tx, ty]` after the crop) use u = s X + s tx with v down and a body turned
-    by pi about x, so that scale = s, x = tx, y = -ty after turning the body back.
-
-    Args:
-      points: [*, N, 3] metres, body space.
-      camera: [*, 3] scale (1 / metre), x and y (metres).
+    u = scale (X + x), v = -scale (Y + y), depth = -Z, with `camera` [*, 3]: scale (1 / metre), x
+    and y (metres). The published estimators (HMR and its descendants: `[s, tx, ty]` after the crop)
+    use u = s X + s tx with v down and a body turned by pi about x, so that scale = s, x = tx, y =
+    -ty after turning the body back.
     """
     scale, x, y = (camera[..., None, k] for k in range(3))
     u = scale * (points[..., 0] + x)

@@ -45,9 +45,7 @@ def pick(values: jax.Array, index: jax.Array) -> jax.Array:
 def frame_by_frame(function: Callable, *arrays: Any) -> Any:
     """Returns function(*arrays), called for each frame of the batch in turn on a CPU.
 
-    Args:
-      function: takes and returns arrays, or trees of them, with the batch in front.
-      *arrays: [B, ...] each.
+    Arrays, or trees of them, have the batch in front, as has what the function gives.
     """
     if len(jax.tree.leaves(arrays)[0]) == 1 or jax.default_backend() != "cpu":
         return function(*arrays)
@@ -107,8 +105,8 @@ def nearest_triangle(
       screen: [B, V, 3] (u, v, depth); see `hvc_jax.body.camera`. Triangles with a coordinate that
         is not finite are skipped.
       faces: [F, 3] int32 vertex ids.
-      height: rows.
-      width: columns.
+      height: rows of pixels.
+      width: columns of pixels.
       cull: leave out triangles that show their back (right for closed surfaces).
       chunk: candidates per pass and frame; default by picture size. The sum of the bounding boxes
         of a batch must stay below 2^31 pixels.

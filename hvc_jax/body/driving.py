@@ -31,19 +31,12 @@ class Drive(NamedTuple):
 def load_drive(
     path: str | os.PathLike, names: Sequence[str], fps: float, person: int | None = None
 ) -> Drive:
-    """Returns the motion of a file, for the parameters that a stream sends.
+    """Returns the motion of a file that `load_parameters` reads, for the parameters of a stream.
 
     The rotations of the body's joints move, and those of hands and face that the file turns at all;
-    shape, expression and camera stay those of the stream.
-
-    Args:
-      path: any that `load_parameters` reads.
-      names: of the stream's parameters, as in `VECTOR_NAMES`; others do not move.
-      fps: of the stream.
-      person: which of several.
-
-    Raises:
-      BodyFileError: the file cannot be read, or moves nothing that the stream sends.
+    shape, expression and camera stay those of the stream. `names` are the stream's parameters, as
+    in `VECTOR_NAMES`, `fps` its rate; `person` is which of several. Raises BodyFileError: the file
+    cannot be read, or moves nothing that the stream sends.
     """
     found = load_parameters(path, fps=fps, person=person)
     body = {f"{joint}_{axis}" for joint in JOINT_NAMES[:NUM_BODY_JOINTS] for axis in "xyz"}

@@ -70,8 +70,7 @@ _NESTED = 16
 def _dense(value: Any, budget: Budget, depth: int = 0) -> np.ndarray:
     """Returns the numbers of a field, chumpy and sparse ones made dense.
 
-    Raises:
-      ValueError: they are of an unknown make-up, or claim more than the file can hold.
+    Raises ValueError: they are of an unknown make-up, or claim more than the file can hold.
     """
     if depth > _NESTED:
         raise ValueError("chumpy objects nested too deeply")
@@ -137,9 +136,7 @@ def read_raw(path: str | os.PathLike) -> dict[str, Any]:
     """Returns the fields of a model file: arrays, with chumpy and sparse ones made dense.
 
     Fields that are no numbers (names, dictionaries) are left out.
-
-    Raises:
-      BodyFileError: missing, damaged, or asks for anything but numbers.
+    Raises BodyFileError: missing, damaged, or asks for anything but numbers.
     """
     path = Path(path)
     if not path.is_file():
@@ -181,9 +178,7 @@ def read_model(path: str | os.PathLike) -> dict[str, Any]:
     weights [V, J], f [F, 3], kintree_table [2, J], and those present of hands_components{l,r},
     hands_mean{l,r}, lmk_faces_idx, lmk_bary_coords, dynamic_lmk_faces_idx,
     dynamic_lmk_bary_coords, vt, ft.
-
-    Raises:
-      BodyFileError: a field is missing, has a wrong shape, or holds NaN; the message names it.
+    Raises BodyFileError: a field is missing, has a wrong shape, or holds NaN; the message names it.
     """
     raw = read_raw(path)
 
@@ -235,8 +230,7 @@ def read_model(path: str | os.PathLike) -> dict[str, Any]:
 def parents(model: Mapping[str, np.ndarray], path: str | os.PathLike = "the model") -> tuple:
     """Returns the parent of every joint, -1 for the root, from `kintree_table`.
 
-    Raises:
-      BodyFileError: a parent does not come before its child.
+    Raises BodyFileError: a parent does not come before its child.
     """
     table = np.asarray(model["kintree_table"][0]).astype(np.int64)
     out = (-1, *(int(p) for p in table[1:]))

@@ -21,9 +21,7 @@ def numbers_of(labels: Sequence[int | str]) -> list[int] | None:
     """Returns the number that each label names, or None where the labels have none that differ.
 
     Of names such as clip_000000000012_keypoints it is the last number that tells the names apart.
-
-    Args:
-      labels: different whole numbers or names of pictures.
+    `labels`: different whole numbers or names of pictures.
     """
     if all(isinstance(label, int) for label in labels):
         return [int(label) for label in labels]
@@ -52,20 +50,19 @@ def place(
     first: int = 0,
     order: Sequence[int | str] | None = None,
 ) -> list[int]:
-    """Returns the frame of the clip that each label means.
+    """Returns the frame of the clip that each label, a whole number or a picture's name, means.
 
     Numbers that all are frames of the clip are taken as they are (from 0, or from `first`); from 1
     where the highest is the number of frames. Others count from the smallest where they lie close
     together, or are ids in the order of the frames where they are far apart (COCO's file ids).
 
     Args:
-      labels: different whole numbers or names of pictures.
+      labels: all different.
       frames: of the clip.
       first: the number of the first frame where the format says so.
       order: all labels in the order of the frames, where the file lists them.
 
-    Raises:
-      FrameNumberError: there are more labels than frames, or numbers beyond the clip.
+    Raises FrameNumberError: there are more labels than frames, or numbers beyond the clip.
     """
     if order:
         index = {label: k for k, label in enumerate(order)}
@@ -98,15 +95,8 @@ def place(
 def place_times(times: Sequence[float], frames: int, fps: float) -> list[int]:
     """Returns the frame of the clip at each time, in seconds, milliseconds or microseconds.
 
-    The unit is the one in which neighbours lie about a frame apart.
-
-    Args:
-      times: not negative.
-      frames: of the clip.
-      fps: of the clip.
-
-    Raises:
-      FrameNumberError: a time lies outside the clip.
+    The unit is the one in which neighbours lie about a frame apart; times are not negative. Raises
+    FrameNumberError: a time lies outside the clip.
     """
     if not all(0 <= time < 1e15 for time in times):
         raise FrameNumberError("has times that are none of a clip")

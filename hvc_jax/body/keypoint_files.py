@@ -107,9 +107,8 @@ def load_keypoints(
       fps: of the clip, for files that give times.
       person: the track number, or place in the list, of the person; None for the main one.
 
-    Raises:
-      KeypointFileError: the layout is not known, the file's frames are not those of the clip, the
-        person is not in it, or nothing lies inside the picture.
+    Raises KeypointFileError: the layout is not known, the file's frames are not those of the clip,
+    the person is not in it, or nothing lies inside the picture.
     """
     path, total = Path(path), max(total or 0, frames)
     try:
@@ -151,8 +150,7 @@ def load_keypoints(
 def describe(path: str | os.PathLike) -> str:
     """Returns what kind of keypoints a file holds, in a line.
 
-    Raises:
-      ValueError: it holds none that are known.
+    Raises ValueError: it holds none that are known.
     """
     file = _read(Path(path))
     counts = sorted({len(entry.rows) for entry in file.people})

@@ -65,8 +65,7 @@ class Seen(NamedTuple):
 def find_people(content: Any) -> Iterator[Seen]:
     """Yields every person of a decoded JSON file.
 
-    Raises:
-      ValueError: points in an unknown layout.
+    Raises ValueError: points in an unknown layout.
     """
     swap = isinstance(content, dict) and "skeleton" in content and "keypoints" in content
     order = _order_of_categories(content)
@@ -135,8 +134,7 @@ def _is_rows(value: Any) -> bool:
 def parse(text: str) -> Any:
     """Returns decoded JSON; of several lines of JSON (OpenPifPaf) a list.
 
-    Raises:
-      ValueError: it is neither.
+    Raises ValueError: it is neither.
     """
     try:
         return json.loads(text)
@@ -326,10 +324,8 @@ def _from_flat(values: np.ndarray, scores: Any) -> np.ndarray | None:
 def from_columns(values: np.ndarray, scores: Any = None) -> np.ndarray:
     """Returns rows [N, 3] (x, y, confidence) of points with 2 to 5 numbers.
 
-    Args:
-      values: [N, 2] x, y; [N, 3] x, y, confidence (x, y, z of BlazePose); [N, 4 or 5] x, y, z,
-        visibility and presence.
-      scores: N confidences that are listed apart, or None.
+    `values` are [N, 2] x, y; [N, 3] x, y, confidence (x, y, z of BlazePose); or [N, 4 or 5] x, y,
+    z, visibility and presence. `scores`: N confidences that are listed apart, or None.
     """
     count, width = values.shape
     if scores is not None and len(scores) == count:

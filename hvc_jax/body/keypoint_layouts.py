@@ -45,12 +45,7 @@ PICTURES_WIDE = 2.0
 
 
 class PersonPoints(NamedTuple):
-    """The 17 COCO keypoints of one person in one frame.
-
-    Attributes:
-      points: [17, 2] x and y, in the file's unit.
-      confidence: [17].
-    """
+    """17 COCO keypoints [17, 2] of a person in a frame, in the file's unit, and confidence [17]."""
 
     points: np.ndarray
     confidence: np.ndarray
@@ -70,12 +65,9 @@ class PersonPoints(NamedTuple):
 def as_coco(rows: np.ndarray) -> PersonPoints:
     """Returns the COCO keypoints of a person's rows.
 
-    Args:
-      rows: [N, 3] x, y, confidence with N of a known layout; numbers that are not finite are
-        points that are not seen. COCO's ground truth has 0, 1, 2 for the confidence.
-
-    Raises:
-      ValueError: the layout is not known.
+    `rows`: [N, 3] x, y, confidence with N of a known layout; numbers that are not finite are points
+    that are not seen. COCO's ground truth has 0, 1, 2 for the confidence.
+    Raises ValueError: the layout is not known.
     """
     if rows.ndim != 2 or rows.shape[1] != 3 or len(rows) not in LAYOUTS:
         raise ValueError(f"{list(rows.shape)} numbers a person; {KNOWN} points are known")
@@ -88,9 +80,7 @@ def as_coco(rows: np.ndarray) -> PersonPoints:
 def unit_of(people: list[PersonPoints], fraction: bool) -> str:
     """Returns a file's unit: "pixels", "whole pixels", "fractions" or "signed" fractions.
 
-    Args:
-      people: all of the file.
-      fraction: what the layout has by default.
+    `people` are all of the file; `fraction` is what the layout has by default.
     """
     seen = [p.points[p.confidence > SEEN] for p in people]
     values = np.concatenate(seen) if seen else np.zeros((0, 2))
@@ -105,12 +95,10 @@ def unit_of(people: list[PersonPoints], fraction: bool) -> str:
 
 
 def to_picture(points: np.ndarray, unit: str, size: np.ndarray) -> np.ndarray:
-    """Returns coordinates whose integers are at the corners of pixels.
+    """Returns points [*, 2], in a unit of `unit_of`, with integers at the corners of pixels.
 
-    Args:
-      points: [*, 2] in `unit`; "pixels" have integers at their centres, "whole" ones at corners.
-      unit: see `unit_of`.
-      size: [2] width and height of the picture, pixels.
+    "pixels" have integers at their centres, "whole pixels" at corners; `size` [2] is width and
+    height of the picture, pixels.
     """
     if unit in ("pixels", "whole pixels"):
         return points + 0.5 * (unit == "pixels")

@@ -29,11 +29,9 @@ def follow(
       frames: of each entry of `people`.
       tracks: the number that the file gives each, or None.
       people: everybody in every frame.
-      person: a track number of the file, or a place in the list of a frame's people; None for the
-        main person.
+      person: a track number, or a place among a frame's people; None for the main person.
 
-    Raises:
-      ValueError: there is no such person.
+    Raises ValueError: there is no such person.
     """
     by_frame: dict[int, list[int]] = {}
     for k, frame in enumerate(frames):

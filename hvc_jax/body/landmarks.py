@@ -94,11 +94,8 @@ def pose_points(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns points [*, K, 3] and joints [*, 22, 3], metres, pelvis at the origin.
 
-    Args:
-      skeleton: of the body model.
-      rides_on: [K] the joint that each point rides on.
-      betas: [10] or [*, 10] shape coefficients.
-      rotations: [*, 22, 3, 3] of each joint relative to its parent.
+    `rides_on` [K] is the joint that each point rides on, `betas` [*, 10] are shape coefficients,
+    `rotations` [*, 22, 3, 3] those of each joint relative to its parent.
     """
     joints = skeleton.joints + jnp.einsum("...s,sjc->...jc", betas, skeleton.joint_directions)
     points = skeleton.points + jnp.einsum("...s,sjc->...jc", betas, skeleton.point_directions)

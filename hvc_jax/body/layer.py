@@ -14,8 +14,7 @@ from hvc_jax.ops import rotation
 class BodyLayer:
     """A body model of the SMPL family; a pytree, so it may go through jit, vmap and grad.
 
-    Attributes:
-      body: Its arrays.
+    `body`: Its arrays.
     """
 
     def __init__(self, body: Body) -> None:
@@ -41,8 +40,7 @@ class BodyLayer:
             parents, N at most J - 1; 21 are a body without hands and face.
           transl: [*, 3] added to everything, metres.
 
-        Raises:
-          ValueError: More coefficients or joints than the model has.
+        Raises ValueError: More coefficients or joints than the model has.
         """
         zeros = jnp.zeros(0)
         root = jnp.zeros(3) if global_orient is None else jnp.asarray(global_orient)
@@ -82,10 +80,7 @@ class BodyLayer:
 def load(path: str | os.PathLike[str] | None = None) -> BodyLayer:
     """A body model: SMPL, SMPL-H or SMPL-X from a file, or the open body that is shipped.
 
-    Args:
-      path: .npz, .pkl or .safetensors; None for the open body.
-
-    Raises:
-      BodyFileError: The file is no body model.
+    `path`: .npz, .pkl or .safetensors; None for the open body.
+    Raises BodyFileError: The file is no body model.
     """
     return BodyLayer(load_body(None if path is None else os.fspath(path)))

@@ -36,10 +36,8 @@ def world_transforms(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns world rotations [*, J, 3, 3] and joint positions [*, J, 3] of a posed tree.
 
-    Args:
-      rotations: [*, J, 3, 3] of each joint relative to its parent.
-      joints: [*, J, 3] rest positions, metres.
-      parents: parent of each joint.
+    `rotations` [*, J, 3, 3] are of each joint relative to its parent, `joints` [*, J, 3] rest
+    positions, metres.
     """
     table = np.array(parents)
     levels = (np.array([0]), *tree_levels(parents))
@@ -128,8 +126,7 @@ def forward(
       body: the model.
       betas: [*, S] shape coefficients, S at most what the body has.
       expression: [*, E] expression coefficients, E at most what the body has (may be 0).
-      rotations: [*, J, 3, 3] of every joint relative to its parent, see `hvc_jax.ops.rotation`
-        for axis-angle and 6D input; the first is the global orientation.
+      rotations: [*, J, 3, 3] of every joint relative to its parent; the first is the orientation.
       transl: [*, 3] added to everything, metres.
     """
     coefficients = _coefficients(body, betas, expression)

@@ -52,12 +52,9 @@ _PERSON_HEIGHT, _SMALLEST_PERSON = 1.7, 0.01
 
 
 class View(NamedTuple):
-    """How the coded square was made of the picture that an estimator saw.
+    """How the coded square was made of the picture that an estimator saw, in its pixels.
 
-    Attributes:
-      width: of the estimator's picture, pixels.
-      height: of it, pixels.
-      fit: "crop" (the centre) or "pad".
+    `fit`: "crop" (the centre) or "pad".
     """
 
     width: int
@@ -111,7 +108,7 @@ class _Scene(NamedTuple):
 def read_camera(
     raw: Mapping[str, np.ndarray], frames: int, pelvis: np.ndarray, view: View | None, path: Any
 ) -> CameraNotice:
-    """Returns the weak-perspective cameras of a record.
+    """Returns the weak-perspective cameras of T frames of a record.
 
     Args:
       raw: fields of a person.
@@ -120,9 +117,8 @@ def read_camera(
       view: of the picture that is coded; None for a square one.
       path: of the file, for messages.
 
-    Raises:
-      BodyFileError: a field has a wrong shape, a translation comes without a focal length, or the
-        camera is of a convention that is not known.
+    Raises BodyFileError: a field has a wrong shape, a translation comes without a focal length, or
+    the camera is of a convention that is not known.
     """
     pelvis = np.broadcast_to(np.asarray(pelvis, np.float64), (frames, 3))
     scene = _Scene(raw, frames, pelvis, _view_of_file(raw, view, path), path)

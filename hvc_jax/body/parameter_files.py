@@ -85,9 +85,8 @@ def load_parameters(
       person: track number, or place in the file; None for who has most frames.
       body: the model that the parameters are of, for its pelvis and the mean pose of its hands.
 
-    Raises:
-      BodyFileError: the file is of no known kind, a field has a wrong shape, its camera is of an
-        unknown convention, or there is no such person.
+    Raises BodyFileError: the file is of no known kind, a field has a wrong shape, its camera is of
+    an unknown convention, or there is no such person.
     """
     if Path(path).suffix.lower() == ".bvh":
         return _from_bvh(path, fps)
@@ -129,8 +128,7 @@ def load_parameters(
 def describe(path: str | os.PathLike) -> str:
     """Returns what kind of parameters a file holds, in a line.
 
-    Raises:
-      ValueError: it holds none that are known.
+    Raises ValueError: it holds none that are known.
     """
     found = load_parameters(path, view=View(1000, 1000))
     gaps = int((found.confidence == 0).sum())

@@ -79,14 +79,9 @@ def read_pose(
 ) -> Pose:
     """Returns the rotations of a record.
 
-    Args:
-      raw: fields of a person.
-      has_camera: whether one of them is a camera: then it is an estimator's.
-      hands: [2, K, 45] principal components of the hands of the model, or None.
-      path: of the file, for messages.
-
-    Raises:
-      BodyFileError: a field has a wrong shape; the message names it.
+    With `has_camera` it is an estimator's; `hands` are the principal components [2, K, 45] of the
+    model's hands, or None. Raises BodyFileError: a field has a wrong shape; the message names it
+    and `path`.
     """
     if "Rh" in raw and "Th" in raw:
         raise BodyFileError(

@@ -19,8 +19,7 @@ def numbered(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns [rows] whether a row counts, and the frame of each (None: one after the other).
 
-    Raises:
-      BodyFileError: the file numbers its rows, and in a way that does not fit them.
+    Raises BodyFileError: the file numbers its rows, and in a way that does not fit them.
     """
     valid, numbers = np.ones(rows, bool), None
     for name in _MASKS:
@@ -47,8 +46,7 @@ def numbered(
 def rate_of(raw: Mapping[str, np.ndarray], path: Any) -> float | None:
     """Returns rows a second, None where the file does not say.
 
-    Raises:
-      BodyFileError: no rate of a clip is given.
+    Raises BodyFileError: no rate of a clip is given.
     """
     for name, value in raw.items():
         plain = re.sub(r"[^a-z]", "", name.lower())

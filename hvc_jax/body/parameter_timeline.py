@@ -7,11 +7,9 @@ from scipy.spatial.transform import Rotation
 
 
 class Rows(NamedTuple):
-    """Parameters of one person in some frames.
+    """One person in T frames: `pose` [T, 55, 3] axis-angle, radians, and `rest` [T, N].
 
-    Attributes:
-      pose: [T, 55, 3] axis-angle, radians.
-      rest: [T, N] what is interpolated linearly: shape, expression, camera.
+    `rest` is what is interpolated linearly: shape, expression, camera.
     """
 
     pose: np.ndarray
@@ -25,12 +23,9 @@ def is_finite(rows: Rows) -> np.ndarray:
 
 
 def at_times(rows: Rows, known: np.ndarray, wanted: np.ndarray) -> Rows:
-    """Returns rows at other times, rotations along great circles; the ends are held.
+    """Returns K finite rows of increasing times `known` [K] at the times `wanted` [T].
 
-    Args:
-      rows: K finite rows.
-      known: [K] increasing times.
-      wanted: [T] times in the same unit.
+    Rotations go along great circles; the ends are held.
     """
     after = np.searchsorted(known, wanted).clip(0, len(known) - 1)
     before = (after - (known[after] > wanted)).clip(0)
@@ -69,15 +64,10 @@ def resampled(rows: Rows, rate: float, fps: float) -> Rows:
 
 
 def on_frames(rows: Rows, numbers: np.ndarray, frames: int) -> tuple[Rows, np.ndarray]:
-    """Returns rows for every frame of a clip, and [T] confidence: 0 where they are filled in.
+    """Returns rows for each of T frames of a clip, and [T] confidence: 0 where they are filled in.
 
-    Args:
-      rows: K rows, of which those that are not finite are left out.
-      numbers: [K] the frame of each; of several for one frame the first counts.
-      frames: T.
-
-    Raises:
-      ValueError: no row is left.
+    `numbers` [K] are the frames of the rows; of several for one frame the first counts, rows that
+    are not finite are left out. Raises ValueError: no row is left.
     """
     good = is_finite(rows) & (numbers >= 0)
     known, first = np.unique(numbers[good], return_index=True)

@@ -85,8 +85,7 @@ class Record(NamedTuple):
 def read_records(path: str | os.PathLike) -> list[Record]:
     """Returns the people of a file or folder.
 
-    Raises:
-      BodyFileError: it cannot be read, or holds nobody's parameters; one line with its name.
+    Raises BodyFileError: it cannot be read, or holds nobody's parameters; one line with its name.
     """
     path = Path(path)
     try:

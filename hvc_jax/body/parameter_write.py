@@ -11,18 +11,13 @@ from hvc_jax.body.params import CAMERA, NUM_JOINTS, POSE
 
 
 def smplx_fields(bodies: np.ndarray, fps: float) -> dict[str, np.ndarray]:
-    """Returns the fields of SMPL-X by name, float32, of body vectors.
+    """Returns the fields of SMPL-X by name, float32, of body vectors [T, 188].
 
     `global_orient` [T, 3], `body_pose` [T, 63], `jaw_pose`, `leye_pose`, `reye_pose` [T, 3],
     `left_hand_pose` and `right_hand_pose` [T, 45]: axis-angle, radians, axes of OpenCV (y down, z
-    forward), hands from the flat hand on (`flat_hand_mean=True` in the package smplx).
-    `pred_cam` [T, 3]: (s, tx, ty) with u = s (X + tx), v = s (Y + ty), v down, over the coded
-    square.
-    `fps` []. Shape and expression of the open body mean nothing to SMPL-X and are left out.
-
-    Args:
-      bodies: [T, 188] body vectors.
-      fps: frames per second.
+    forward), hands from the flat hand on (`flat_hand_mean=True` in the package smplx). `pred_cam`
+    [T, 3]: (s, tx, ty) with u = s (X + tx), v = s (Y + ty), v down, over the coded square. `fps`
+    []. Shape and expression of the open body mean nothing to SMPL-X and are left out.
     """
     pose = np.asarray(bodies, np.float64)[:, POSE].reshape(-1, NUM_JOINTS, 3)
     turn = Rotation.from_rotvec([-CAMERA_TURN, 0, 0])

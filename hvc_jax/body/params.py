@@ -149,8 +149,7 @@ def pack(params: BodyParams) -> Any:
 def unpack(vector: Any) -> BodyParams:
     """Returns the `BodyParams` of body vectors [*, 188].
 
-    Raises:
-      ValueError: when the last dimension is not 188.
+    Raises ValueError: when the last dimension is not 188.
     """
     if vector.shape[-1] != BODY_VECTOR_SIZE:
         raise ValueError(
@@ -177,8 +176,7 @@ def identity_vector(camera_scale: float = 0.9) -> np.ndarray:
 def resolve_name(name: str) -> int:
     """Returns the index in the body vector of `name`, which may be an alias such as head_yaw.
 
-    Raises:
-      KeyError: when there is no such entry; the message proposes near names.
+    Raises KeyError: when there is no such entry; the message proposes near names.
     """
     name = EDIT_ALIASES.get(name, name)
     if name in VECTOR_INDEX:

@@ -36,8 +36,8 @@ class MotionField(NamedTuple):
     Attributes:
       grid: [B, H, W, 2] (u, v) in the key picture; identity outside the target body.
       mask: [B, H, W] 1 on the target body, 0 outside.
-      visible: [B, H, W] in [0, 1], how far that point of the body is seen in the key picture;
-        0 outside the target body.
+      visible: [B, H, W] in [0, 1], how far that point of the body is seen in the key picture; 0
+        outside the target body.
       key_fragments: fragments of the key mesh.
       target_fragments: fragments of the target mesh.
     """
@@ -60,15 +60,7 @@ def pixel_grid(height: int, width: int) -> jax.Array:
 def rasterize(
     screen: jax.Array, faces: jax.Array, height: int, width: int, *, cull: bool = False
 ) -> Fragments:
-    """Returns the `Fragments` of meshes; arguments as in `coverage.nearest_triangle`.
-
-    Args:
-      screen: [B, V, 3] (u, v, depth) of the vertices.
-      faces: [F, 3] int32.
-      height: rows.
-      width: columns.
-      cull: leave out triangles that show their back.
-    """
+    """Returns the `Fragments` of meshes [B, V, 3] (u, v, depth); see `nearest_triangle`."""
     draw = functools.partial(_fragments, faces=faces, height=height, width=width, cull=cull)
     return frame_by_frame(draw, screen)
 
@@ -94,12 +86,9 @@ def _fragments(screen, faces, height, width, cull):
 
 @jax.jit
 def interpolate(fragments: Fragments, faces: jax.Array, attributes: jax.Array) -> jax.Array:
-    """Returns vertex attributes at pixels, [B, H, W, C]; 0 where nothing is seen.
+    """Returns vertex attributes [B, V, C], or [V, C] for all, at pixels: [B, H, W, C].
 
-    Args:
-      fragments: of B pictures.
-      faces: [F, 3] int32.
-      attributes: [B, V, C], or [V, C] shared by the batch.
+    0 where nothing is seen; `faces` are [F, 3] int32.
     """
     if attributes.ndim == 2:
         attributes = jnp.broadcast_to(attributes, (fragments.triangle.shape[0], *attributes.shape))
@@ -112,12 +101,9 @@ def interpolate(fragments: Fragments, faces: jax.Array, attributes: jax.Array) -
 
 
 def labels(fragments: Fragments, faces: jax.Array, vertex_labels: jax.Array) -> jax.Array:
-    """Returns the label of the nearest corner at each pixel, int32 [B, H, W]; -1 outside.
+    """Returns the label [V] int32 of the nearest corner at each pixel, [B, H, W]; -1 outside.
 
-    Args:
-      fragments: of B pictures.
-      faces: [F, 3] int32.
-      vertex_labels: [V] int32, e.g. `Body.part_ids`.
+    `faces` are [F, 3] int32, labels for example `Body.part_ids`.
     """
     corner = jnp.argmax(fragments.barycentric, axis=-1)
     ids = faces[jnp.maximum(fragments.triangle, 0), corner]
@@ -127,9 +113,7 @@ def labels(fragments: Fragments, faces: jax.Array, vertex_labels: jax.Array) -> 
 def vertex_normals(vertices: jax.Array, faces: jax.Array) -> jax.Array:
     """Returns outward unit normals [*, V, 3]: area-weighted means over the triangles at a vertex.
 
-    Args:
-      vertices: [*, V, 3].
-      faces: [F, 3] int32, counter-clockwise seen from outside.
+    `faces` are [F, 3] int32, counter-clockwise seen from outside.
     """
     a, b, c = (vertices[..., faces[:, k], :] for k in range(3))
     normal = jnp.cross(b - a, c - a)
@@ -161,8 +145,8 @@ def motion_field(
       key_screen: [B, V, 3] (u, v, depth) of the key mesh, weak perspective.
       target_screen: [B, V, 3] of the target mesh.
       faces: [F, 3] int32 of a closed surface.
-      height: rows.
-      width: columns.
+      height: rows of pixels.
+      width: columns of pixels.
       bias: metres; less than the thickness of a forearm, more than the depth of one pixel.
       key_fragments: fragments of the key mesh at this size, when already known.
     """

@@ -27,17 +27,10 @@ def part_palette(count: int) -> np.ndarray:
 def render(
     body: Body, vectors: np.ndarray, size: int, kind: str = "shaded", supersample: int = 2
 ) -> np.ndarray:
-    """Returns pictures [N, size, size, 3] uint8 of posed bodies.
+    """Returns pictures [N, size, size, 3] uint8 of posed bodies, body vectors [N, 188].
 
-    Args:
-      body: the model.
-      vectors: [N, 188] body vectors.
-      size: rows and columns.
-      kind: one of `MAPS`.
-      supersample: samples per pixel and axis; parts are drawn with one, so that labels stay pure.
-
-    Raises:
-      ValueError: unknown kind.
+    `kind` is one of `MAPS`; `supersample` counts samples per pixel and axis, but parts are drawn
+    with one, so that labels stay pure. Raises ValueError: unknown kind.
     """
     if kind not in MAPS:
         raise ValueError(f"unknown picture {kind!r}; choose one of {', '.join(MAPS)}")
@@ -78,11 +71,9 @@ def _draw(body: Body, vector: jax.Array, size: int, kind: str) -> jax.Array:
 
 
 def color_wheel(motion: np.ndarray, limit: float | None = None) -> np.ndarray:
-    """Returns a motion field [H, W, 2] as colours [H, W, 3] uint8: hue is direction, white is rest.
+    """Returns a motion field (u, v) [H, W, 2] as colours [H, W, 3] uint8.
 
-    Args:
-      motion: displacement (u, v).
-      limit: length drawn in full colour; the largest by default.
+    Hue is direction, white is rest; `limit` is the length in full colour, the largest by default.
     """
     length = np.linalg.norm(motion, axis=-1)
     limit = limit or max(float(length.max()), 1e-6)

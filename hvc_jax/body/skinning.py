@@ -34,13 +34,12 @@ def skin_vertices(
 ) -> jax.Array:
     """Returns vertices [*, V, 3] moved by the weighted sum of their joints' transforms.
 
-    Linear blend skinning (Loper et al. 2015, eq. 2). On a CPU a large batch is worked off in
-    groups of frames; other back ends take it whole.
+    Linear blend skinning (Loper et al. 2015, eq. 2). On a CPU a large batch is worked off in groups
+    of frames; other back ends take it whole.
 
     Args:
       template: [V, 3] vertices, metres.
-      offsets: [*, V, 3] added to them in the rest pose, metres; may lack leading dimensions of
-        `transforms`.
+      offsets: [*, V, 3] added in the rest pose, metres; may lack leading axes of `transforms`.
       transforms: [*, J, 3, 4] from rest to posed space.
       weights: [V, J], rows sum to 1.
     """

@@ -18,8 +18,7 @@ def body_of(codec: Codec, picture: np.ndarray, find: BodyFinder) -> np.ndarray:
 class Avatar:
     """Moves the latent of a picture as other latents move, from the first of them on.
 
-    Attributes:
-      latent: [size] of the picture.
+    `latent`: [size] of the picture.
     """
 
     def __init__(self, codec: Codec, latent: np.ndarray) -> None:

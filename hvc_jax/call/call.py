@@ -90,8 +90,7 @@ class Call:
           audio_kbps: Rate of the sound of a file; 0 for none.
           seed: Of what is lost on the way.
 
-        Raises:
-          ClipError: The source cannot be opened.
+        Raises ClipError: The source cannot be opened.
         """
         self._codec, self._side = codec, side
         session = secrets.randbits(32)

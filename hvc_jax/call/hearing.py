@@ -24,8 +24,7 @@ class Hearing:
     def __init__(self, record: Path | None = None) -> None:
         """Begins with nothing heard.
 
-        Args:
-          record: WAV file (48 kHz, 16 bits) that is written, if any.
+        `record`: WAV file (48 kHz, 16 bits) that is written, if any.
         """
         self.loudness, self.packets = 0.0, 0
         self._record, self._file = record, None

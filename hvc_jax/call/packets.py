@@ -133,8 +133,7 @@ class KeyMessage(NamedTuple):
     def parts(self, number: int) -> list[KeyPart]:
         """Returns its parts as the key picture with this number.
 
-        Raises:
-          ValueError: when it is too large to be sent.
+        Raises ValueError: when it is too large to be sent.
         """
         data = self.header.to_bytes() + varint(len(self.static)) + self.static
         data += bytes([self.key.codec, self.key.qp]) + self.key.payload
@@ -147,8 +146,7 @@ class KeyMessage(NamedTuple):
     def read(cls, data: bytes) -> "KeyMessage":
         """Returns the message of all parts.
 
-        Raises:
-          BitstreamError: when it is malformed.
+        Raises BitstreamError: when it is malformed.
         """
         header, size = read_header(io.BytesIO(data).read)
         payload = Payload(data[size:], "a key message")

@@ -50,8 +50,7 @@ class LiveSource(Threads):
           audio_kbps: Rate of the sound of a file; 0 for none.
           heard: Is given groups of Opus packets.
 
-        Raises:
-          ClipError: It cannot be opened.
+        Raises ClipError: It cannot be opened.
         """
         self._name, self._side = os.fspath(name), side
         self._kbps, self._heard = audio_kbps, heard

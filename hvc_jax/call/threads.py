@@ -9,8 +9,7 @@ _PATIENCE = 10.0  # seconds that a thread has to end
 class Threads:
     """Runs jobs from `start` to `stop`; each ends when `_stop` is set.
 
-    Attributes:
-      error: What ended one of them, if anything did.
+    `error`: What ended one of them, if anything did.
     """
 
     def __init__(self, *jobs: Callable[[], None]) -> None:

@@ -58,8 +58,7 @@ def run_info(arguments: argparse.Namespace) -> int:
 def kind_of(path: Path) -> str:
     """Returns what a file of motion, parameters or keypoints holds, or which other kind it is.
 
-    Raises:
-      ValueError: it is of no kind that is known; the message says what each reader found.
+    Raises ValueError: it is of no kind that is known; the message says what each reader found.
     """
     from hvc_jax.body import keypoint_files, parameter_files
 
@@ -121,8 +120,7 @@ def _clip(path: Path) -> str:
 def record(path: Path | None) -> dict[str, Any]:
     """Returns what `hvc body info` says: `what` of files of motion, else the facts of a body model.
 
-    Raises:
-      ValueError: the file is no body model, and holds no parameters, motion or keypoints.
+    Raises ValueError: the file is no body model, and holds no parameters, motion or keypoints.
     """
     from hvc_jax.body.assets import is_open_body, load_body
     from hvc_jax.body.files import BodyFileError, is_model
@@ -214,8 +212,7 @@ def run_render(arguments: argparse.Namespace) -> int:
 def read_pose(text: str) -> np.ndarray:
     """Returns body vectors [N, 188] of a pose name or a .npy file.
 
-    Raises:
-      ValueError: no such pose, or the file holds something else.
+    Raises ValueError: no such pose, or the file holds something else.
     """
     from hvc_jax.body.params import BODY_VECTOR_SIZE
     from hvc_jax.body.poses import pose_vector
@@ -231,8 +228,7 @@ def read_pose(text: str) -> np.ndarray:
 def assign(vectors: np.ndarray, text: str) -> None:
     """Changes body vectors [N, 188] in place as "head_yaw+=20deg" says.
 
-    Raises:
-      ValueError: the text is no assignment, or names no parameter.
+    Raises ValueError: the text is no assignment, or names no parameter.
     """
     from hvc_jax.body.params import resolve_name
     from hvc_jax.stream.operations import parse_assignment

@@ -186,8 +186,7 @@ def items(words: list[str]) -> list[str]:
 def whole(text: str, option: str) -> int:
     """A whole number of an option.
 
-    Raises:
-        ValueError: It is none.
+    Raises ValueError: It is none.
     """
     if not text.isdigit():
         raise ValueError(f"{option}: {text!r} is no whole number; write 22,32,42,52")
@@ -225,8 +224,7 @@ def anchor_points(names: list[str], others: list[str]) -> tuple[tuple[str, tuple
         names: Of anchors.
         others: "NAME=QP,QP" for those that are not to have the protocol's.
 
-    Raises:
-        ValueError: A name is unknown or not among the anchors.
+    Raises ValueError: A name is unknown or not among the anchors.
     """
     from hvc_jax.evaluation.anchor_codecs import ANCHORS, default_qps
     from hvc_jax.evaluation.flow_oracle import ORACLES
@@ -246,8 +244,7 @@ def anchor_points(names: list[str], others: list[str]) -> tuple[tuple[str, tuple
 def contents_of(manifest: Path, clips: list[Path]) -> tuple[tuple[str, str], ...]:
     """What clips show, (clip, kind), as a manifest's columns name and kind say.
 
-    Raises:
-        ValueError: It has no such columns, or names none of the clips.
+    Raises ValueError: It has no such columns, or names none of the clips.
     """
     import csv
 
@@ -265,8 +262,7 @@ def contents_of(manifest: Path, clips: list[Path]) -> tuple[tuple[str, str], ...
 def find_clips(folder: Path, count: int | None = None) -> list[Path]:
     """The video files of a folder in order of name, or `count` of them, evenly spaced.
 
-    Raises:
-        ValueError: There is none, or two share a name.
+    Raises ValueError: There is none, or two share a name.
     """
     from hvc_jax.data.clips import INPUT_SUFFIXES
 

@@ -68,8 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _blend(text: str) -> tuple[Path, float]:
     """MODEL=SHARE as (path, share).
 
-    Raises:
-        ValueError: It is not of that form, or the share is not between 0 and 1.
+    Raises ValueError: It is not of that form, or the share is not between 0 and 1.
     """
     path, _, share = text.rpartition("=")
     try:

@@ -70,8 +70,7 @@ def _overview() -> str:
 def build_parser(*commands: str) -> argparse.ArgumentParser:
     """The parser of the program with these commands in it.
 
-    Args:
-        *commands: Keys of `COMMANDS`; only their modules are imported.
+    `commands`: Keys of `COMMANDS`; only their modules are imported.
 
     Returns:
         A parser whose parsed arguments have `run`, the function to call with them.
@@ -152,8 +151,7 @@ class Terminated(BaseException):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
-    Args:
-        argv: Arguments without the program's name; None means those of the process.
+    `argv`: Arguments without the program's name; None means those of the process.
 
     Returns:
         0 on success, 2 for bad input or usage (one line on stderr says what and the fix),

@@ -52,8 +52,8 @@ class BaseCodec(abc.ABC):
           options: Rates and intervals.
           source: How the frames were made from the clip, for the header.
           frame_count: If known; saves the few bytes of an index.
-          bodies: [188] body vector of every frame, where the caller knows them; None estimates
-            them if the model sends any.
+          bodies: [188] body vector of every frame, where the caller knows them; None estimates them
+            if the model sends any.
           confidence: A list to which the confidence in the body of every frame is appended.
           sound: Of the clip; rates and sizes that are asked for are without it.
 
@@ -61,8 +61,8 @@ class BaseCodec(abc.ABC):
           The stream, or b"" where there is an output.
 
         Raises:
-          CodecError: Fewer than two frames, sizes that vary or do not fit the networks, or
-            fewer bodies than frames.
+          CodecError: Fewer than two frames, sizes that vary or do not fit the networks, or fewer
+            bodies than frames.
           KeyPictureError: A key picture cannot be coded with these options.
         """
         options, source = options or EncodeOptions(), source or Source()

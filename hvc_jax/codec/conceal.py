@@ -29,8 +29,7 @@ class Intact:
     def __init__(self, file: BinaryIO) -> None:
         """Finds it in a binary file at the beginning of the stream.
 
-        Raises:
-          BitstreamError: The header is damaged.
+        Raises BitstreamError: The header is damaged.
         """
         self.header, units = salvage(file)
         self.units = list(units)

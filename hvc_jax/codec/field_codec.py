@@ -22,8 +22,7 @@ from hvc_jax.stream.vectors import VectorDecoder
 class FieldCodec(BaseCodec):
     """Encoder and decoder of displacement fields between key pictures.
 
-    Attributes:
-      export: The model, or None.
+    `export`: The model, or None.
     """
 
     def __init__(
@@ -39,8 +38,8 @@ class FieldCodec(BaseCodec):
             one they are the key pictures as displaced and blended; a semantic model gives hybrid
             streams that are shown so.
           body_finder: effort -> what finds the bodies of one clip's chunks.
-          max_memory: Bytes that key pictures may take in decoding, drawing at once, and about
-            what coding a segment may take: fewer frames are drawn at once, segments are shorter.
+          max_memory: Bytes that key pictures may take in decoding, drawing at once, and about what
+            coding a segment may take: fewer frames are drawn at once, segments are shorter.
         """
         self.export, self._body_finder, self._max_memory = export, body_finder, max_memory
         self.variant, self._tables, self._network = "field", None, None

@@ -32,8 +32,7 @@ class FieldRepairingDecoder(Intact):
     def frames(self) -> Iterator[np.ndarray]:
         """Yields all frames [H, W, 3] uint8 RGB; once.
 
-        Raises:
-          BitstreamError: A gap is longer than any loss that is worth holding over.
+        Raises BitstreamError: A gap is longer than any loss that is worth holding over.
         """
         shown, done = np.full((*self._decoder.size, 3), 128, np.uint8), 0
 

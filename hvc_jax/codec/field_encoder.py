@@ -30,8 +30,7 @@ SEARCH_BYTES = 64
 class FieldEncoder:
     """Codes the frames of one clip.
 
-    Attributes:
-      confidence: In the body of every frame, where bodies go along; 1 elsewhere.
+    `confidence`: In the body of every frame, where bodies go along; 1 elsewhere.
     """
 
     def __init__(
@@ -156,8 +155,8 @@ def held_where_doubtful(
     Args:
       vectors: [T, 188].
       sure: [T] bool.
-      before: [188], the last sure one before these frames. Without it the first sure one stands
-        for those before it, and without any all are the first.
+      before: [188], the last sure one before these frames. Without it the first sure one stands for
+        those before it, and without any all are the first.
 
     Returns:
       The vectors, and the last sure one up to the end, None where there was none yet.
@@ -175,8 +174,7 @@ def held_where_doubtful(
 def segment_frames(height: int, width: int, key_every: int, max_memory: int | None) -> int:
     """Frames of a segment, at most: `key_every` where given, and what fits into `max_memory` bytes.
 
-    Raises:
-      CodecError: Not even two frames fit.
+    Raises CodecError: Not even two frames fit.
     """
     longest = min(key_every or LONGEST_SEGMENT, LONGEST_SEGMENT)
     if max_memory is None:

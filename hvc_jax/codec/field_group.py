@@ -129,8 +129,7 @@ def transformed_prediction(
         rows: R.
         columns: C.
 
-    Raises:
-        ValueError: a prediction of another shape.
+    Raises ValueError: a prediction of another shape.
     """
     found = np.zeros((frames, OUTPUTS, rows, columns), np.float32)
     if prediction is None:
@@ -244,8 +243,7 @@ def rendered(
         generator: makes the frames; None blends the displaced pictures.
         qp: of the intra key picture before the frames, for the generator.
 
-    Raises:
-        CodecError: a single frame takes more.
+    Raises CodecError: a single frame takes more.
     """
     height, width = references.pictures[0].shape[:2]
     past, future, two = _looked_into(references)
@@ -337,8 +335,7 @@ def decode_fields(
         form: the grid and the default step.
         prediction: as in `transformed_prediction`; the encoder's.
 
-    Raises:
-        ValueError: bytes that no encoder wrote, or a frame without a key picture.
+    Raises ValueError: bytes that no encoder wrote, or a frame without a key picture.
     """
     parts = segments(references.past, references.future)
     value = decode_levels(payload, parts, form.rows, form.columns, form.step)

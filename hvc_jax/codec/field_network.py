@@ -15,15 +15,13 @@ from hvc_jax.ops.compile import fast_jit
 class FieldNetwork:
     """What makes frames of key pictures and fields.
 
-    Attributes:
-      generator: For `field_group.rendered`: sources -> frames in [0, 1].
+    `generator`: For `field_group.rendered`: sources -> frames in [0, 1].
     """
 
     def __init__(self, export: Export, max_memory: int = DEFAULT_MAX_MEMORY) -> None:
         """Loads a model of the variant field or hybrid; a frame takes at most `max_memory` bytes.
 
-        Raises:
-          ExportError: Its parameters do not match its configuration.
+        Raises ExportError: Its parameters do not match its configuration.
         """
         with matching(export):
             model = make_model(export.config.model)
@@ -42,8 +40,7 @@ class FieldNetwork:
     def key(self, picture: np.ndarray, qp: int) -> np.ndarray:
         """The frame [H, W, 3] uint8 that is shown where a key picture stands, itself uint8.
 
-        Raises:
-          CodecError: It takes more memory than is allowed.
+        Raises CodecError: It takes more memory than is allowed.
         """
         inputs = self.generator, picture, np.float32(qp)
         height, width = picture.shape[:2]

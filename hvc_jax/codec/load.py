@@ -19,11 +19,8 @@ AnyCodec = Codec | FieldCodec
 def load(model: str | os.PathLike[str]) -> AnyCodec:
     """The codec of a variant that is shipped, or of a model file made by `hvc export`.
 
-    Args:
-      model: A name of `list_models()`, or a path.
-
-    Raises:
-      ExportError: No such model, or a file that is none.
+    `model`: A name of `list_models()`, or a path.
+    Raises ExportError: No such model, or a file that is none.
     """
     text = os.fspath(model)
     return _codec(load_export(Path(text) if os.path.sep in text else text))
@@ -39,8 +36,7 @@ def codec_of_variant(
       path: The model file; None for the one that is shipped. `hybrid` takes a semantic one too.
       max_memory: Bytes that drawing may take at once, and key pictures.
 
-    Raises:
-      ModelError: There is no such model, or it is of another variant.
+    Raises ModelError: There is no such model, or it is of another variant.
     """
     return _codec(export_of_variant(variant, path), max_memory, variant)
 
@@ -56,8 +52,7 @@ def codec_of_stream(
       path: The model file; None looks among those that are shipped and in HVC_MODELS.
       max_memory: Bytes that drawing may take at once, and key pictures.
 
-    Raises:
-      ModelError: There is no model with the stream's id.
+    Raises ModelError: There is no model with the stream's id.
     """
     if header.variant == "field" and header.model_id == NO_MODEL:
         return FieldCodec(max_memory=max_memory)

@@ -38,8 +38,7 @@ class LowDelaySegment:
             spacing: frames between key pictures; 0 has one when the mean cost of a frame since
                 the last one would rise without, the cost being squared error + lmbda * bits.
 
-        Raises:
-            KeyPictureError: the picture cannot be coded with these options.
+        Raises KeyPictureError: the picture cannot be coded with these options.
         """
         self._quality, self._codec, self._spacing = quality, codec, spacing
         grid = grid_size(quality.grid, *frame.shape[:2])
@@ -63,8 +62,7 @@ class LowDelaySegment:
         """The unit of the next frame [H, W, 3] uint8, counted from the segment's first; and the
         frame as it is decoded.
 
-        Raises:
-            KeyPictureError: the picture codec cannot go on with its sequence here.
+        Raises KeyPictureError: the picture codec cannot go on with its sequence here.
         """
         t = self.count
         since = t - self._key_frame

@@ -14,8 +14,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 def parse_memory(text: str) -> int:
     """Returns bytes of a text such as "8G", "500M" or "1.5 GB".
 
-    Raises:
-        ValueError: It is no amount of memory.
+    Raises ValueError: It is no amount of memory.
     """
     word = text.strip().lower().removesuffix("b").removesuffix("i").strip()
     unit = word[-1:] if word[-1:] in _UNITS else ""
@@ -31,8 +30,7 @@ def parse_memory(text: str) -> int:
 def check_memory(what: str, needed: int, allowed: int) -> None:
     """Checks that work takes as many bytes as are allowed.
 
-    Raises:
-        CodecError: It takes more; `what` is the beginning of the sentence, up to its verb.
+    Raises CodecError: It takes more; `what` is the beginning of the sentence, up to its verb.
     """
     if needed > allowed:
         gib = 1 << 30
@@ -62,8 +60,7 @@ class Fitting:
             arguments: From a number of frames to the arguments of the program.
             what: The work, in words, for errors; the same words stand for the same shapes.
 
-        Raises:
-            CodecError: A single frame takes more than is allowed.
+        Raises CodecError: A single frame takes more than is allowed.
         """
         if what not in self._compiled:
             self._compiled[what] = self._fit(arguments, what)

@@ -23,8 +23,8 @@ class EncodeOptions:
     """What the caller decides about a stream.
 
     Attributes:
-      key_qp: 0 (finest) to 63, quantisation parameter of key pictures on the scale of VVC; None
-        for the variant's own. Variants with a displacement field choose everything else to match.
+      key_qp: 0 (finest) to 63, quantisation parameter of key pictures on the scale of VVC; None for
+        the variant's own. Variants with a displacement field choose everything else to match.
       key_every: frames from one key frame to the next; 0 = only the first frame.
       key_codec: "vvc", "av1", or "auto" for the best that this machine writes.
       quantiser: scales the steps of all parameters by quantiser / 64.
@@ -38,8 +38,8 @@ class EncodeOptions:
         errors of a semantic stream count by the pixels that the mesh moves.
       lookahead: None, or 0 for variants with a displacement field: then a frame's bytes leave when
         the frame came, and nothing before a frame depends on it.
-      key_spacing: frames between inter-coded key pictures of a variant with a displacement field;
-        0 chooses by rate-distortion.
+      key_spacing: frames between inter-coded key pictures of a variant with a displacement field; 0
+        chooses by rate-distortion.
       target_bytes: size of the whole stream of such a variant; 0 for what `key_qp` gives.
       target_kbps: the same as kilobits (1000 bits) a second.
       lmbda: mean squared error of a frame, 8-bit steps, that a bit is worth, for such a variant; 0
@@ -117,8 +117,7 @@ class Source:
 def check_side(name: str, pixels: int) -> int:
     """`pixels`, if the networks can work on pictures with such a side.
 
-    Raises:
-      CodecError: If not; proposes the nearest that they can.
+    Raises CodecError: If not; proposes the nearest that they can.
     """
     if pixels % SIDE_MULTIPLE == 0 and MIN_SIDE <= pixels <= MAX_SIDE:
         return pixels

@@ -36,8 +36,7 @@ class BodyFinder:
     def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Body vectors [T, 188] and confidence [T] of the next frames.
 
-        Args:
-          pictures: [T, H, H, 3] uint8.
+        `pictures`: [T, H, H, 3] uint8.
         """
         from hvc_jax.pose.estimator import estimate  # networks that are read if needed
 
@@ -62,8 +61,7 @@ class BodyFinder:
 def given_bodies(bodies: Iterator[np.ndarray], count: int) -> np.ndarray:
     """The body vectors [count, 188] float32 of the next frames, which the caller knows.
 
-    Raises:
-      CodecError: There are fewer, or of another size.
+    Raises CodecError: There are fewer, or of another size.
     """
     vectors = np.array(list(itertools.islice(bodies, count)), np.float32)
     if vectors.shape != (count, BODY_VECTOR_SIZE):
@@ -77,8 +75,7 @@ def given_bodies(bodies: Iterator[np.ndarray], count: int) -> np.ndarray:
 def lasting(trust: np.ndarray) -> np.ndarray:
     """Whether a person is surely seen from each frame on, for a while: [T] bool.
 
-    Args:
-      trust: [T] confidence of consecutive frames.
+    `trust`: [T] confidence of consecutive frames.
     """
     sure = np.asarray(trust) >= SURE
     run, out = 0, np.zeros(len(sure), bool)

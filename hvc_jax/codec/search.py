@@ -293,8 +293,7 @@ def encode_group(
         options: lmbda, grid, step and effort.
         prediction: as in `field_group.transformed_prediction`; the decoder needs the same.
 
-    Raises:
-        ValueError: a frame without a key picture, or shapes that do not fit.
+    Raises ValueError: a frame without a key picture, or shapes that do not fit.
     """
     stages, rounds = EFFORTS[options.effort]
     group = _Group(np.asarray(frames), references, options, prediction)

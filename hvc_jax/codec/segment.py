@@ -115,8 +115,7 @@ def code_keys(
       structure: Which picture is predicted from which, and QP offsets; None for the usual one.
       preset: Of libvvenc; "fast" is for trials.
 
-    Raises:
-      KeyPictureError: The pictures cannot be coded with these options.
+    Raises KeyPictureError: The pictures cannot be coded with these options.
     """
     pictures = [frames[t] for t in places]
     coded = encode_sequence(

@@ -31,8 +31,7 @@ ARGUMENTS: dict[str, Any] = {
 def parse_argument(argument: str | None) -> dict[str, Any]:
     """The argument string as a dict with the types of `ARGUMENTS`.
 
-    Raises:
-        ValueError: An unknown name, or a value that does not fit; lists what there is.
+    Raises ValueError: An unknown name, or a value that does not fit; lists what there is.
     """
     values = dict(ARGUMENTS)
     name = ""
@@ -58,9 +57,8 @@ def parse_argument(argument: str | None) -> dict[str, Any]:
 def model_config(size: str) -> ConfigDict:
     """The model of one size without its motion block.
 
-    Args:
-        size: "tiny" (trains on a CPU in minutes), "small" or "base" (<= 13 GMAC for a decoded
-            picture of 384x384).
+    `size`: "tiny" (trains on a CPU in minutes), "small" or "base" (<= 13 GMAC for a decoded picture
+    of 384x384).
     """
     widths = {
         "tiny": dict(widths=(16, 32, 48), blocks=1),

@@ -17,8 +17,7 @@ class View(NamedTuple):
     """What happens to both pictures of a pair.
 
     Attributes:
-      box: (left, top, right, bottom) of the crop in [0, 1] of the picture; may reach its border
-        only.
+      box: (left, top, right, bottom) of the crop in [0, 1] of the picture.
       flip: Whether the crop is mirrored.
       matrix: [3, 4] colour matrix on RGB in [0, 255], None for no change.
       gamma: Exponent on each channel in [0, 1] after the matrix.
@@ -33,14 +32,11 @@ class View(NamedTuple):
 def random_view(
     rng: np.random.Generator, flip: float = 0.5, crop: float = 1.0, jitter: float = 0.0
 ) -> View:
-    """Returns a random view.
+    """Returns a random view, mirrored with probability `flip`.
 
-    Args:
-      rng: Source of randomness.
-      flip: Probability of mirroring.
-      crop: Smallest side of the crop as a share of the picture, in (0, 1]; 1 keeps the picture
-        whole.
-      jitter: Strength of the colour change; 0.2 is gains of +-20 %, and saturation and gamma alike.
+    `crop` is the smallest side of the crop as a share of the picture, in (0, 1]; 1 keeps it whole.
+    `jitter` is the strength of the colour change; 0.2 is gains of +-20 %, and saturation and gamma
+    alike.
     """
     side = rng.uniform(crop, 1.0)
     left, top = rng.uniform(0, 1 - side, 2)

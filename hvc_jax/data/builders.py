@@ -108,9 +108,8 @@ def split_folder(
 
     Args:
       folder: Folder searched with its sub-folders.
-      manifest: A csv with the columns `name` (of the file, or its path below `folder`) and
-        `split`, and `group` (same person or take) where known; files it does not name are left
-        out.
+      manifest: A csv with the columns `name` (of the file, or its path below `folder`) and `split`,
+        and `group` (same person or take) where known; files it does not name are left out.
       validation_share: Share of clips that the hash sends to validation.
     """
     folder = Path(folder)
@@ -200,8 +199,7 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def build(self) -> None:
         """Builds the data set; splits of which no clip can be read are left out.
 
-        Raises:
-          ClipError: None of any split can.
+        Raises ClipError: None of any split can.
         """
         while self.own_clips():
             try:
@@ -282,15 +280,9 @@ def write_body(directory: Path, clip: str, body: np.ndarray) -> None:
 
 
 class HumanClips(FrameBuilder):
-    """A folder of videos, one person in each.
+    """A folder of videos, one person in each; see `split_folder`.
 
-    Args:
-      source: The folder.
-      data_dir: Where the data set goes, as `<data_dir>/human_clips/1.0.0`.
-      manifest: csv with `name` and `split`; without one see `split_folder`.
-      size: Side of the stored square frames in pixels.
-      fit: "crop" (centre square) or "pad".
-      validation_share: Share of clips that the hash split sends to validation.
+    `size` is the side of the stored square frames in pixels, `fit` "crop" (centre square) or "pad".
     """
 
     name = "human_clips"

@@ -54,13 +54,7 @@ _SEVERAL_SIZES = "pictures of several sizes, each fitted by itself"
 
 
 class Clip(NamedTuple):
-    """A clip in memory.
-
-    Attributes:
-        frames: [T, H, W, 3] uint8 RGB.
-        fps: frames per second, exact, after `stride`.
-        name: the file's name without its ending.
-    """
+    """A clip in memory: frames [T, H, W, 3] uint8 RGB, exact frames a second, its file's name."""
 
     frames: np.ndarray
     fps: Fraction
@@ -90,14 +84,9 @@ class ClipInfo(NamedTuple):
 
 
 def probe(path: str | os.PathLike, fps: Fraction | None = None) -> ClipInfo:
-    """Returns size (as shown, in pixels), frame rate and frame count of a clip.
+    """Returns size (as shown, in pixels), frame rate and frame count of a clip, as by `open_clip`.
 
-    Args:
-        path: as of `iter_frames`.
-        fps: as of `iter_frames`.
-
-    Raises:
-        ClipError: the file is missing, no video, sound only, or smaller than `MIN_SIDE`.
+    Raises ClipError: the file is missing, no video, sound only, or smaller than `MIN_SIDE`.
     """
     info, pictures = open_clip(path, size=None, fps=fps)
     pictures.close()
@@ -127,8 +116,7 @@ def iter_frames(
         fps: frames per second: of pictures, or to which a video is brought by its times. None is
             the rate of the video, and 25 for pictures.
 
-    Raises:
-        ClipError: the file is missing, no video, sound only, too small, or breaks off.
+    Raises ClipError: the file is missing, no video, sound only, too small, or breaks off.
     """
     pictures = _info_and_frames(path, size, fit, start, frames, stride, fps)
     next(pictures, None)
@@ -169,8 +157,7 @@ def read_clip(
 ) -> Clip:
     """Returns a whole clip in memory; arguments and errors as `iter_frames`.
 
-    Raises:
-        ClipError: also where fewer than two frames are left.
+    Raises ClipError: also where fewer than two frames are left.
     """
     info, rest = open_clip(path, size, fit, start, frames, fps, stride)
     pictures = list(rest)

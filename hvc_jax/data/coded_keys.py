@@ -104,12 +104,8 @@ def build(
 def merge(dataset: FrameDataset, parts: Sequence[FrameDataset]) -> Path | None:
     """Puts the coded key pictures of parts of a data set together; returns their file.
 
-    Args:
-      dataset: One split, with the clips of all parts.
-      parts: The same split of each; those without coded key pictures are left out.
-
-    Returns:
-      None where no part has any.
+    `dataset` is a split with the clips of all parts, `parts` the same split of each; those without
+    coded key pictures are left out. None where no part has any.
     """
     coded = [(part, CodedKeys(part)) for part in parts if records_path(part).exists()]
     if not coded:
@@ -154,8 +150,7 @@ def index_path(dataset: FrameDataset) -> Path:
 class CodedKeys:
     """The coded key pictures of one split; opened lazily, so that it pickles to worker processes.
 
-    Attributes:
-      by_clip: For every clip number the `CodedKey`s of that clip.
+    `by_clip`: For every clip number the `CodedKey`s of that clip.
     """
 
     def __init__(self, dataset: FrameDataset, qps: tuple[int, int] = (0, 63)):

@@ -55,12 +55,8 @@ def sample(picture: np.ndarray, positions: np.ndarray) -> np.ndarray:
 def estimated_positions(target: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Positions in a key picture of what a target shows, by optical flow, and where it is right.
 
-    Args:
-      target: [S, S, 3] uint8.
-      key: [S, S, 3] uint8.
-
-    Returns:
-      [S, S, 2] positions, and [S, S] booleans: the key warped by them agrees with the target.
+    Pictures are [S, S, 3] uint8, positions [S, S, 2]; right is [S, S] bool where the key warped by
+    them agrees with the target.
     """
     size = target.shape[0]
     positions = identity_positions(size) + dense_flow(grey(target), grey(key)) * (2 / size)
@@ -74,12 +70,7 @@ def known_positions(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cells(positions: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Mean over cells of 4x4 pixels: float32 [S / 4, S / 4, 3], (u, v) and the share that is right.
-
-    Args:
-      positions: [S, S, 2].
-      right: [S, S] booleans.
-    """
+    """Means over 4x4 pixels of positions [S, S, 2] and right ones [S, S]: [S/4, S/4, 3] float32."""
     side = positions.shape[0] // CELL
     both = np.concatenate([positions, right[..., None]], -1)
     return both.reshape(side, CELL, side, CELL, 3).mean((1, 3)).astype(np.float32)

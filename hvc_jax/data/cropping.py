@@ -29,12 +29,7 @@ class Crop(NamedTuple):
 
 
 def cropping(path: str | os.PathLike, index: int) -> Crop:
-    """Returns what is hidden of a track of a file; nothing of pipes.
-
-    Args:
-        path: The file.
-        index: Of the track among all of the file.
-    """
+    """Returns what is hidden of a file's track with this number among all; nothing of pipes."""
     if not Path(path).is_file() or not _may_crop(path):
         return Crop()
     track = None

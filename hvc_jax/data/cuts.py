@@ -34,8 +34,6 @@ class CutDetector:
 def scene_starts(pictures: np.ndarray, cuts: CutDetector) -> list[int]:
     """Returns which of the pictures [T, H, W, 3] uint8 begin another scene than the one before.
 
-    Args:
-      pictures: the next of a clip.
-      cuts: that has seen those before, if any.
+    `cuts` has seen those before, if any.
     """
     return [t for t, picture in enumerate(pictures) if cuts.push(picture)]

@@ -27,11 +27,9 @@ class Deinterlacer:
     """Makes a full frame of each that is interlaced."""
 
     def __init__(self, frame: Any, parity: str = "") -> None:
-        """Prepares for frames like `frame`.
+        """Prepares for frames like an `av.VideoFrame`.
 
-        Args:
-            frame: An `av.VideoFrame`.
-            parity: "tff" or "bff" where all frames are interlaced, "" for those that are marked.
+        `parity`: "tff" or "bff" where all frames are interlaced, "" for those that are marked.
         """
         self._shape, self._parity = _shape_of(frame), parity
         self._graph = av.filter.Graph()

@@ -32,17 +32,14 @@ def shown(
     least_side: int | None = None,
     crop: Crop | None = None,
 ) -> np.ndarray:
-    """Returns a decoded frame as it is shown.
+    """Returns a decoded `av.VideoFrame` as it is shown, `[H, W, 3]` uint8 RGB of BT.709.
 
     Args:
-        frame: An `av.VideoFrame`.
+        frame: The frame.
         pixel_aspect: Width of a pixel divided by its height; None is 1.
         least_side: Shortest side that is of use; larger HDR pictures may be halved before the
             costly tone mapping, down to not less than this.
         crop: What the container hides.
-
-    Returns:
-        `[H, W, 3]` uint8 RGB of BT.709.
     """
     picture = _rgb(frame, least_side)
     if crop is not None and any(crop):

@@ -30,8 +30,7 @@ class ClipEntry(NamedTuple):
 def find_directory(path: str | Path) -> Path:
     """Returns the folder with the records: `path`, or the newest version below it.
 
-    Raises:
-      FileNotFoundError: No built data set is there.
+    Raises FileNotFoundError: No built data set is there.
     """
     path = Path(path)
     for pattern in (CLIP_INDEX, f"*/{CLIP_INDEX}", f"*/*/{CLIP_INDEX}"):
@@ -103,9 +102,7 @@ class FrameDataset:
         """Returns the body vectors `[T, 188]` of a clip, None where no side-car was written.
 
         They are mapped from the file and not kept in memory.
-
-        Raises:
-          ValueError: The side-car does not have a row for every frame.
+        Raises ValueError: The side-car does not have a row for every frame.
         """
         path = self.body_path(clip)
         if not path.exists():

@@ -19,12 +19,7 @@ _NUMBER = re.compile(r"%(0?)(\d*)d")
 
 
 class Sequence(NamedTuple):
-    """The pictures of a clip in order.
-
-    Attributes:
-        files: One a frame.
-        gap: Numbers that are missing between the first and the last, "" for none.
-    """
+    """The pictures of a clip in order, and in `gap` the numbers that are missing, "" for none."""
 
     files: list[Path]
     gap: str
@@ -41,8 +36,7 @@ def is_sequence(path: str | os.PathLike) -> bool:
 def find_pictures(path: str | os.PathLike) -> Sequence:
     """Returns the pictures that a folder or a pattern stands for, numbers in order of their value.
 
-    Raises:
-        ClipError: There is none, or a folder has pictures of several kinds.
+    Raises ClipError: There is none, or a folder has pictures of several kinds.
     """
     text = os.fspath(path)
     if Path(path).is_dir():
@@ -95,8 +89,7 @@ def _gap(files: list[Path]) -> str:
 def read_picture(path: Path) -> np.ndarray:
     """Returns a picture file as `[H, W, 3]` uint8 RGB, upright, transparency on black.
 
-    Raises:
-        ClipError: It is no picture, or damaged.
+    Raises ClipError: It is no picture, or damaged.
     """
     try:
         with Image.open(path) as image:
@@ -130,8 +123,7 @@ def is_animated_webp(path: str | os.PathLike) -> bool:
 def animation(path: str | os.PathLike) -> Iterator[tuple[float, float, np.ndarray]]:
     """Yields (time, duration, picture) of an animation that Pillow reads; seconds, RGB uint8.
 
-    Raises:
-        ClipError: It is damaged.
+    Raises ClipError: It is damaged.
     """
     try:
         with Image.open(path) as image:

@@ -72,9 +72,7 @@ def read_metadata(path: str | Path) -> list[Chunk]:
     Columns: `video_id`, `start`, `end`, `bbox` ("left-top-right-bottom"); optional are `fps` of
     the frames that `start` and `end` count, `height`, and `partition` or `split` ("train",
     "test").
-
-    Raises:
-      ValueError: A column is missing or a row is damaged; the message names the row.
+    Raises ValueError: A column is missing or a row is damaged; the message names the row.
     """
     path = Path(path)
     chunks = []
@@ -128,14 +126,10 @@ def _videos_by_id(folder: Path) -> dict[str, Path]:
 
 
 class MetadataBuilder(FrameBuilder, skip_registration=True):
-    """Chunks cut out of longer videos by a metadata csv.
+    """Chunks cut out of longer videos, named `<video_id>.<ending>`, by a metadata csv.
 
-    Args:
-      source: Folder of the videos, named `<video_id>.<ending>`.
-      metadata: The csv.
-      data_dir: Where the data set goes.
-      size: Side of the stored frames in pixels.
-      fit: "crop" or "pad", for boxes that are not square.
+    `size` is the side of the stored frames in pixels; `fit` is "crop" or "pad", for boxes that are
+    not square.
     """
 
     def __init__(
@@ -275,8 +269,7 @@ def make_builder(
 ) -> FrameBuilder:
     """Returns the builder of a kind; lists that it does not read are left out.
 
-    Raises:
-      ValueError: A kind of `MetadataBuilder` without `metadata`.
+    Raises ValueError: A kind of `MetadataBuilder` without `metadata`.
     """
     common: dict[str, Any] = {"source": source, "data_dir": data_dir, "size": size, "fit": fit}
     if not issubclass(KINDS[kind], MetadataBuilder):

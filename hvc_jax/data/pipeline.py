@@ -41,8 +41,7 @@ class Pairs:
     ):
         """Opens the data set at `path`; `config` and `need_bodies` are described at `batches`.
 
-        Raises:
-          ValueError: Bodies are needed, and a clip has none.
+        Raises ValueError: Bodies are needed, and a clip has none.
         """
         self._frames = FrameDataset(path, split)
         self._keys = CodedKeys(self._frames, tuple(config.get("key_qps", (22, 52))))
@@ -109,8 +108,7 @@ class Pairs:
 def require_bodies(frames: FrameDataset, clips: Sequence[int]) -> None:
     """Checks that body vectors are known of clips.
 
-    Raises:
-      ValueError: They are not; says how they are found.
+    Raises ValueError: They are not; says how they are found.
     """
     missing = [clip for clip in clips if not frames.body_path(clip).exists()]
     if missing:
@@ -151,20 +149,16 @@ def batches(
     """Returns an endless iterator over training batches, beginning with that of step `start_step`.
 
     Args:
-      config: A mapping with
-        `path`: "<path>" or "<path>:<weight>,<path>:<weight>" of built data sets or folders of
-          videos; "synthetic" or nothing: people rendered on first use;
-        `size`: side of the pictures in pixels, reached by area averaging;
-        `key_qps`: (lowest, highest) QP of the coded keys taken;
-        `held_out`: share of the training clips kept for `data.validation`, where the data set
-          has no split for that;
-        `past`: frames before the target that are given too, 1 by default;
-        `past_pictures`: whether their pictures are, beside their bodies; by default they are;
-        `made_steps`: batches at the beginning whose targets are their key frames, warped by random
-          positions that are known;
-        `teacher_flow`: whether to give correspondences, known or by optical flow;
-        `flip`: probability of mirroring; `crop`: smallest crop share; `jitter`: colour strength;
-        `workers`: worker processes, 0 for threads in this process.
+      config: A mapping with `path`: "<path>" or "<path>:<weight>,<path>:<weight>" of built data
+        sets or folders of videos; "synthetic" or nothing: people rendered on first use; `size`:
+        side of the pictures in pixels, reached by area averaging; `key_qps`: (lowest, highest) QP
+        of the coded keys taken; `held_out`: share of the training clips kept for `data.validation`,
+        where the data set has no split for that; `past`: frames before the target that are given
+        too, 1 by default; `past_pictures`: whether their pictures are, beside their bodies; by
+        default they are; `made_steps`: batches at the beginning whose targets are their key frames,
+        warped by random positions that are known; `teacher_flow`: whether to give correspondences,
+        known or by optical flow; `flip`: probability of mirroring; `crop`: smallest crop share;
+        `jitter`: colour strength; `workers`: worker processes, 0 for threads in this process.
       batch_size: Pairs a batch of this process.
       seed: Seed of everything random.
       start_step: Batches already used.

@@ -37,13 +37,9 @@ def prepare_on_slurm(
         shards: Jobs; each takes every n-th video.
         options: Parameters of submitit.
         keys: Key pictures of a clip, and qualities of each, see `coded_keys.build`.
-        cluster: See `slurm_executor`.
-        executor: Instead of submitit's.
-        report: Takes a line for each job that ends.
-
-    Raises:
-        ShardError: A job failed.
-        ValueError: There is no SLURM here.
+        cluster: See `ops.slurm.run_shards`, as the errors.
+        executor: See there.
+        report: See there.
     """
     work = folder / "slurm"
     parts, skipped = {}, []

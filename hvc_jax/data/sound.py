@@ -23,12 +23,7 @@ _TOLERANCE = SAMPLE_RATE // 100  # samples by which times may stray before sound
 
 
 class OpusEncoder:
-    """Samples to packets of 20 ms.
-
-    Attributes:
-      channels: 1 or 2.
-      pre_skip: Samples by which the packets run ahead of the samples.
-    """
+    """Samples to packets of 20 ms, which run ahead of the samples by `pre_skip` of them."""
 
     def __init__(self, kbps: float, channels: int) -> None:
         self.channels = channels
@@ -71,12 +66,7 @@ class ClipSound:
     """
 
     def __init__(self, stream: Any, kbps: float) -> None:
-        """Prepares to encode.
-
-        Args:
-          stream: Of an open container.
-          kbps: Kilobits a second, MIN_KBPS to MAX_KBPS.
-        """
+        """Prepares to encode a container's stream, at MIN_KBPS to MAX_KBPS kilobits a second."""
         channels = 2 if kbps >= _STEREO_KBPS and stream.codec_context.channels > 1 else 1
         self.stream, self.skip, self.written = stream, Fraction(0), 0
         self.unit_packets = UNIT_PACKETS
@@ -179,11 +169,9 @@ class ClipSound:
 
 
 def sound_of(container: Any, kbps: float) -> ClipSound | None:
-    """The sound of an open container, of the track that a player takes; None where there is none.
+    """The sound of an `av.container.InputContainer`, of the track that a player takes.
 
-    Args:
-      container: An `av.container.InputContainer`.
-      kbps: See `ClipSound`; 0 for no sound.
+    None where there is none, or for 0 kbps.
     """
     tracks = [track for track in container.streams.audio if track.codec_context is not None]
     if not kbps or not tracks:

@@ -32,9 +32,7 @@ def parse_sources(text: str) -> list[tuple[str, float]]:
     """Returns (path, weight) pairs of a string such as "a/human_clips:3,b/synthetic_humans:1".
 
     An empty string is "synthetic".
-
-    Raises:
-      ValueError: A weight is not above 0.
+    Raises ValueError: A weight is not above 0.
     """
     sources = []
     for part in (text or SYNTHETIC).split(","):
@@ -116,12 +114,11 @@ def resolve(path: str, config: Any, split: str = "train") -> Path:
 
     Args:
       path: A built data set, a folder of videos, or "synthetic".
-      config: `size`, and for "synthetic" `synthetic_clips` and `synthetic_frames` if others than
-        24 and 50 are wanted.
+      config: `size`, and for "synthetic" `synthetic_clips` and `synthetic_frames` if others than 24
+        and 50 are wanted.
       split: Split whose key pictures are needed.
 
-    Raises:
-      FileNotFoundError: Neither a data set nor a video is there.
+    Raises FileNotFoundError: Neither a data set nor a video is there.
     """
     if path != SYNTHETIC:
         try:

@@ -105,10 +105,8 @@ def resampled(
 ) -> Iterator[object]:
     """Yields the items of a constant rate from items at arbitrary times.
 
-    Args:
-        frames: (time in seconds or None, duration in seconds or 0, item), in the order they are
-            shown. An item without a time follows the one before at once.
-        fps: Rate of what is yielded.
+    `frames`: (time in seconds or None, duration in seconds or 0, item), in the order they are
+    shown. An item without a time follows the one before at once.
     """
     rate, first, shift = float(fps), None, 0.0
     held, due, last, ends = None, 0, 0.0, 0.0

@@ -75,15 +75,10 @@ def _gain_table() -> tuple[np.ndarray, np.ndarray]:
 
 
 def tone_map(signal: np.ndarray, transfer: int) -> np.ndarray:
-    """Returns an HDR picture as a standard one.
+    """Returns HDR R'G'B' [H, W, 3] uint16 of BT.2020, full range, as [H, W, 3] uint8 of BT.709.
 
-    Args:
-        signal: `[H, W, 3]` uint16 R'G'B' with the primaries of BT.2020, full range.
-        transfer: `PQ` or `HLG`.
-
-    Returns:
-        `[H, W, 3]` uint8 R'G'B' of BT.709. All three channels are scaled alike, by the brightest,
-        so that hues stay; what lies outside the gamut of BT.709 is clipped.
+    `transfer`: `PQ` or `HLG`. All three channels are scaled alike, by the brightest, so that hues
+    stay; what lies outside the gamut of BT.709 is clipped.
     """
     levels = np.linspace(0, 1, 65536)
     if transfer == HLG:
@@ -98,14 +93,9 @@ def tone_map(signal: np.ndarray, transfer: int) -> np.ndarray:
 
 
 def to_standard_gamut(signal: np.ndarray, primaries: int) -> np.ndarray:
-    """Returns a picture of standard range with wide primaries as one of BT.709.
+    """Returns R'G'B' [H, W, 3] uint16, full range, gamma 2.4, as [H, W, 3] uint8 of BT.709.
 
-    Args:
-        signal: `[H, W, 3]` uint16 R'G'B', full range, gamma 2.4.
-        primaries: `BT2020` or `P3`.
-
-    Returns:
-        `[H, W, 3]` uint8; what lies outside the gamut of BT.709 is clipped.
+    `primaries`: `BT2020` or `P3`; what lies outside the gamut of BT.709 is clipped.
     """
     light = (np.linspace(0, 1, 65536) ** 2.4).astype(np.float32)[signal]
     linear = np.clip(light @ (_P3_TO_709 if primaries == P3 else _TO_709).T, 0, 1)

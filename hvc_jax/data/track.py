@@ -33,13 +33,7 @@ _NO_PICTURE_TRACK = "attached_pic", "timed_thumbnails", "still_image"
 
 
 class Track(NamedTuple):
-    """An open video track.
-
-    Attributes:
-        container: The open `av.container.InputContainer`.
-        stream: Its `av.VideoStream`.
-        path: As the user wrote it.
-    """
+    """An open video track: an `InputContainer` of av, its `VideoStream`, the path as written."""
 
     container: Any
     stream: Any
@@ -77,9 +71,7 @@ def open_track(path: str | os.PathLike) -> Iterator[Track]:
     """Yields the moving picture track of a file; "-" is the standard input.
 
     Of several it is the one with the default flag, then the largest; never a cover picture.
-
-    Raises:
-        ClipError: The file is missing, no video, or has sound or a cover picture only.
+    Raises ClipError: The file is missing, no video, or has sound or a cover picture only.
     """
     name = os.fspath(path)
     if name != "-":
@@ -185,9 +177,7 @@ class Decoding:
     def __init__(self, track: Track, sound: ClipSound | None = None) -> None:
         """Looks at the times; of pipes a hundred packets are read and held for it.
 
-        Args:
-            track: The pictures.
-            sound: Takes what passes by of its track.
+        `sound` takes what passes by of its track.
         """
         self._track, self._sound = track, sound
         self._codec = _alpha_decoder(track.stream) or track.stream.codec_context
@@ -222,8 +212,7 @@ class Decoding:
     def __iter__(self) -> Iterator[tuple[float | None, float, Any]]:
         """Yields (time in seconds or None, duration in seconds or 0, `av.VideoFrame`).
 
-        Raises:
-            ClipError: The file is damaged, or ends before the end that it names.
+        Raises ClipError: The file is damaged, or ends before the end that it names.
         """
         graph: Deinterlacer | None = None
         try:

@@ -72,11 +72,8 @@ def parts_of(
 ) -> Iterator[tuple[int, bytes, int | None]]:
     """Yields (position, head, length) of parts that follow each other, until one has no length.
 
-    Args:
-        file: Opened for reading.
-        start: Where the first part begins.
-        head_bytes: Bytes at the beginning of a part that tell its length.
-        length_of: Of those bytes, fewer at the end of the file; None or 0 where there is no part.
+    `length_of` tells it by the first `head_bytes` of a part, fewer at the end of the file; None or
+    0 where there is no part.
     """
     for _ in range(_MOST_PARTS):
         file.seek(min(start, _LARGEST))

@@ -23,12 +23,8 @@ Batch = dict[str, np.ndarray]
 def held_out_clips(frames: FrameDataset, share: float) -> list[int]:
     """Numbers of the training clips that are kept for validation: whole groups, always the same.
 
-    Args:
-      frames: The split "train".
-      share: Of the groups, 0 to 1; at least one group is taken where it is above 0.
-
-    Returns:
-      [] where another split is for validation, or where there is only one group.
+    `share` of the groups, at least one where it is above 0; none where another split is for
+    validation, or where there is only one group.
     """
     if share <= 0 or set(SPLITS) & set(split_names(frames.directory)):
         return []
@@ -43,15 +39,14 @@ def held_out_clips(frames: FrameDataset, share: float) -> list[int]:
 def sequences(config: Any, count: int, length: int, need_bodies: bool = False) -> list[Batch]:
     """Sequences of consecutive frames, each with one coded key picture of its clip.
 
+    They are batches as `pipeline.batches` gives them with `length` in the place of the batch: the
+    key picture is repeated, targets are consecutive frames, which start with the key's if they can.
+
     Args:
       config: The data group of a configuration, see `pipeline.batches`.
       count: Sequences at most, spread over the clips of all data sets.
       length: Frames of each; clips that are shorter are left out.
       need_bodies: Leave out clips whose bodies are not known.
-
-    Returns:
-      Batches as `pipeline.batches` gives them with `length` in the place of the batch: the key
-      picture is repeated, targets are consecutive frames, which start with the key's if they can.
     """
     found: list[tuple[FrameDataset, CodedKeys, int]] = []
     for path, _ in parse_sources(config.get("path", "")):

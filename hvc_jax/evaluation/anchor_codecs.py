@@ -74,12 +74,9 @@ def default_qps(anchor: str) -> tuple[int, ...]:
 
 
 def encoder_options(codec: str, qp: int, effort: str) -> list[str]:
-    """Returns ffmpeg's options for an encoder, each with its reason.
+    """Returns ffmpeg's options for a codec of `CODECS`, each with its reason.
 
-    Args:
-        codec: a name of `CODECS`.
-        qp: QP (VVC) or CRF (HEVC, AV1).
-        effort: "fast", "good" or "best".
+    `qp` is a QP (VVC) or CRF (HEVC, AV1), `effort` "fast", "good" or "best".
     """
     encoder = CODECS[codec]
     options = ["-c:v", encoder.library, "-preset", encoder.presets[effort]]

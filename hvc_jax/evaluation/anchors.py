@@ -73,20 +73,19 @@ def code_clip(
     scale: float = 1.0,
     cache: Path | None = None,
 ) -> Anchor:
-    """Returns a clip coded at one quality setting, and decoded again.
+    """Returns a clip [T, H, W, 3] uint8 RGB coded at one quality setting, and decoded again.
 
     Args:
-        frames: [T, H, W, 3] uint8 RGB.
+        frames: The clip.
         fps: frames per second.
         codec: a name of `CODECS`.
         qp: QP (VVC) or CRF (HEVC, AV1).
         effort: "fast" for a demonstration, "good", or "best" for published figures.
         scale: below 1, the clip is shrunk first and enlarged again by Lanczos filters.
-        cache: folder that keeps streams; what was coded before with the same frames, settings
-            and ffmpeg is only decoded again.
+        cache: folder that keeps streams; what was coded before with the same frames, settings and
+            ffmpeg is only decoded again.
 
-    Raises:
-        AnchorError: the encoder is missing or failed.
+    Raises AnchorError: the encoder is missing or failed.
     """
     if codec not in CODECS:
         raise AnchorError(f"Anchor {codec!r} is unknown; use one of {', '.join(CODECS)}.")
@@ -110,15 +109,10 @@ def nearest_rate(
 ) -> Anchor:
     """Returns the coding whose size comes nearest to a target (in the ratio of the sizes).
 
-    Searches the quality setting by secants on the logarithm of the size. Where even the coarsest
-    setting is more than a tenth too large, it goes on at half the size.
-
-    Args:
-        frames: [T, H, W, 3] uint8 RGB.
-        fps: frames per second.
-        codec: a name of `CODECS`, or "hold".
-        target_bytes: wanted size of the whole stream.
-        trials: most codings at a size; 4 usually end within 5 %.
+    Searches the quality setting by secants on the logarithm of the size, `trials` at most; 4
+    usually end within 5 %. Where even the coarsest setting is more than a tenth too large, it goes
+    on at half the size. `frames` are [T, H, W, 3] uint8 RGB, `codec` is a name of `CODECS`, or
+    "hold".
     """
     best: Anchor | None = None
     for scale in (1.0, 0.5):
@@ -136,10 +130,7 @@ def nearest_rate(
 def qp_for_size(tried: dict[int, Anchor], codec: str, target_bytes: int) -> int | None:
     """Returns the quality setting that should come nearer to a size; None if none does.
 
-    Args:
-        tried: codings of one clip by one codec at one scale, by quality setting.
-        codec: a name of `CODECS`.
-        target_bytes: wanted size.
+    `tried` are codings of one clip by one codec at one scale, by quality setting.
     """
     if min(_miss(anchor, target_bytes) for anchor in tried.values()) < math.log(1.15):
         return None
@@ -149,11 +140,9 @@ def qp_for_size(tried: dict[int, Anchor], codec: str, target_bytes: int) -> int 
 
 
 def hold(frames: np.ndarray, qp: int | None) -> Anchor:
-    """Returns the coded first frame shown for the whole clip: what sending no motion gives.
+    """Returns the coded first frame shown for the whole clip [T, H, W, 3]: what no motion gives.
 
-    Args:
-        frames: [T, H, W, 3] uint8 RGB.
-        qp: of the key picture; None holds the uncompressed frame (qp -1, the size of raw RGB).
+    `qp` None holds the uncompressed frame (qp -1, the size of raw RGB).
     """
     if qp is None:
         return Anchor("hold", -1, 1.0, frames[0].size, np.broadcast_to(frames[:1], frames.shape))
@@ -255,8 +244,7 @@ def _decode(stream: bytes, container: str, height: int, width: int) -> list[np.n
 def _ffmpeg(arguments: list[str], data: bytes, what: str) -> bytes:
     """Returns what ffmpeg writes to its output.
 
-    Raises:
-        AnchorError: it failed; with the last line that it said.
+    Raises AnchorError: it failed; with the last line that it said.
     """
     try:
         made = ffmpeg.run(arguments, data)

@@ -44,23 +44,13 @@ def bd_rate(
     method: str = "akima",
     min_overlap: float = 0.0,
 ) -> BdRate:
-    """Returns the BD-rate of a codec against an anchor.
+    """Returns the BD-rate of a codec against an anchor, from rates above 0 and scores at them.
 
-    Bjontegaard, VCEG-M33 (2001); Akima interpolation as in Herglotz et al., "Beyond
-    Bjontegaard", 2022.
-
-    Args:
-        anchor_rates: rates of the anchor, in any unit, all above 0.
-        anchor_scores: its quality at those rates.
-        rates: rates of the tested codec in the same unit.
-        scores: its quality.
-        higher_is_better: False for LPIPS, DISTS and other distances.
-        method: "akima" or "pchip".
-        min_overlap: least share of the qualities that both must reach.
-
-    Raises:
-        BdRateError: fewer than three points (two for pchip), a quality that does not rise with
-            the rate, or too little overlap.
+    Bjontegaard, VCEG-M33 (2001); Akima interpolation as in Herglotz et al., "Beyond Bjontegaard",
+    2022, or `method` "pchip". `higher_is_better` is False for LPIPS, DISTS and other distances;
+    `min_overlap` is the least share of the qualities that both must reach. Raises BdRateError:
+    fewer than three points (two for pchip), a quality that does not rise with the rate, or too
+    little overlap.
     """
     anchor = _curve(anchor_rates, anchor_scores, higher_is_better, method, "the anchor")
     tested = _curve(rates, scores, higher_is_better, method, "the tested codec")

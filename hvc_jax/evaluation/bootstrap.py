@@ -23,9 +23,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
     Sequences, not frames, are what varies from one test set to the next. A single value is its own
     interval.
-
-    Raises:
-        ValueError: there is no value.
+    Raises ValueError: there is no value.
     """
     if not len(values):
         raise ValueError("a mean needs one value or more")

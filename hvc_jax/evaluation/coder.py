@@ -29,8 +29,7 @@ def read(path: Path, settings: Settings) -> Clip:
 class SharedWork:
     """What codecs have in common for a clip, made once, and the seconds that this saved.
 
-    Attributes:
-        saved: Seconds that what was made before took then, since this was last set to 0.
+    `saved`: Seconds that what was made before took then, since this was last set to 0.
     """
 
     def __init__(self) -> None:
@@ -75,11 +74,7 @@ class SharedWork:
 
 
 class Coder:
-    """Codes clips; models share key pictures, bodies and the clip that was read last.
-
-    Args:
-        settings: With the models and how they are asked.
-    """
+    """Codes clips; models share key pictures, bodies and the clip that was read last."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -89,14 +84,7 @@ class Coder:
         self._compiled: set[str] = set()  # variants
 
     def code(self, path: Path, name: str, options: EncodeOptions, stream: Path) -> float:
-        """Writes the stream of a clip; returns the seconds that all of it takes, compiled.
-
-        Args:
-            path: The video file.
-            name: Of the model.
-            options: Of the encoder.
-            stream: The file that is written.
-        """
+        """Writes the stream of a clip by the model of a name; returns the seconds, compiled."""
         if self._clip is None or self._clip[0] != path:
             self._clip = (path, read(path, self._settings))
             self._shared.clear()

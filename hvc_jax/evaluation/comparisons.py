@@ -95,12 +95,7 @@ def gain(row: Row, held: Sequence[Row], name: str) -> float | None:
     """Returns how much better a score is than hold's at equal bytes; None where hold has no such.
 
     Hold's score at a size lies on straight lines over the logarithm of its sizes; beyond its
-    coarsest and finest point there is none.
-
-    Args:
-        row: of a codec and a clip.
-        held: rows of hold for the same clip.
-        name: column of the score.
+    coarsest and finest point there is none. `held` are rows of hold for the clip of `row`.
     """
     value, size = row.get(name), row.get("bytes")
     sizes, scores = curve(held, name, "bytes")

@@ -43,14 +43,9 @@ and keypoint move one key picture by a model, for research and for hardly any by
 
 
 class Demo:
-    """One demonstration in one folder.
+    """One demonstration in one existing folder; pictures have `size` pixels a side.
 
-    Attributes:
-        output: Existing folder for everything that is written.
-        size: Side of the square picture, pixels.
-        key_qp: QP of the key picture.
-        models: Folder with the models; None for those that are shipped.
-        scores: What is measured.
+    `models`: Folder with the models; None for those that are shipped.
     """
 
     def __init__(

@@ -38,18 +38,11 @@ _TOGETHER = 8  # frames warped by one call
 
 
 def flow_oracle(frames: np.ndarray, name: str, qp: int) -> Anchor:
-    """Key pictures of a clip warped by optical flow, at the bytes of the key pictures alone.
+    """Key pictures of a clip [T, H, W, 3] uint8 warped by optical flow, at their bytes alone.
 
     Frames between two key pictures are blends of both, the nearer one counting more, as fields
-    begin in the codec.
-
-    Args:
-        frames: [T, H, W, 3] uint8 RGB, H and W at least 16.
-        name: of `ORACLES`.
-        qp: of the intra key picture.
-
-    Raises:
-        MissingFlowError: OpenCV, which finds the flow, is not installed.
+    begin in the codec. `name` is one of `ORACLES`, `qp` of the intra key picture, sides 16 or more.
+    Raises MissingFlowError: OpenCV, which finds the flow, is not installed.
     """
     height, width = frames.shape[1:3]
     if name.endswith("-sparse"):

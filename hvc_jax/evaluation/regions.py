@@ -67,12 +67,7 @@ class Region(NamedTuple):
 
 
 def person_masks(network: LiteNetwork, frames: np.ndarray) -> np.ndarray:
-    """Returns [T, S, S] bool, where a segmentation network sees a person with more than 1/2.
-
-    Args:
-        network: as `hvc_jax.evaluation.lite_networks.person_mask` takes it.
-        frames: [T, S, S, 3] uint8.
-    """
+    """Returns where a network of `person_mask` sees a person with more than 1/2, [T, S, S] bool."""
     side = frames.shape[1]
     return np.stack([person_mask(network, frame, side) > 127 for frame in frames])
 
@@ -93,10 +88,8 @@ def body_region(masks: np.ndarray) -> Region | None:
 def face_region(points: np.ndarray, confidence: np.ndarray, size: int) -> Region | None:
     """Returns the window that follows the face; None where fewer than half the frames show one.
 
-    Args:
-        points: [T, 17, 2] (x, y) in pixels, COCO keypoints.
-        confidence: [T, 17].
-        size: side of the square frames, pixels.
+    `points` are COCO keypoints [T, 17, 2] (x, y) in pixels of frames with `size` a side, with
+    confidence [T, 17].
     """
     seen = confidence[:, _FACE] > FOUND
     good = seen.sum(1) >= 3

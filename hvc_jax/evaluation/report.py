@@ -72,8 +72,7 @@ def write_report(folder: Path, plots: Sequence[str] | None = None) -> list[dict[
         folder: With results.csv.
         plots: Scores to plot; None plots all that were measured.
 
-    Raises:
-        ReportError: there is no results.csv with rows, or they are of several programs.
+    Raises ReportError: there is no results.csv with rows, or they are of several programs.
     """
     path = folder / "results.csv"
     rows = read_rows(path) if path.exists() else []

@@ -20,12 +20,9 @@ class RoundtripError(RuntimeError):
 
 
 class Decoded(NamedTuple):
-    """What a fresh process made of a stream.
+    """What a fresh process made of a stream: its file, the folder of PNG pictures, its speed.
 
-    Attributes:
-        stream: The stream's file.
-        folder: Where the PNG pictures are.
-        frames_per_second: Speed of decoding, without start and compilation; None if too short.
+    The speed is without start and compilation; None if too short.
     """
 
     stream: Path
@@ -36,15 +33,10 @@ class Decoded(NamedTuple):
 def decode_in_fresh_process(
     streams: Sequence[Path], folder: Path, models: Sequence[Path] = ()
 ) -> Iterator[Decoded]:
-    """Yields the streams as one `hvc decode` finishes them, in order.
+    """Yields streams, files with distinct names, as one `hvc decode` finishes them, in order.
 
-    Args:
-        streams: Files with distinct names.
-        folder: An existing folder; the pictures go to `folder`/name/.
-        models: Folders with further models; each stream's header says which one it needs.
-
-    Raises:
-        RoundtripError: The process failed.
+    The pictures go to `folder`/name/; `models` are folders with further models. Raises
+    RoundtripError: the process failed.
     """
     command = [sys.executable, "-m", "hvc_jax", "decode", "--json", "--quiet"]
     command += ["--each", *map(str, streams), str(folder)]

@@ -160,16 +160,9 @@ def evaluate(
 
 
 class Results:
-    """results.csv, rewritten whole whenever rows are added.
+    """results.csv, rewritten whole whenever rows are added; `rows` map columns to values.
 
-    Attributes:
-        rows: One mapping from column to value a row.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ValueError: The file has rows of another version or commit of the program.
+    Raises ValueError: The file has rows of another version or commit of the program.
     """
 
     def __init__(self, path: Path) -> None:

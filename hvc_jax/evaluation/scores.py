@@ -99,12 +99,7 @@ class ScoreOptions:
 
 
 def unavailable(options: ScoreOptions, side: int) -> dict[str, str]:
-    """Returns for each wanted score that stays empty here the reason and the way out.
-
-    Args:
-        options: what is wanted.
-        side: of the square frames, pixels.
-    """
+    """Returns for each wanted score that stays empty at this side the reason and the way out."""
     checks: dict[str, Callable[[], None]] = {
         "ms_ssim": lambda: ssim.check_ms_ssim_side(side),
         "lpips_vgg": lambda: check_lpips("vgg16"),
@@ -138,8 +133,7 @@ class Original:
         fps: frames per second.
         options: what is wanted. Scores that `unavailable` names become None.
 
-    Attributes:
-        regions: by name; None where the clip shows no person or face.
+    `regions`: by name; None where the clip shows no person or face.
     """
 
     def __init__(
@@ -164,11 +158,7 @@ class Original:
             self.regions["face"] = face_region(self._points, self._confidence, size)
 
     def score(self, decoded: np.ndarray) -> dict[str, float | None]:
-        """Returns the means over a clip of what is wanted; None where it cannot be computed.
-
-        Args:
-            decoded: [T, H, W, 3] uint8 RGB.
-        """
+        """Returns the means over a decoded clip [T, H, W, 3] uint8 RGB; None: no such mean."""
         row = self._means(decoded, self._options.of_region(""))
         if self._options.pose_net and {*_OF_POSE} & {*self._options.scores}:
             row |= dict(zip(_OF_POSE, self._motion_fidelity(decoded), strict=True))

@@ -92,8 +92,7 @@ class Settings:
     def hold_qps(self) -> tuple[int, ...]:
         """Key QPs of hold: those of the models and a finer one.
 
-        The finer one lets hold be compared at the bytes of a model's finest point, which are more
-        than those of its key picture.
+        At the finer one hold is compared with the bytes of a model's finest point.
         """
         return (max(min(self.key_qps) - 5, 0), *self.key_qps)
 
@@ -113,8 +112,7 @@ class Settings:
 def name_models(models: list[str]) -> tuple[tuple[str, str], ...]:
     """Names for the tables: the variant or the file's name; model.safetensors has its folder's.
 
-    Raises:
-        ValueError: Two would have the same name.
+    Raises ValueError: Two would have the same name.
     """
     named = []
     for model in models:
@@ -131,13 +129,8 @@ def name_models(models: list[str]) -> tuple[tuple[str, str], ...]:
 def write_record(settings: Settings, clips: list[Path], empty: dict[str, str]) -> None:
     """Writes run.json: everything needed to repeat this, and every command so far.
 
-    Args:
-        settings: Of this command.
-        clips: Video files that it measures.
-        empty: Columns that stay empty, with the reasons.
-
-    Raises:
-        ValueError: The folder holds results of other settings or of another model by this name.
+    `empty`: columns that stay empty, with the reasons. Raises ValueError: The folder holds results
+    of other settings or of another model by this name.
     """
     path = settings.out / RECORD
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

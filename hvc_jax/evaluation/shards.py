@@ -34,13 +34,9 @@ def evaluate_on_slurm(
         shards: Jobs at most; each takes every n-th clip.
         options: Parameters of submitit.
         jobs: Processes side by side in each job.
-        cluster: See `slurm_executor`.
-        executor: Instead of submitit's.
-        report: Takes a line for each job that ends.
-
-    Raises:
-        ShardError: A job failed; the rows of the others are in results.csv.
-        ValueError: There is no SLURM here.
+        cluster: See `ops.slurm.run_shards`, as the errors.
+        executor: See there.
+        report: See there.
     """
     folder = settings.out / "slurm"
     merge_parts(settings.out)
@@ -54,8 +50,7 @@ def evaluate_on_slurm(
 def merge_parts(out: Path, numbers: Sequence[int] | None = None) -> None:
     """Moves the rows of `results.part-N.csv` into results.csv; of all parts, or of some.
 
-    Raises:
-        ValueError: They are of another version or commit of the program.
+    Raises ValueError: They are of another version or commit of the program.
     """
     paths = out.glob("results.part-*.csv")
     if numbers is not None:

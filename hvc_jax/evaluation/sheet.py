@@ -23,13 +23,9 @@ def _label(text: str, width: int) -> np.ndarray:
 
 
 def side_by_side(clips: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
-    """Yields frames with the clips next to each other under their names.
+    """Yields frames [H + 18, sum of W, 3] uint8 of clips next to each other under their names.
 
-    Args:
-        clips: Name to frames [T, H, W, 3] uint8, all of one height; the shortest sets the length.
-
-    Yields:
-        [H + 18, sum of W, 3] uint8.
+    The clips [T, H, W, 3] uint8 have one height; the shortest sets the length.
     """
     header = np.concatenate([_label(n, c.shape[2]) for n, c in clips.items()], axis=1)
     for frames in zip(*clips.values(), strict=False):
@@ -37,14 +33,10 @@ def side_by_side(clips: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def contact_sheet(clips: Mapping[str, np.ndarray], columns: int = 6) -> np.ndarray:
-    """A picture with one row per clip and evenly spaced times as columns.
+    """A picture [rows * (H + 18), columns * W, 3] uint8 with one row per clip.
 
-    Args:
-        clips: Name to frames [T, H, W, 3] uint8, all of one size.
-        columns: Frames per clip, the first and the last among them.
-
-    Returns:
-        [rows * (H + 18), columns * W, 3] uint8.
+    Columns are evenly spaced times, the first and the last among them; clips [T, H, W, 3] uint8 are
+    of one size.
     """
     times = _times(len(next(iter(clips.values()))), columns)
     text = f"frames {', '.join(map(str, times))}"
@@ -91,10 +83,8 @@ def read_strips(folder: Path) -> list[Strip]:
 def sheet_at_equal_rate(folder: Path, target_bytes: int, codecs: Sequence[str]) -> np.ndarray:
     """The source and every codec's strip that is nearest in size to a target, with its size.
 
-    Args:
-        folder: Strips of one clip, by `write_strip`, and source.jpg.
-        target_bytes: Of a whole stream.
-        codecs: Their names, in the order wanted; those without a strip are left out.
+    `folder` has the strips of one clip, by `write_strip`, and source.jpg; codecs without are left
+    out.
     """
     strips = read_strips(folder)
     rows = {"source": np.asarray(Image.open(folder / "source.jpg"))}

@@ -28,14 +28,9 @@ def format_value(value: Any) -> str:
 
 
 def text_table(rows: Sequence[Row], columns: Sequence[str] | None = None) -> str:
-    """Rows as aligned columns, text to the left and numbers to the right.
+    """Rows as lines of aligned columns under a header, text to the left and numbers to the right.
 
-    Args:
-        rows: Each a mapping from column name to value; missing values are shown as a dash.
-        columns: Names in order; None means those of the first row.
-
-    Returns:
-        Lines joined by newlines, the first being the header; "" without rows.
+    `columns`: None means those of the first row; missing values are shown as a dash.
     """
     if not rows:
         return ""

@@ -23,17 +23,10 @@ def check_vmaf() -> None:
 def vmaf(original: np.ndarray, decoded: np.ndarray, fps: Fraction | float = 25) -> np.ndarray:
     """Returns the score of each frame by VMAF v0.6.1, 0 to 100; equal frames score about 97 to 100.
 
-    Both stacks are converted to 8-bit BT.709 4:2:0 by our own code and compared at their own size;
-    the model was trained on 1080p seen from three picture heights, so at 256 pixels its scores
-    only rank codecs.
-
-    Args:
-        original: [T, H, W, 3] uint8 RGB, H and W even.
-        decoded: [T, H, W, 3] uint8 RGB.
-        fps: frames per second.
-
-    Raises:
-        MetricError: the shapes differ, or ffmpeg has no libvmaf.
+    Both stacks [T, H, W, 3] uint8 RGB, sides even, are converted to 8-bit BT.709 4:2:0 by our own
+    code and compared at their own size; the model was trained on 1080p seen from three picture
+    heights, so at 256 pixels its scores only rank codecs. Raises MetricError: the shapes differ, or
+    ffmpeg has no libvmaf.
     """
     check_frames(original, decoded)
     height, width = original.shape[1:3]

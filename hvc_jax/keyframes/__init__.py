@@ -44,8 +44,7 @@ def encode(picture: np.ndarray, qp: int = 32, codec: str = "auto") -> KeyPicture
         qp: 0 (finest) to 63 on the scale of VVC.
         codec: "vvc", "av1", or "auto" for the best that this machine can write.
 
-    Raises:
-        KeyPictureError: the codec is unknown or missing here, or the QP is out of range.
+    Raises KeyPictureError: the codec is unknown or missing here, or the QP is out of range.
     """
     number = choose(codec, qp)
     return KeyPicture(number, MODULES[number].encode(picture, qp))
@@ -54,8 +53,7 @@ def encode(picture: np.ndarray, qp: int = 32, codec: str = "auto") -> KeyPicture
 def decode(codec: int, payload: bytes, height: int, width: int) -> np.ndarray:
     """Returns the picture [height, width, 3] uint8 RGB of a coded key picture.
 
-    Raises:
-        KeyPictureError: the codec number is unknown, or the payload is damaged.
+    Raises KeyPictureError: the codec number is unknown, or the payload is damaged.
     """
     return SequenceDecoder(height, width).push(codec, payload)
 

@@ -38,8 +38,7 @@ def encode(picture: np.ndarray, qp: int = 32, preset: int = 2) -> bytes:
         qp: quality on the scale of the VVC key pictures, 0 to 63.
         preset: SVT-AV1 preset, 0 (best) to 13 (fastest).
 
-    Raises:
-        KeyPictureError: PyAV has no SVT-AV1, or it failed.
+    Raises KeyPictureError: PyAV has no SVT-AV1, or it failed.
     """
     return b"".join(_run([picture], qp, preset, "avif=1:lp=1"))
 
@@ -59,8 +58,7 @@ def encode_sequence(
         low_delay: whether pictures are predicted from past ones only.
         preset: SVT-AV1 preset, 0 (best) to 13 (fastest).
 
-    Raises:
-        KeyPictureError: PyAV has no SVT-AV1, or it failed, or the shapes differ.
+    Raises KeyPictureError: PyAV has no SVT-AV1, or it failed, or the shapes differ.
     """
     # Temporal filtering blends neighbours into a picture, which makes keys far apart costly.
     structure = f"pred-struct={1 if low_delay else 2}:enable-tf=0"

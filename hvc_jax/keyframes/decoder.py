@@ -35,16 +35,14 @@ class PictureDecoder(abc.ABC):
     def packet(self, payload: bytes) -> tuple[bytes, bool]:
         """What the decoder takes for a payload, and whether it is an intra picture.
 
-        Raises:
-            KeyPictureError: the payload is none.
+        Raises KeyPictureError: the payload is none.
         """
 
     def push(self, payload: bytes) -> np.ndarray:
         """Returns the picture [height, width, 3] uint8 of the next payload.
 
-        Raises:
-            KeyPictureError: the payload is damaged, holds a picture of another size, or is
-                predicted and the pictures since the last intra one were not all decoded.
+        Raises KeyPictureError: the payload is damaged, holds a picture of another size, or is
+        predicted and the pictures since the last intra one were not all decoded.
         """
         context, self._context = self._context, None  # stays so if anything below fails
         packet, intra = self.packet(payload)

@@ -83,8 +83,7 @@ def build(number: int, width: int, height: int) -> list[bytes]:
         width: in pixels.
         height: in pixels.
 
-    Raises:
-        ValueError: there is no such example.
+    Raises ValueError: there is no such example.
     """
     if not 0 <= number < len(_RECORDED):
         raise ValueError(f"VVC parameter sets number {number} are unknown to this version.")
@@ -110,9 +109,7 @@ def without_reordering(sps: bytes) -> bytes:
 
     It sets dpb_max_num_reorder_pics and dpb_max_latency_increase_plus1 to 0 (H.266 7.3.4), which
     govern output and nothing else.
-
-    Raises:
-        ValueError: the SPS has fields that libvvenc writes for none of our pictures.
+    Raises ValueError: the SPS has fields that libvvenc writes for none of our pictures.
     """
     bits = _bits(re.sub(rb"\x00\x00\x03", b"\x00\x00", sps))
     try:

@@ -22,8 +22,7 @@ def coded_size(height: int, width: int, minimum: int) -> tuple[int, int]:
 def pad(pictures: Sequence[np.ndarray], minimum: int) -> list[np.ndarray]:
     """Returns pictures [H, W, 3] with last row and column repeated up to `coded_size`.
 
-    Raises:
-        KeyPictureError: the shapes differ.
+    Raises KeyPictureError: the shapes differ.
     """
     if len({picture.shape for picture in pictures}) != 1:
         raise KeyPictureError("Key pictures of one run must have one size; code them separately.")

@@ -60,9 +60,8 @@ def encode_sequence(
         structure: which VVC picture is predicted from which, and QP offsets; None for
             `gop.LOW_DELAY` or `gop.REORDERED`.
 
-    Raises:
-        KeyPictureError: the codec is unknown, missing here or failed, the QP is out of range, or
-            the shapes differ.
+    Raises KeyPictureError: the codec is unknown, missing here or failed, the QP is out of range, or
+    the shapes differ.
     """
     number = choose(codec, qp)
     if not pictures:
@@ -100,10 +99,8 @@ class SequenceDecoder:
 
         After an error, predicted payloads are refused until an intra one comes. Where a payload
         is lost, call `lose` in its place: a decoder cannot always tell that one is missing.
-
-        Raises:
-            KeyPictureError: the codec number is unknown, the payload is damaged, or it is
-                predicted and a picture before it is missing.
+        Raises KeyPictureError: the codec number is unknown, the payload is damaged, or it is
+        predicted and a picture before it is missing.
         """
         check(codec)
         if codec != self._codec or self._decoder is None:

@@ -46,8 +46,7 @@ def encode_many(pictures: Sequence[np.ndarray], qp: int, preset: str = "medium")
         qp: quantisation parameter, 0 (finest) to 63.
         preset: "faster", "fast", "medium", "slow" or "slower" of libvvenc.
 
-    Raises:
-        KeyPictureError: ffmpeg failed, or the shapes differ.
+    Raises KeyPictureError: ffmpeg failed, or the shapes differ.
     """
     # One intra picture a GOP keeps pictures independent, with no QP offset by hierarchy.
     return _run(pictures, qp, preset, "gopsize=1:intraperiod=1")
@@ -65,8 +64,7 @@ def encode_sequence(
         preset: as in `encode_many`.
         perceptual: whether libvvenc lets QPs follow local activity.
 
-    Raises:
-        KeyPictureError: ffmpeg failed, or the shapes differ.
+    Raises KeyPictureError: ffmpeg failed, or the shapes differ.
     """
     parameters = f"intraperiod={_NEVER}:poc0idr=1:qpa={int(perceptual)}:"
     return _run(pictures, qp, preset, parameters + gop.vvenc_parameters(structure))

@@ -36,9 +36,7 @@ def access_units(stream: bytes) -> list[list[bytes]]:
     """Returns the NAL units of each coded picture, in coded order.
 
     Every intra picture has its SPS and PPS in front, also where the stream sends them once.
-
-    Raises:
-        KeyPictureError: units are missing or empty.
+    Raises KeyPictureError: units are missing or empty.
     """
     starts = [match.end() for match in _START.finditer(stream)]
     ends = [start - 3 for start in starts[1:]] + [len(stream)] * bool(starts)

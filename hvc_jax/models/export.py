@@ -78,8 +78,7 @@ class Export:
     def tables(self) -> CodingTables:
         """The integer coding tables, which carry the schema with the learned steps.
 
-        Raises:
-            ExportError: A model of the variant field, which sends no parameters.
+        Raises ExportError: A model of the variant field, which sends no parameters.
         """
         if self.variant == "field":
             raise ExportError(f"{self.path}: a model of fields has no parameters to code")
@@ -120,8 +119,7 @@ def save_export(
         params: Nested dict of arrays; stored as float16.
         tables: Integer tables fitted with the schema of the learned steps; None for "field".
 
-    Raises:
-        ExportError: A parameter is not finite as float16.
+    Raises ExportError: A parameter is not finite as float16.
     """
     arrays: dict[str, np.ndarray] = {}
 
@@ -173,11 +171,8 @@ def _without_folders(fields: dict[str, Any]) -> dict[str, Any]:
 def load_export(name: str | Path) -> Export:
     """An exported model by its file, or by the variant that is shipped.
 
-    Args:
-        name: Path of a .safetensors file, or a variant.
-
-    Raises:
-        ExportError: There is no such file, or it is no export of this program.
+    `name`: Path of a .safetensors file, or a variant.
+    Raises ExportError: There is no such file, or it is no export of this program.
     """
     path = Path(name)
     if not path.suffix:

@@ -26,8 +26,8 @@ class Sources(NamedTuple):
 
     Attributes:
       pictures: [B, H, W, 12] in [0, 1], RGB of the past and the future key picture as displaced,
-        then of both as coded. Where there is one only, it stands for both; a frame that is itself
-        a key picture has it four times.
+        then of both as coded. Where there is one only, it stands for both; a frame that is itself a
+        key picture has it four times.
       share: [B, H, W, 1] in [0, 1], of the past picture in the blend that the stream describes.
       qp: [B], quantisation parameter of the intra key picture before the frame, 0 to 63.
     """
@@ -50,9 +50,7 @@ class FieldGenerator(nn.Module):
     GMAC for 256x256) and learns in minutes on one core, where a convolutional network on the
     pictures themselves, thirty times larger, had learned next to nothing in half an hour
     (experiments/051_generator).
-
-    Attributes:
-      config: model block of a configuration; `width` are its channels.
+    `config`: model block of a configuration; `width` are its channels.
     """
 
     config: ml_collections.FrozenConfigDict

@@ -36,8 +36,7 @@ def is_pipe(path: Path) -> bool:
 def stream_reader(data: bytes, path: Path) -> Iterator[StreamReader]:
     """A reader of the stream `data`; errors name the file that it came from.
 
-    Raises:
-        BitstreamError: The data are no stream, or damaged.
+    Raises BitstreamError: The data are no stream, or damaged.
     """
     try:
         yield StreamReader(io.BytesIO(data))
@@ -52,9 +51,7 @@ def open_stream(path: Path, keep_sound: bool = False) -> Iterator[StreamReader]:
     """A reader of the stream in a file, or in standard input for "-"; errors name the file.
 
     It keeps the sound that it passes where that is wanted.
-
-    Raises:
-        BitstreamError: The file is no stream, or is damaged.
+    Raises BitstreamError: The file is no stream, or is damaged.
     """
     with _opened(path) as file:
         try:
@@ -66,8 +63,7 @@ def open_stream(path: Path, keep_sound: bool = False) -> Iterator[StreamReader]:
 def read_stream(path: Path) -> bytes:
     """Returns the bytes of a stream, read once, so that it may come through a pipe.
 
-    Raises:
-        BitstreamError: The file is no stream, or longer than 1 GiB.
+    Raises BitstreamError: The file is no stream, or longer than 1 GiB.
     """
     with _opened(path) as file:
         data = file.read(len(MAGIC))
@@ -95,8 +91,7 @@ class StreamFileError(BitstreamError):
 def export_of_variant(variant: str, path: Path | None = None) -> Export:
     """The model to encode with: the file at `path`, or the one shipped for `variant`.
 
-    Raises:
-        ModelError: There is none, or it is of another variant.
+    Raises ModelError: There is none, or it is of another variant.
     """
     export = load_export(path if path is not None else variant)
     if export.variant not in _ACCEPTED.get(variant, (variant,)):
@@ -109,8 +104,7 @@ def export_of_variant(variant: str, path: Path | None = None) -> Export:
 def export_of_stream(header: Header, stream: Path, path: Path | None = None) -> Export:
     """The model that a stream needs: the file at `path`, or the shipped one with its id.
 
-    Raises:
-        ModelError: There is none with this id.
+    Raises ModelError: There is none with this id.
     """
     needed = f"{stream} needs the {header.variant} model {header.model_id.hex()}"
     if path is None:
@@ -132,8 +126,7 @@ def export_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
 def tables_of_stream(header: Header, stream: Path, path: Path | None = None) -> CodingTables:
     """The integer tables that a stream was coded with.
 
-    Raises:
-        ModelError: They are those of a model that is not there.
+    Raises ModelError: They are those of a model that is not there.
     """
     if header.variant == "field":
         raise ModelError(
@@ -159,12 +152,12 @@ def open_stream_file(path: str | os.PathLike[str], model: Path | None = None) ->
     """A stream with its parameters.
 
     Args:
-      path: A .hvc file.
-      model: The file of its model, where it is not a shipped one.
+        path: A .hvc file.
+        model: The file of its model, where it is not a shipped one.
 
     Raises:
-      BitstreamError: The file is no stream, or is damaged.
-      ModelError: Its model is not there.
+        BitstreamError: The file is no stream, or is damaged.
+        ModelError: Its model is not there.
     """
     path = Path(path)
     with open_stream(path) as reader:

@@ -38,8 +38,7 @@ class Generator(nn.Module):
     def __call__(self, aligned: Pyramid) -> tuple[jax.Array, jax.Array]:
         """The frame and the mask of what was copied.
 
-        Args:
-          aligned: features moved to the target frame.
+        `aligned`: features moved to the target frame.
 
         Returns:
           frame [B, H, W, 3], around [0, 1] and not clipped, and mask [B, H, W, 1] in [0, 1], 1

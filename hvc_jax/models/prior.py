@@ -110,8 +110,7 @@ class FactorizedPrior(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """-log2 P(x) of noisy or rounded symbols.
 
-        Args:
-          x: [*, D] in units of the quantisation step. Adding noise or rounding is the caller's.
+        `x`: [*, D] in units of the quantisation step. Adding noise or rounding is the caller's.
 
         Returns:
           [*, D] bits, positive.

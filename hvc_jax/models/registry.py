@@ -13,8 +13,7 @@ from hvc_jax.stream.header import WITH_FIELD
 def make_model(config: Any) -> nn.Module:
     """The module of a model block; called as `model(batch, train=...)`.
 
-    Args:
-      config: `config.model`; `motion.kind` names the variant.
+    `config`: `config.model`; `motion.kind` names the variant.
     """
     kind = FieldGenerator if config.motion.kind in WITH_FIELD else CodecModel
     return kind(FrozenConfigDict(config))

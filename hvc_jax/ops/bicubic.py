@@ -14,8 +14,7 @@ SHARPNESS = -0.5
 def cubic_weights(fraction: jax.Array) -> jax.Array:
     """The weights of the four pixels around a position.
 
-    Args:
-        fraction: [...] distance to the second of the four, in [0, 1].
+    `fraction`: [...] distance to the second of the four, in [0, 1].
 
     Returns:
         [..., 4], summing to one.

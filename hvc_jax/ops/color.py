@@ -23,8 +23,7 @@ def rgb_to_yuv420(rgb: np.ndarray, bits: int = 10) -> tuple[np.ndarray, np.ndarr
     Returns:
         Y [H, W], Cb and Cr [H/2, W/2], all uint16.
 
-    Raises:
-        ValueError: a side is odd.
+    Raises ValueError: a side is odd.
     """
     height, width, _ = rgb.shape
     if height % 2 or width % 2:

@@ -17,8 +17,7 @@ class FfmpegError(ValueError):
 def listing(what: str) -> str:
     """Returns what ffmpeg says to "-encoders", "-filters" or "-version"; "" where it does not run.
 
-    Args:
-        what: The option.
+    `what`: The option.
     """
     try:
         done = subprocess.run([_program(), "-hide_banner", what], capture_output=True, check=True)
@@ -47,8 +46,7 @@ def run(
         data: Its standard input.
         folder: Where it runs, None for the current folder.
 
-    Raises:
-        FfmpegError: It failed, or is not there.
+    Raises FfmpegError: It failed, or is not there.
     """
     try:
         command = [_program(), "-hide_banner", "-loglevel", "error", *arguments]

@@ -39,9 +39,8 @@ def check_output(
         inputs: Files the command reads, which the output must not overwrite.
         suffixes: Endings that the name may have, () for any; devices and pipes may have any.
 
-    Raises:
-        OutputError: The parent folder is missing or not writable, the ending is another, or `path`
-            is a folder or an input.
+    Raises OutputError: The parent folder is missing or not writable, the ending is another, or
+    `path` is a folder or an input.
     """
     path = Path(path)
     if path.is_dir():
@@ -72,9 +71,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
     It lies beside `path`, or beside what `path` is a link to. What is written for a device or a
     pipe is copied into it at the end.
-
-    Raises:
-        OutputError: The folder is missing, the place is not writable, or the disk is full.
+    Raises OutputError: The folder is missing, the place is not writable, or the disk is full.
     """
     shown, special = Path(path), is_special(path)
     target = shown if special else Path(os.path.realpath(path))
@@ -138,8 +135,7 @@ def text_of(path: str | os.PathLike, most: int = -1) -> str:
 def check_folder(path: str | os.PathLike) -> Path:
     """Returns the path of a folder to write, checked before any work is done.
 
-    Raises:
-        OutputError: It exists and is not an empty folder, or its parent is missing.
+    Raises OutputError: It exists and is not an empty folder, or its parent is missing.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -153,8 +149,7 @@ def check_folder(path: str | os.PathLike) -> Path:
 def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary folder beside `path`; renamed on success, removed on any failure.
 
-    Raises:
-        OutputError: `path` exists and is not an empty folder, or its parent is missing.
+    Raises OutputError: `path` exists and is not an empty folder, or its parent is missing.
     """
     path = check_folder(path)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -177,8 +172,7 @@ def exclusive(path: str | os.PathLike, wait: bool = True) -> Iterator[None]:
         path: The lock; made where it is missing, in a folder made where that is missing.
         wait: Wait for whoever holds it, instead of failing at once.
 
-    Raises:
-        OutputError: Another process holds it, and `wait` is False.
+    Raises OutputError: Another process holds it, and `wait` is False.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:

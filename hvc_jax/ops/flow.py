@@ -18,8 +18,7 @@ def dense_flow(target: np.ndarray, key: np.ndarray) -> np.ndarray:
         target: [H, W] uint8, whose pixels are looked for.
         key: [H, W] uint8, in which they are looked for.
 
-    Raises:
-        MissingFlowError: OpenCV is not installed.
+    Raises MissingFlowError: OpenCV is not installed.
     """
     return _estimator().calc(target, key, None)
 

@@ -26,8 +26,7 @@ class _TooLarge(ValueError):
 def read_npy(path: str | os.PathLike) -> Any:
     """Returns the array of a .npy file, or the plain objects that it holds.
 
-    Raises:
-        UnpickleError: missing, damaged, or it claims more than it holds.
+    Raises UnpickleError: missing, damaged, or it claims more than it holds.
     """
     return guarded(path, lambda file: _array(file.read()))
 
@@ -35,8 +34,7 @@ def read_npy(path: str | os.PathLike) -> Any:
 def read_npz(path: str | os.PathLike) -> dict[str, Any]:
     """Returns the arrays of a .npz file by name; arrays of records are left out.
 
-    Raises:
-        UnpickleError: missing, damaged, or it claims far more than its size.
+    Raises UnpickleError: missing, damaged, or it claims far more than its size.
     """
 
     def read(file: io.BufferedReader) -> dict[str, Any]:

@@ -44,8 +44,7 @@ class Stateful:
 class Budget:
     """Counts the bytes that a file makes.
 
-    Args:
-        size: of the file, bytes.
+    `size`: of the file, bytes.
     """
 
     def __init__(self, size: int):
@@ -54,8 +53,7 @@ class Budget:
     def take(self, count: int) -> None:
         """Takes bytes off.
 
-        Raises:
-            UnpickleError: more than the file may make.
+        Raises UnpickleError: more than the file may make.
         """
         self.left -= count
         if count < 0 or self.left < 0:
@@ -149,8 +147,7 @@ def _mapping(*arguments: Any) -> dict:
 def set_items(target: Any, items: list) -> None:
     """Puts keys and values, one after the other in `items`, into the dictionary `target`.
 
-    Raises:
-        UnpickleError: `target` is no dictionary, or a key is no name and no small integer.
+    Raises UnpickleError: `target` is no dictionary, or a key is no name and no small integer.
     """
     if not isinstance(target, dict) or len(items) % 2:
         raise UnpickleError("The file puts a field into what is no dictionary.")
@@ -243,8 +240,7 @@ def plain_array(value: Any, most: int) -> np.ndarray:
         value: array, number, or nested lists of them.
         most: numbers at most, e.g. the bytes of the file.
 
-    Raises:
-        ValueError: ragged, too many, or no numbers.
+    Raises ValueError: ragged, too many, or no numbers.
     """
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return value

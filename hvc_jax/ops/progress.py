@@ -18,11 +18,11 @@ class Progress:
     Lines come from a thread, so that they come while the first items are long in the making.
 
     Args:
-        total: How many there will be, None where that is not known.
-        what: What they are, in the plural.
-        quiet: Show nothing.
-        warm_up: The first ones, which stand for loading and compiling and say nothing of the rate.
-        tell: Is given the line every second, in the place of the standard error.
+      total: How many there will be, None where that is not known.
+      what: What they are, in the plural.
+      quiet: Show nothing.
+      warm_up: The first ones, which stand for loading and compiling and say nothing of the rate.
+      tell: Is given the line every second, in the place of the standard error.
     """
 
     def __init__(
@@ -105,9 +105,7 @@ class CountedFile:
 
     What is written, but for the header, is of the frames that were taken until then: a codec codes
     many together.
-
-    Attributes:
-      size: Bytes that were written.
+    `size`: Bytes that were written.
     """
 
     def __init__(self, file: BinaryIO, shown: Progress) -> None:

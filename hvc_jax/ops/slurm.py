@@ -66,8 +66,7 @@ def slurm_executor(folder: Path, options: dict[str, Any], cluster: str = "slurm"
         options: Parameters of submitit, as {"timeout_min": 600, "slurm_partition": "gpu"}.
         cluster: "slurm"; "local" runs the jobs here.
 
-    Raises:
-        ValueError: submitit is not installed or finds no SLURM here.
+    Raises ValueError: submitit is not installed or finds no SLURM here.
     """
     try:
         import submitit
@@ -87,8 +86,7 @@ def slurm_executor(folder: Path, options: dict[str, Any], cluster: str = "slurm"
 def slurm_option(text: str) -> tuple[str, Any]:
     """A "NAME=VALUE" item of `--slurm`, whole numbers as int.
 
-    Raises:
-        ValueError: It is none.
+    Raises ValueError: It is none.
     """
     name, equals, value = text.partition("=")
     if not equals:

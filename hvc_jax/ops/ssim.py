@@ -40,9 +40,7 @@ def ms_ssim(
 
     Of R, G and B alike, then averaged, as learned compression reports it. Negative contrast terms
     count as zero. Arguments as in `ssim`; the mask is halved with the pictures.
-
-    Raises:
-        MetricError: a side has 160 pixels or fewer, too few for five octaves of the window.
+    Raises MetricError: a side has 160 pixels or fewer, too few for five octaves of the window.
     """
     check_frames(original, decoded)
     check_ms_ssim_side(min(original.shape[1:3]))

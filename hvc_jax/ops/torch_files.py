@@ -37,9 +37,7 @@ def load_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Returns the arrays of a PyTorch state file (.pth, .pt), by name.
 
     Reads both the zip container of today and the plain sequence of pickles before version 1.6.
-
-    Raises:
-        UnpickleError: the file is missing, damaged, or holds more than a dict of tensors.
+    Raises UnpickleError: the file is missing, damaged, or holds more than a dict of tensors.
     """
     state = load_torch_tree(path)
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
@@ -52,8 +50,7 @@ def load_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
 def load_torch_tree(path: str | os.PathLike) -> Any:
     """Returns what torch.save wrote: nested dictionaries and lists, tensors as arrays.
 
-    Raises:
-        UnpickleError: the file is missing, damaged, or holds more than plain values and tensors.
+    Raises UnpickleError: the file is missing, damaged, or holds more than plain values and tensors.
     """
 
     def read(file: io.BufferedReader) -> Any:

@@ -99,8 +99,7 @@ class PlainUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Returns what stands for an allowed name.
 
-        Raises:
-            UnpickleError: the name is not on the list.
+        Raises UnpickleError: the name is not on the list.
         """
         try:
             found = self._allowed[module, name]
@@ -231,8 +230,7 @@ def load_pickle(path: str | os.PathLike, extra: Mapping[Name, Any] | None = None
         path: the file; zlib, gzip, bz2 and xz compression (of joblib) are undone.
         extra: further constructors to admit, (module, name) -> callable or `Constructor`.
 
-    Raises:
-        UnpickleError: the file is missing, damaged, or names another constructor.
+    Raises UnpickleError: the file is missing, damaged, or names another constructor.
     """
 
     def read(file: io.BufferedReader) -> Any:
@@ -245,8 +243,7 @@ def load_pickle(path: str | os.PathLike, extra: Mapping[Name, Any] | None = None
 def inflate(data: bytes) -> bytes:
     """Returns the content of a compressed file, and other files as they are.
 
-    Raises:
-        UnpickleError: the content is far larger than the file.
+    Raises UnpickleError: the content is far larger than the file.
     """
     makers = {
         b"\x1f\x8b": lambda: zlib.decompressobj(31),

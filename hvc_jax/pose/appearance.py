@@ -53,7 +53,8 @@ class Appearance(NamedTuple):
 
     Attributes:
       surface: the points.
-      pictures: [T, h, w, 3] in [0, 1], the frames, smoothed to the scale at which they are looked at.
+      pictures: [T, h, w, 3] in [0, 1], the frames, smoothed to the scale at which they are looked
+        at.
       colours: [K, 3] of the surface points, in [0, 1].
       weight: [T, K] >= 0: what a point counts that is seen in the reference frame and, as far as
         known, in this one; 0 for others.

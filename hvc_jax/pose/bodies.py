@@ -55,9 +55,7 @@ def fit_tables() -> dict[str, np.ndarray]:
 
     "mean" [63] and "whiten" [63, 63] of a Gaussian over poses, of motion capture; "face_vertices"
     [468], the vertex of the open body where each point of the face mesh lies.
-
-    Raises:
-      FileNotFoundError: the package was installed without them.
+    Raises FileNotFoundError: the package was installed without them.
     """
     path = Path(__file__).resolve().parents[1] / "pretrained" / "pose_fit.safetensors"
     if not path.is_file():

@@ -129,8 +129,7 @@ def estimate(
 def compile_for_live(side: int) -> None:
     """Compiles what the body of a single picture needs, which would hold up the first one.
 
-    Args:
-      side: of the pictures, pixels.
+    `side`: of the pictures, pixels.
     """
     grey, whole = np.full((1, side, side, 3), 128, np.uint8), np.array([[0, 0, 1, 0]], np.float32)
     see(grey)  # finds nobody

@@ -156,8 +156,7 @@ class BinaryDecoder:
     def finish(self) -> None:
         """Checks that the bytes end where the bits do.
 
-        Raises:
-            ValueError: bytes are left that no bit was read from.
+        Raises ValueError: bytes are left that no bit was read from.
         """
         if self._place < len(self._data):
             raise ValueError(

@@ -68,8 +68,7 @@ class Chain:
     def parse(self, data: bytes, offset: int) -> Unit:
         """The short unit `data`, checksum included, as a whole one; goes past it.
 
-        Raises:
-          BitstreamError: when nothing stands before it to lean on, or the checksum is wrong.
+        Raises BitstreamError: when nothing stands before it to lean on, or the checksum is wrong.
         """
         group = self.next()
         if group is None:

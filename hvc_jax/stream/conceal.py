@@ -32,11 +32,8 @@ MOST_HELD = 20_000
 def salvage(file: BinaryIO) -> tuple[Header, Iterator[Unit]]:
     """Returns the header and the intact units of a stream that may be damaged anywhere behind it.
 
-    Args:
-      file: at its beginning; the rest is read into memory.
-
-    Raises:
-      BitstreamError: when the header is damaged, or the stream is longer than 512 MiB.
+    `file`: at its beginning; the rest is read into memory.
+    Raises BitstreamError: when the header is damaged, or the stream is longer than 512 MiB.
     """
     header, size = read_header(file.read)
     data = file.read(_MAX_STREAM + 1)
@@ -155,8 +152,7 @@ class ConcealingDecoder:
     def edit_static(self, payload: bytes, frame: int) -> None:
         """Takes an EDIT_STATIC unit, which is of no use where its key's numbers are lost.
 
-        Raises:
-          BitstreamError: when the payload is damaged.
+        Raises BitstreamError: when the payload is damaged.
         """
         if frame == self._key_frame:
             self._last = self._decoder.edit_static(payload)
@@ -165,9 +161,7 @@ class ConcealingDecoder:
         """Returns the held vectors [n, size] of the frames before `frame` that are missing.
 
         Not more than 4096 at a time: call again until none come.
-
-        Raises:
-          BitstreamError: when a gap is longer than any loss that is worth holding over.
+        Raises BitstreamError: when a gap is longer than any loss that is worth holding over.
         """
         if self._last is None:
             return np.zeros((0, 0), np.float32)

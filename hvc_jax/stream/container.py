@@ -109,8 +109,7 @@ class StreamWriter:
     def close(self) -> int:
         """Ends the stream, with an INDEX unit where one is needed; returns the bytes it takes.
 
-        Raises:
-          ValueError: when the header promised another number of frames.
+        Raises ValueError: when the header promised another number of frames.
         """
         promised = self._header.frame_count
         if promised is not None and promised != self._frames:
@@ -135,8 +134,7 @@ class StreamReader:
     def __init__(self, file: BinaryIO, keep_sound: bool = False) -> None:
         """Reads the header.
 
-        Raises:
-          BitstreamError: when there is none.
+        Raises BitstreamError: when there is none.
         """
         self.file = file
         self.sound: list[AudioGroup] = []
@@ -154,8 +152,7 @@ class StreamReader:
           keys: (frame, byte offset) of every KEY unit, from `index.key_offsets` of the same file.
           frame: from which frames are wanted.
 
-        Raises:
-          BitstreamError: when there is no such key frame.
+        Raises BitstreamError: when there is no such key frame.
         """
         before = [key for key in keys if key[0] <= frame]
         if not before:
@@ -167,8 +164,7 @@ class StreamReader:
     def find_sound(self) -> None:
         """Takes the sound of the whole file, which must be able to seek, instead of what passes.
 
-        Raises:
-          BitstreamError: when it is damaged.
+        Raises BitstreamError: when it is damaged.
         """
         units = audio_units(self.file, self.header_size, self.file.seek(0, os.SEEK_END))
         self.sound, self._keep_sound = [self._audio(unit) for unit in units], False
@@ -177,8 +173,7 @@ class StreamReader:
     def units(self) -> Iterator[Unit]:
         """Yields the units; checks that frames follow each other and that none is missing.
 
-        Raises:
-          BitstreamError: at the first damaged byte, or when the end is missing.
+        Raises BitstreamError: at the first damaged byte, or when the end is missing.
         """
         frames, ended = self.next_frame, False
         last_key, seen = -1, set[int]()  # types since the last KEY or MOTION
@@ -322,8 +317,7 @@ def meta_payload(record: dict[str, Any]) -> bytes:
 def key_unit(unit: Unit) -> KeyUnit:
     """Returns the content of a KEY unit.
 
-    Raises:
-      BitstreamError: when it is malformed.
+    Raises BitstreamError: when it is malformed.
     """
     if len(unit.payload) < 2:
         raise BitstreamError("a key unit is too short", unit.offset)
@@ -333,8 +327,7 @@ def key_unit(unit: Unit) -> KeyUnit:
 def meta_record(unit: Unit) -> dict[str, Any]:
     """Returns the JSON object in a META unit.
 
-    Raises:
-      BitstreamError: when it holds no JSON object.
+    Raises BitstreamError: when it holds no JSON object.
     """
     try:
         record = json.loads(unit.payload)

@@ -172,8 +172,7 @@ class MotionContexts:
     def around(self, magnitudes: np.ndarray) -> np.ndarray:
         """Returns the part [n, slots] of the scale that earlier stages of the same frame decide.
 
-        Args:
-          magnitudes: [n, slots] as capped; those of later stages do not count.
+        `magnitudes`: [n, slots] as capped; those of later stages do not count.
         """
         return magnitudes @ self._around
 

@@ -47,8 +47,7 @@ def edit(data: bytes, operations: Sequence[Operation], tables: CodingTables) -> 
 def edited_values(tracks: Tracks, operations: Iterable[Operation]) -> tuple[np.ndarray, np.ndarray]:
     """Returns values [frames, dynamic slots] and constants [intervals, static slots] after edits.
 
-    Raises:
-      ValueError: when an operation cannot be applied.
+    Raises ValueError: when an operation cannot be applied.
     """
     values, keys, constants = tracks.values, tracks.keys, tracks.constants
     for operation in operations:

@@ -195,8 +195,7 @@ def encode_levels(
         value: levels, modes and step.
         default_step: index of the step that costs nothing to name; in the stream's header.
 
-    Raises:
-        ValueError: levels of the wrong shape or larger than MAX_LEVEL, or modes out of range.
+    Raises ValueError: levels of the wrong shape or larger than MAX_LEVEL, or modes out of range.
     """
     tables = default_tables()
     levels = np.array(value.levels, np.int32)
@@ -215,8 +214,7 @@ def decode_levels(
 ) -> FieldLevels:
     """The levels of a payload; arguments as in `encode_levels`.
 
-    Raises:
-        ValueError: bytes that no encoder wrote, as far as that can be told.
+    Raises ValueError: bytes that no encoder wrote, as far as that can be told.
     """
     tables = default_tables()
     coder = BinaryDecoder(tables.contexts(), data)

@@ -60,8 +60,7 @@ def segments(past: np.ndarray, future: np.ndarray) -> list[Segment]:
         past: [T] int, number of the key that each frame sees in the past; -1 for none.
         future: [T] int, the same for the future.
 
-    Raises:
-        ValueError: a frame has neither.
+    Raises ValueError: a frame has neither.
     """
     pairs = list(zip(np.asarray(past).tolist(), np.asarray(future).tolist(), strict=True))
     found: list[Segment] = []

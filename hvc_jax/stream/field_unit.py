@@ -41,8 +41,8 @@ class FieldGroup:
     Attributes:
       frame: number of the first frame.
       count: number of frames, 1 to 256.
-      pictures: key pictures in coded order; those of frames behind the group are there early
-        where others are predicted from them.
+      pictures: key pictures in coded order; those of frames behind the group are there early where
+        others are predicted from them.
       grid: index into `GRIDS`.
       step: index of the quantiser's step, 0 to 15.
       payload: the displacement field of the frames that no key picture shows.
@@ -71,8 +71,7 @@ def field_payload(group: FieldGroup) -> bytes:
 def field_group(unit: Unit) -> FieldGroup:
     """Returns the content of a FIELD unit.
 
-    Raises:
-      BitstreamError: when it is malformed.
+    Raises BitstreamError: when it is malformed.
     """
     payload = Payload(unit.payload, "a field unit", unit.offset)
     count, number = payload.varint() + 1, payload.varint()

@@ -116,11 +116,8 @@ class Header:
 def read_header(read: Callable[[int], bytes]) -> tuple[Header, int]:
     """Returns the header and its length in bytes.
 
-    Args:
-      read: returns the next n bytes of the stream, or fewer at its end.
-
-    Raises:
-      BitstreamError: when it is no header of a version that is known here.
+    `read`: returns the next n bytes of the stream, or fewer at its end.
+    Raises BitstreamError: when it is no header of a version that is known here.
     """
     source = _Recorder(read)
     if source.peek(4) != MAGIC:
@@ -174,8 +171,7 @@ def varint(value: int) -> bytes:
 def read_varint(next_byte: Callable[[], int]) -> int:
     """Returns the number written by `varint`.
 
-    Raises:
-      BitstreamError: on more than 5 bytes, more than 2**32 - 1, or a needlessly long form.
+    Raises BitstreamError: on more than 5 bytes, more than 2**32 - 1, or a needlessly long form.
     """
     value = 0
     for shift in range(0, 35, 7):
@@ -191,8 +187,7 @@ def read_varint(next_byte: Callable[[], int]) -> int:
 class Payload:
     """Bytes of a unit, taken from their beginning on; errors say where the unit stands.
 
-    Attributes:
-      at: bytes that were taken.
+    `at`: bytes that were taken.
     """
 
     def __init__(self, data: bytes, name: str, offset: int | None = None) -> None:

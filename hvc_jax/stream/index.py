@@ -24,8 +24,7 @@ def key_offsets(file: BinaryIO, begin: int) -> list[tuple[int, int]]:
       file: can seek; its position is left anywhere.
       begin: where the units begin, the length of the header.
 
-    Raises:
-      BitstreamError: when there is no index, and a unit's head is damaged.
+    Raises BitstreamError: when there is no index, and a unit's head is damaged.
     """
     end = file.seek(0, os.SEEK_END)
     start = max(begin, end - _TAIL)
@@ -49,8 +48,7 @@ def audio_units(file: BinaryIO, begin: int, end: int) -> Iterator[Unit]:
       begin: where the stretch begins, at a unit.
       end: where it ends.
 
-    Raises:
-      BitstreamError: when a unit's head, or an AUDIO unit, is damaged.
+    Raises BitstreamError: when a unit's head, or an AUDIO unit, is damaged.
     """
     places = [offset for type_, _, offset in _heads(file, begin, end) if type_ == UnitType.AUDIO]
     for start, stop in itertools.pairwise([*places, end]):
@@ -64,8 +62,7 @@ def audio_units(file: BinaryIO, begin: int, end: int) -> Iterator[Unit]:
 def index_keys(unit: Unit) -> list[tuple[int, int]]:
     """Returns (frame, byte offset) of every KEY unit from an INDEX unit.
 
-    Raises:
-      BitstreamError: when its payload is malformed.
+    Raises BitstreamError: when its payload is malformed.
     """
     payload, keys = Payload(unit.payload, "an index", unit.offset), []
     frame = offset = 0

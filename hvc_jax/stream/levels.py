@@ -38,16 +38,14 @@ class Levels:
     def of(self, vectors: np.ndarray) -> np.ndarray:
         """Returns int64 levels [*, slots] of `vectors` [*, size].
 
-        Raises:
-          ValueError: on another size, or values that are not finite.
+        Raises ValueError: on another size, or values that are not finite.
         """
         return np.rint(self.in_steps(vectors)).astype(np.int64)
 
     def in_steps(self, vectors: np.ndarray) -> np.ndarray:
         """Returns `vectors` [*, size] as float64 multiples [*, slots] of the steps, in 32 bits.
 
-        Raises:
-          ValueError: on another size, or values that are not finite.
+        Raises ValueError: on another size, or values that are not finite.
         """
         vectors = np.asarray(vectors)
         if vectors.ndim < 1 or vectors.shape[-1] != self.schema.size:
@@ -83,8 +81,7 @@ def with_static(dynamic: np.ndarray, static: np.ndarray) -> np.ndarray:
 def checked(levels: np.ndarray) -> np.ndarray:
     """Returns `levels` that were decoded.
 
-    Raises:
-      BitstreamError: when one needs more than 32 bits, which no encoder writes.
+    Raises BitstreamError: when one needs more than 32 bits, which no encoder writes.
     """
     if levels.size and np.abs(levels).max() > MAX_LEVEL:
         raise BitstreamError("a decoded value leaves the 32-bit range")

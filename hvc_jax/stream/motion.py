@@ -153,8 +153,7 @@ class MotionCoder:
     def decode(self, payload: bytes, count: int) -> np.ndarray:
         """Returns the dynamic levels [count, slots] int64 of the next frames.
 
-        Raises:
-          BitstreamError: when the payload was not written by an encoder.
+        Raises BitstreamError: when the payload was not written by an encoder.
         """
         levels = np.zeros((count, len(self._order)), np.int64)
         if not payload:

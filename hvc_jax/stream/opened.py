@@ -32,8 +32,7 @@ class Stream:
           data: The bytes.
           tables: Of its model; None where it has no parameters.
 
-        Raises:
-          BitstreamError: The stream is damaged.
+        Raises BitstreamError: The stream is damaged.
         """
         reader = StreamReader(io.BytesIO(data))
         self.data, self.header, self._tables = data, reader.header, tables
@@ -59,8 +58,7 @@ class Stream:
           frames: Of the range, from 0 on; None for all.
           ease: Frames over which the edits fade in and out.
 
-        Raises:
-          ValueError: An edit that cannot be read, an unknown name, or no parameters to edit.
+        Raises ValueError: An edit that cannot be read, an unknown name, or no parameters to edit.
         """
         if self._tables is None:
             raise ValueError(

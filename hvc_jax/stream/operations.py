@@ -26,9 +26,9 @@ class Operation:
     """One edit.
 
     Attributes:
-      kind: "set" to, "add" and "scale" by `value`; "freeze" at the first frame of the range;
-        "copy" what frame `value` has; "smooth" with a Gaussian of standard deviation `value`
-        frames; "retarget" to `source`.
+      kind: "set" to, "add" and "scale" by `value`; "freeze" at the first frame of the range; "copy"
+        what frame `value` has; "smooth" with a Gaussian of standard deviation `value` frames;
+        "retarget" to `source`.
       names: slots ("head_y"), their aliases ("head_yaw"), groups ("head") or "*" for all.
       value: in the slot's unit (radians for rotations).
       first: first frame of the range, counted from the start of the clip.
@@ -84,8 +84,7 @@ def parse_assignment(
       last: frame after the range, or None for the end.
       ease: frames over which it fades in and out.
 
-    Raises:
-      ValueError: when the text is no assignment.
+    Raises ValueError: when the text is no assignment.
     """
     match = _ASSIGNMENT.fullmatch(text)
     if match is None or match[4] not in ("", "deg", "rad"):
@@ -109,13 +108,9 @@ def parse_operation(text: str) -> Operation:
         add head_y 20deg 30:90 ease 10      set, add, scale, smooth: names and a number
         copy head,neck 17 30:90             the pose of frame 17
         freeze left_elbow 30:90
-
-    Args:
-      text: kind, names with commas between them, a number, and optionally a range of frames and
-        the frames of its ease.
-
-    Raises:
-      ValueError: when the text is no such operation.
+    `text`: kind, names with commas between them, a number, and optionally a range of frames and the
+    frames of its ease.
+    Raises ValueError: when the text is no such operation.
     """
     wrong = f"cannot read the edit {text!r}; write it like 'add head_y 20deg 30:90 ease 10'"
     try:
@@ -140,8 +135,7 @@ def parse_operation(text: str) -> Operation:
 def parse_frames(text: str) -> tuple[int, int | None]:
     """Returns (first, last) of a range written "30:90", "30:", ":90" or "30" (one frame).
 
-    Raises:
-      ValueError: when it is no range.
+    Raises ValueError: when it is no range.
     """
     match = re.fullmatch(r"(\d{0,9})(:?)(\d{0,9})", text.strip())
     if match is None or not (match[1] or match[2]):
@@ -155,8 +149,7 @@ def parse_frames(text: str) -> tuple[int, int | None]:
 def apply_constant(operation: Operation, schema: Schema, constants: np.ndarray) -> np.ndarray:
     """Returns `constants` [intervals, static slots] after an edit of some, of the whole clip.
 
-    Raises:
-      ValueError: when it is an edit over time.
+    Raises ValueError: when it is an edit over time.
     """
     names = ",".join(operation.names)
     if operation.kind not in ("set", "add", "scale"):

@@ -17,8 +17,7 @@ _QUIET = 0.05  # squared error a frame, in weighted steps, that is as good as no
 def learned_gains(tracks: list[np.ndarray]) -> np.ndarray:
     """Returns the gains [PREDICTORS, LAGS] int64 in 1/256 that guess these tracks best.
 
-    Args:
-      tracks: each [n, D] int64 levels of consecutive frames.
+    `tracks`: each [n, D] int64 levels of consecutive frames.
     """
     gram, cross, power, frames = _pieces(tracks)
     common = np.linalg.solve(gram.sum(0) + 50 * np.eye(t.LAGS), cross.sum(0))

@@ -27,12 +27,11 @@ def semantic_schema(kind: str = "upper31", camera: bool = True) -> Schema:
 
     Args:
       kind: "upper31" (10 expression numbers, and pelvis, neck, head, shoulders, elbows as
-        axis-angle: the size published for IHVC, arXiv 2505.16152; the split is ours) or
-        "full_body" (10 expression numbers and all 22 body joints).
+        axis-angle: the size published for IHVC, arXiv 2505.16152; the split is ours) or "full_body"
+        (10 expression numbers and all 22 body joints).
       camera: whether the camera triple is sent with every frame, not only with key frames.
 
-    Raises:
-      ValueError: on an unknown kind.
+    Raises ValueError: on an unknown kind.
     """
     if kind == "upper31":
         pose = tuple(f"{joint}_{axis}" for joint in _UPPER_JOINTS for axis in "xyz")
@@ -63,11 +62,8 @@ def token_schema(size: int = 32, steps: float | Sequence[float] = 0.1) -> Schema
 def builtin_schema(name: str) -> Schema:
     """Returns the schema that a stream without a model names in its header.
 
-    Args:
-      name: "upper31", "full_body", either with "+camera", or "token<size>".
-
-    Raises:
-      ValueError: when there is no such schema.
+    `name`: "upper31", "full_body", either with "+camera", or "token<size>".
+    Raises ValueError: when there is no such schema.
     """
     kind, plus, extra = name.partition("+")
     if plus and extra != "camera":

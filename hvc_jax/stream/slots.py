@@ -85,8 +85,7 @@ class Schema:
     def from_json(cls, text: str) -> "Schema":
         """Returns the schema written by `to_json`.
 
-        Raises:
-          ValueError: when the text is no schema.
+        Raises ValueError: when the text is no schema.
         """
         try:
             record = json.loads(text)

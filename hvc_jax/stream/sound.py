@@ -51,8 +51,7 @@ class AudioGroup:
 class SoundSource(Protocol):
     """What a `StreamWriter` takes sound from.
 
-    Attributes:
-      written: bytes of the AUDIO units that were written, counted by the writer.
+    `written`: bytes of the AUDIO units that were written, counted by the writer.
     """
 
     written: int
@@ -72,8 +71,7 @@ def audio_payload(group: AudioGroup) -> bytes:
 def audio_group(unit: Unit) -> AudioGroup:
     """Returns the content of an AUDIO unit.
 
-    Raises:
-      BitstreamError: when it is malformed.
+    Raises BitstreamError: when it is malformed.
     """
     payload = Payload(unit.payload, "an audio unit", unit.offset)
     first, channels, pre_skip = payload.varint(), payload.byte(), payload.varint()
@@ -93,8 +91,7 @@ def audio_group(unit: Unit) -> AudioGroup:
 class SoundQueue:
     """The packets of a stream, handed out while its frames are shown.
 
-    Attributes:
-      groups: those that wait, in order; a reader may append more.
+    `groups`: those that wait, in order; a reader may append more.
     """
 
     def __init__(self, groups: list[AudioGroup], begin: Fraction = Fraction(0)) -> None:

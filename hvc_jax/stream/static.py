@@ -41,8 +41,7 @@ def encode_static(tables: CodingTables, quantiser: int, levels: np.ndarray) -> b
 def decode_static(tables: CodingTables, quantiser: int, payload: bytes) -> np.ndarray:
     """Returns the levels [slots] int64 of a key frame.
 
-    Raises:
-      BitstreamError: when the payload was not written by an encoder.
+    Raises BitstreamError: when the payload was not written by an encoder.
     """
     decoder = SymbolDecoder(payload)
     contexts = _StaticContexts(tables, quantiser)
@@ -69,8 +68,7 @@ def encode_edit(sent: np.ndarray, wanted: np.ndarray) -> bytes:
 def decode_edit(sent: np.ndarray, payload: bytes) -> np.ndarray:
     """Returns static levels [n] int64 after an EDIT_STATIC payload.
 
-    Raises:
-      BitstreamError: when the payload was not written by an encoder.
+    Raises BitstreamError: when the payload was not written by an encoder.
     """
     source, levels, last = Payload(payload, "an edit of static numbers"), sent.copy(), -1
     while source.left:

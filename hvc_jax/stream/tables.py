@@ -41,8 +41,7 @@ DEFAULT_FILE = Path(__file__).with_name("default_tables.json")
 def pmf_to_frequencies(pmf: np.ndarray) -> np.ndarray:
     """Returns int64 frequencies [*, M], each >= 1 and rows summing to 65536, nearest to `pmf`.
 
-    Args:
-      pmf: [*, M] non-negative weights of any positive sum; M <= 4096.
+    `pmf`: [*, M] non-negative weights of any positive sum; M <= 4096.
     """
     pmf = np.asarray(pmf, np.float64)
     size = pmf.shape[-1]
@@ -155,8 +154,7 @@ class CodingTables:
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "CodingTables":
         """Returns the tables stored by `to_arrays`.
 
-        Raises:
-          ValueError: when an array is missing or malformed.
+        Raises ValueError: when an array is missing or malformed.
         """
         try:
             text = np.asarray(arrays["schema"]).astype(np.uint8).tobytes().decode()

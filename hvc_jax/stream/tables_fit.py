@@ -46,8 +46,7 @@ def fit_tables(schema: Schema, tracks: list[np.ndarray], *, shared: bool = False
       tracks: each [T, size] float vectors of consecutive frames; at least two frames in all.
       shared: whether all slots share one set of weights (for generic tables).
 
-    Raises:
-      ValueError: when there is nothing to learn from.
+    Raises ValueError: when there is nothing to learn from.
     """
     tracks = [np.asarray(track, np.float64) for track in tracks if len(track) > 1]
     if not tracks or not schema.dynamic:

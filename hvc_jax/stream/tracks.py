@@ -110,8 +110,7 @@ def stream_schema(header: Header, tables: CodingTables) -> Schema:
 def stream_tables(header: Header) -> CodingTables:
     """Returns the tables of a stream that was coded without a model.
 
-    Raises:
-      BitstreamError: when the header names a model, or a schema that does not exist.
+    Raises BitstreamError: when the header names a model, or a schema that does not exist.
     """
     if header.model_id != NO_MODEL:
         raise BitstreamError(f"the tables are those of model {header.model_id.hex()}; open it")
@@ -129,9 +128,8 @@ def read_tracks(data: bytes, tables: CodingTables, keep_units: bool = True) -> T
       tables: of the model that the header names, or `default_tables(builtin_schema(...))`.
       keep_units: whether the units are wanted; without them the tracks cannot be edited.
 
-    Raises:
-      BitstreamError: when the stream is damaged, frames are missing, or it has more than
-        MOST_NUMBERS.
+    Raises BitstreamError: when the stream is damaged, frames are missing, or it has more than
+    MOST_NUMBERS.
     """
     reader = StreamReader(io.BytesIO(data))
     header = reader.header
@@ -200,8 +198,7 @@ def edited_levels(unit: Unit, decoder: VectorDecoder) -> np.ndarray:
       unit: the unit.
       decoder: one that decodes EDIT units only, and has the key's numbers.
 
-    Raises:
-      BitstreamError: when it is damaged, or leans on what stands before it.
+    Raises BitstreamError: when it is damaged, or leans on what stands before it.
     """
     group = motion_group(unit)
     if not group.resync:

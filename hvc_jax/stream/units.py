@@ -89,8 +89,7 @@ def motion_payload(group: Group) -> bytes:
 def motion_group(unit: Unit) -> Group:
     """Returns the group in a MOTION unit.
 
-    Raises:
-      BitstreamError: when it is malformed.
+    Raises BitstreamError: when it is malformed.
     """
     payload = Payload(unit.payload, "a motion unit", unit.offset)
     word = payload.varint()

@@ -128,8 +128,7 @@ class VectorEncoder:
           vector: [size] vector of the key picture.
           frame: number of the key frame; default: the next frame to be pushed.
 
-        Raises:
-          ValueError: when frames are pending or the vector is not finite.
+        Raises ValueError: when frames are pending or the vector is not finite.
         """
         if self._pending:
             raise ValueError("flush() the pending frames before a new key frame")
@@ -144,8 +143,7 @@ class VectorEncoder:
     def push(self, vector: np.ndarray) -> list[Group]:
         """Adds the vector [size] of the next frame; returns the groups that are complete.
 
-        Raises:
-          ValueError: before the first `key`, or when the vector is not finite.
+        Raises ValueError: before the first `key`, or when the vector is not finite.
         """
         if self._key is None:
             raise ValueError("call key() before push()")
@@ -174,8 +172,7 @@ class VectorEncoder:
     def resume(self, key_levels: np.ndarray) -> None:
         """Takes over after a key frame that was coded before, to recode the motion behind it.
 
-        Args:
-          key_levels: [dynamic slots or more] int64, as `VectorDecoder.key_levels` returns them.
+        `key_levels`: [dynamic slots or more] int64, as `VectorDecoder.key_levels` returns them.
         """
         self._key = key_levels[: self._levels.dynamic]
         self._fresh = True
@@ -192,8 +189,7 @@ class VectorEncoder:
 class VectorDecoder:
     """Reads vectors back, group by group; the mirror image of `VectorEncoder`.
 
-    Attributes:
-      static: [static slots] int64 levels of the frames behind the last key.
+    `static`: [static slots] int64 levels of the frames behind the last key.
     """
 
     def __init__(
@@ -210,8 +206,7 @@ class VectorDecoder:
     def key(self, static: bytes) -> np.ndarray:
         """Returns the vector [size] float32 of a key picture from its STATIC payload.
 
-        Raises:
-          BitstreamError: when the payload is damaged.
+        Raises BitstreamError: when the payload is damaged.
         """
         return self._levels.vectors(self.key_levels(static))
 
@@ -226,9 +221,7 @@ class VectorDecoder:
         """Returns the vector [size] float32 of a key picture with other static numbers.
 
         From here to the next key, frames have those of the EDIT_STATIC payload.
-
-        Raises:
-          BitstreamError: when the payload is damaged, or no key is before it.
+        Raises BitstreamError: when the payload is damaged, or no key is before it.
         """
         if self._key is None:
             raise BitstreamError("an edit of static numbers comes before any static unit")
@@ -239,9 +232,8 @@ class VectorDecoder:
     def motion(self, group: Group) -> np.ndarray:
         """Returns the vectors [count, size] float32 of a group.
 
-        Raises:
-          BitstreamError: when the payload is damaged, or when the group needs one before it that
-            was not decoded.
+        Raises BitstreamError: when the payload is damaged, or when the group needs one before it
+        that was not decoded.
         """
         return self.to_vectors(self.motion_levels(group))
 
@@ -297,8 +289,7 @@ def decode_vectors(
 ) -> np.ndarray:
     """Returns the vectors [T, size] float32 of one key interval.
 
-    Raises:
-      BitstreamError: when a payload is damaged.
+    Raises BitstreamError: when a payload is damaged.
     """
     decoder = VectorDecoder(schema, tables, quantiser)
     decoder.key(static)

@@ -15,8 +15,7 @@ _WIDTH = 440
 class CallPage:
     """A server whose page shows one call; everybody who opens it sees the same.
 
-    Attributes:
-      url: Where the page is.
+    `url`: Where the page is.
     """
 
     def __init__(self, call: Call, host: str = "127.0.0.1", port: int = 8090) -> None:
@@ -27,8 +26,7 @@ class CallPage:
           host: Address to listen on; others than loopback open the page to the network.
           port: The first that is tried.
 
-        Raises:
-          ModuleNotFoundError: viser is not installed.
+        Raises ModuleNotFoundError: viser is not installed.
         """
         self._call = call
         self._server, self.url = open_server(host, port)

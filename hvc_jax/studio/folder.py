@@ -36,8 +36,7 @@ class Folder:
           model: Model file of streams whose model is not shipped.
           most_bytes: See the class.
 
-        Raises:
-          ValueError: There is no such folder.
+        Raises ValueError: There is no such folder.
         """
         if not path.is_dir():
             raise ValueError(f"{path} is no folder; name one that exists with --folder")
@@ -50,8 +49,7 @@ class Folder:
     def file(self, name: str) -> Path:
         """The path of a file in the folder.
 
-        Raises:
-          ValueError: The name leads elsewhere, or has signs that are not allowed.
+        Raises ValueError: The name leads elsewhere, or has signs that are not allowed.
         """
         if not _NAME.fullmatch(name) or name in (".", ".."):
             raise ValueError(
@@ -113,9 +111,7 @@ class Folder:
         """The path of a file that is not there yet: this name, or with a number behind it.
 
         Folders before the name are left out, signs that are not allowed become lines.
-
-        Raises:
-          OutputError: There are a thousand.
+        Raises OutputError: There are a thousand.
         """
         plain = re.sub(r"[^\w .()+=-]", "_", os.path.basename(name.replace("\\", "/"))).strip(" .")
         stem, suffix = os.path.splitext(plain[-100:])

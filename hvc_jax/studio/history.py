@@ -50,8 +50,7 @@ class Edit:
 class History:
     """Edits in force, and those before.
 
-    Attributes:
-      edits: In force, in the order in which they are applied.
+    `edits`: In force, in the order in which they are applied.
     """
 
     def __init__(self) -> None:

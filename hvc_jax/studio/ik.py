@@ -67,8 +67,7 @@ def solve(
       target: [3] metres from the pelvis.
       slots: From `movable`; not empty.
 
-    Raises:
-      ValueError: Nothing that is sent moves the joint, or a target that is not finite.
+    Raises ValueError: Nothing that is sent moves the joint, or a target that is not finite.
     """
     if not slots:
         raise ValueError(f"nothing that is sent with every frame moves {joint.replace('_', ' ')}")

@@ -48,8 +48,7 @@ class LiveDrive:
     def save(self, path: Path, fps: float) -> int:
         """Writes the bodies at a constant rate, as [T, 188] float32 .npy; returns T.
 
-        Raises:
-          ValueError: Fewer than two bodies were found.
+        Raises ValueError: Fewer than two bodies were found.
         """
         if len(self.bodies) < 2:
             raise ValueError("fewer than two frames came; let the camera run longer")

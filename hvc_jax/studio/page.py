@@ -107,8 +107,7 @@ class Page:
     def watch(self, name: str) -> None:
         """Lets the person before a camera, or in a video of the folder, drive the frame shown.
 
-        Raises:
-          ValueError: A stream without parameters, or no such camera or file.
+        Raises ValueError: A stream without parameters, or no such camera or file.
         """
         self.session.tracks  # noqa: B018  says why where there are none
         self.unwatch()

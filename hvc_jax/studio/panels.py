@@ -138,8 +138,7 @@ class ViewPanel:
 class PosePanel:
     """Everything that changes the person, in the main panel.
 
-    Attributes:
-      tabs: Of the main panel; others may add theirs.
+    `tabs`: Of the main panel; others may add theirs.
     """
 
     def __init__(self, page: Page) -> None:

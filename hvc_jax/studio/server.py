@@ -21,8 +21,7 @@ _LAST_SECONDS = 10.0  # for what pages are doing when the server stops
 class Studio:
     """A server that runs until it is stopped.
 
-    Attributes:
-      url: Where its page is.
+    `url`: Where its page is.
     """
 
     def __init__(
@@ -42,8 +41,7 @@ class Studio:
           host: Address to listen on; others than loopback open the page to the network.
           port: The first that is tried.
 
-        Raises:
-          ModuleNotFoundError: viser is not installed.
+        Raises ModuleNotFoundError: viser is not installed.
         """
         self._server, self.url = open_server(host, port)
         uploads = self._uploads = Uploads(

@@ -60,8 +60,7 @@ class Session:
     def tracks(self) -> Tracks:
         """The parameters as sent.
 
-        Raises:
-          ValueError: There are none to change; the message says why.
+        Raises ValueError: There are none to change; the message says why.
         """
         tracks = self.opened.player.tracks
         if tracks is None:

@@ -62,8 +62,7 @@ def retarget_operation(
       last: Frame after the last, None for the end.
       ease: Frames of fading in and out.
 
-    Raises:
-      ValueError: A file of another kind, a damaged one, or one that shares no parameter.
+    Raises ValueError: A file of another kind, a damaged one, or one that shares no parameter.
     """
     path = motion.path
     names = [slot.name for slot in tables.schema.dynamic]

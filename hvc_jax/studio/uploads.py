@@ -50,8 +50,7 @@ request.send(file);
 class Uploads:
     """A port that takes files for pages, each under a secret address.
 
-    Attributes:
-      port: It.
+    `port`: It.
     """
 
     def __init__(self, folder: Folder, host: str, port: int) -> None:

@@ -59,8 +59,7 @@ def captured_motion(
       frames: T.
       fps: Frames a second.
 
-    Raises:
-      ValueError: The file is no BVH file, or its skeleton cannot be carried over.
+    Raises ValueError: The file is no BVH file, or its skeleton cannot be carried over.
     """
     joints = np.asarray(load_body().J_template)
     motion, pose = read_motion(path, joints)

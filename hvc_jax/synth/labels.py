@@ -114,8 +114,7 @@ def write_labels(directory: Path, clip: str, packed: bytes) -> None:
 def read_labels(directory: Path, clip: str) -> Labels:
     """Returns the labels of a clip of a built data set.
 
-    Raises:
-      FileNotFoundError: They were not stored.
+    Raises FileNotFoundError: They were not stored.
     """
     path = directory / "labels" / f"{clip}.npz"
     if not path.exists():

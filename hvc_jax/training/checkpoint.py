@@ -73,13 +73,9 @@ class Checkpoints:
 
         One that cannot be read is reported, put aside as STEP.bad, and the one before it is taken.
         It is never deleted: a file system that failed for a moment may give it back.
-
-        Args:
-            abstract: Pytree of jax.ShapeDtypeStruct with the shardings to restore to, which may
-                be those of another device count than saved it.
-
-        Raises:
-            ValueError: There are checkpoints, but none fits.
+        `abstract`: Pytree of jax.ShapeDtypeStruct with the shardings to restore to, which may be
+        those of another device count than saved it.
+        Raises ValueError: There are checkpoints, but none fits.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         damaged: list[int] = []
@@ -112,8 +108,7 @@ class Checkpoints:
     def close(self) -> None:
         """Returns when everything is on disk.
 
-        Raises:
-            OSError: The last checkpoint could not be written.
+        Raises OSError: The last checkpoint could not be written.
         """
         try:
             self._manager.close()
@@ -145,8 +140,7 @@ def _reason(error: Exception) -> str:
 def best_step(workdir: Path) -> int:
     """The step of the checkpoint with the lowest score; of equal scores the newest.
 
-    Raises:
-        ValueError: No checkpoint there.
+    Raises ValueError: No checkpoint there.
     """
     folder = Path(workdir).absolute() / _FOLDER
     if not folder.is_dir():
@@ -168,8 +162,7 @@ def restore_params(workdir: Path, name: str = "ema") -> dict[str, Any]:
     Returns:
         Nested dict of numpy float32 arrays.
 
-    Raises:
-        ValueError: No checkpoint there.
+    Raises ValueError: No checkpoint there.
     """
     folder = Path(workdir).absolute() / _FOLDER
     path = folder / str(best_step(workdir)) / "state"

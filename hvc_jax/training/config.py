@@ -28,8 +28,7 @@ def load_config(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
     Returns:
         The locked ConfigDict that the file's `get_config(argument)` gives, overridden.
 
-    Raises:
-        ValueError: No such file or field, or a value that does not fit the field.
+    Raises ValueError: No such file or field, or a value that does not fit the field.
     """
     text, _, argument = spec.partition(":")
     path = Path(text)
@@ -50,8 +49,7 @@ def load_config(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
 def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     """The same object with fields set from "--config.a.b=value" items.
 
-    Raises:
-        ValueError: An unknown field or a value of another type.
+    Raises ValueError: An unknown field or a value of another type.
     """
     if not overrides:
         return config

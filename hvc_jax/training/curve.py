@@ -25,8 +25,7 @@ _PANELS = (
 def plot_curve(workdir: Path) -> Path:
     """Writes WORKDIR/curve.png: loss, PSNR and bits over steps; returns its path.
 
-    Args:
-        workdir: Of a run, with its metrics.jsonl. Terms of replicas (several lambdas) are left out.
+    `workdir`: Of a run, with its metrics.jsonl. Terms of replicas (several lambdas) are left out.
     """
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     figure = Figure(figsize=(12, 3.4), layout="constrained")

@@ -51,8 +51,7 @@ def _pair_data(config: Any) -> tuple[Batches, list[HostBatch]]:
 def _field_data(config: Any) -> tuple[Batches, list[HostBatch]]:
     """The same for the generator of displacement fields, from folders that `hvc data fields` made.
 
-    Raises:
-        ValueError: `data.path` is not such a folder with a folder "train" in it.
+    Raises ValueError: `data.path` is not such a folder with a folder "train" in it.
     """
     from hvc_jax.training.field_examples import FieldExamples
 

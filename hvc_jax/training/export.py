@@ -56,8 +56,7 @@ def export_run(
         most_clips: Clips taken at most.
         most_frames: Frames taken from the beginning of each.
 
-    Raises:
-        ValueError: No finished run in workdir, no such replica in it, or blended models differ.
+    Raises ValueError: No finished run in workdir, no such replica in it, or blended models differ.
     """
     config = read_config(workdir)
     params = restore_params(workdir, "ema")
@@ -101,8 +100,7 @@ def blended(params: dict[str, Any], source: Path, share: float) -> dict[str, Any
         source: An export or a workdir.
         share: Of the parameters of `source`, 0 to 1.
 
-    Raises:
-        ValueError: The parameters of `source` have other names or shapes.
+    Raises ValueError: The parameters of `source` have other names or shapes.
     """
     other = load_params(source)
     if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, other):
@@ -113,8 +111,7 @@ def blended(params: dict[str, Any], source: Path, share: float) -> dict[str, Any
 def read_config(workdir: Path) -> ConfigDict:
     """The configuration a run was made with.
 
-    Raises:
-        ValueError: There is none.
+    Raises ValueError: There is none.
     """
     path = workdir / "config.json"
     if not path.is_file():

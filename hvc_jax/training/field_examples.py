@@ -115,8 +115,7 @@ class FieldExamples:
     def __init__(self, folder: Path) -> None:
         """Opens the folder.
 
-        Raises:
-            ValueError: there are none.
+        Raises ValueError: there are none.
         """
         records = sorted(Path(folder).glob("*.json"))
         if not records:

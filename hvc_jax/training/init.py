@@ -13,8 +13,7 @@ from hvc_jax.training.checkpoint import restore_params
 def load_params(path: Path) -> dict[str, Any]:
     """Nested dict of numpy arrays from an export (.safetensors) or a training workdir.
 
-    Raises:
-        ValueError: Neither is there.
+    Raises ValueError: Neither is there.
     """
     if path.suffix == ".safetensors":
         from hvc_jax.models.export import load_export
@@ -27,9 +26,7 @@ def merge(params: dict[str, Any], loaded: dict[str, Any], source: str) -> dict[s
     """Parameters with every array replaced whose name and shape is also in `loaded`.
 
     What does not fit keeps its fresh value and is reported, so that a block can be exchanged.
-
-    Raises:
-        ValueError: Nothing fits.
+    Raises ValueError: Nothing fits.
     """
     found = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(loaded)}
     fresh: list[str] = []

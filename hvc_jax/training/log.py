@@ -81,8 +81,7 @@ def write_run_files(workdir: Path, config: Any) -> None:
 def image_grid(rows: list[np.ndarray]) -> np.ndarray:
     """Columns of examples under each other as one picture.
 
-    Args:
-        rows: Arrays [B, H, W, 3] of one shape, float in [0, 1]: one column of the grid each.
+    `rows`: Arrays [B, H, W, 3] of one shape, float in [0, 1]: one column of the grid each.
 
     Returns:
         uint8 [B * H, len(rows) * W, 3].

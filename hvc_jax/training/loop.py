@@ -110,8 +110,7 @@ def train(
     Returns:
         The state, and whether all steps are done (False after SIGTERM; it is saved then).
 
-    Raises:
-        NonFiniteError: A term is NaN or infinite; nothing is saved of that.
+    Raises NonFiniteError: A term is NaN or infinite; nothing is saved of that.
     """
     workdir = Path(workdir)
     # ------------------------------------------------------------------ devices
@@ -266,8 +265,7 @@ def _over_models(means: dict[str, float], name: str) -> float:
 def load_extractor(loss: Any) -> Any:
     """The feature network of the perceptual loss, or None where it is off.
 
-    Raises:
-        ValueError: The weights are missing; says how to switch the term off.
+    Raises ValueError: The weights are missing; says how to switch the term off.
     """
     if not loss.perceptual or loss.perceptual_weights in ("", "none"):
         return None

@@ -77,14 +77,12 @@ class Parallel:
     def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """This process's examples, spread over its devices.
 
-        Args:
-            batch: Arrays [devices of this process * batch of a device, ...].
+        `batch`: Arrays [devices of this process * batch of a device, ...].
 
         Returns:
             Global arrays with the batch first; under pmap [devices, batch of a device, ...].
 
-        Raises:
-            ValueError: The devices do not divide the batch; says both numbers.
+        Raises ValueError: The devices do not divide the batch; says both numbers.
         """
         count = self.local_batch_factor
 

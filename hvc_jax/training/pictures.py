@@ -48,10 +48,9 @@ def make_predict(model: Any) -> Callable[[Any, HostBatch], np.ndarray]:
 def motion_pictures(aux: dict[str, np.ndarray]) -> np.ndarray | None:
     """Motion or attention as pictures [B, h, w, 3] in [0, 1], None if a model tells of neither.
 
-    Args:
-        aux: "grid" [B, h, w, 2], where in the key picture to look, (u, v) in [-1, 1]; or "look_i",
-            the same of attention, the finest last; or
-            "background" [B, h, w, 1] in [0, 1], the share of what stands still.
+    `aux`: "grid" [B, h, w, 2], where in the key picture to look, (u, v) in [-1, 1]; or "look_i",
+    the same of attention, the finest last; or "background" [B, h, w, 1] in [0, 1], the share of
+    what stands still.
     """
     looks = sorted(name for name in aux if name == "grid" or name.startswith("look_"))
     if looks:

@@ -29,8 +29,7 @@ def _landmarks() -> Skeleton:
 def body_points(body: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Where the keypoints of bodies lie in the picture.
 
-    Args:
-      body: [B, 188] body vectors; a camera scale of 0 says that no body is known.
+    `body`: [B, 188] body vectors; a camera scale of 0 says that no body is known.
 
     Returns:
       [B, 13, 2] positions (u, v) in [-1, 1], those outside the picture at its border, and [B, 13],

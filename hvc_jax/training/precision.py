@@ -21,11 +21,8 @@ _LAYERS = (nn.Conv, nn.Dense, nn.RMSNorm)
 def layers_in(dtype: str) -> AbstractContextManager:
     """A context in which Linen layers that are called compute in `dtype`.
 
-    Args:
-        dtype: "float32", which changes nothing, or "bfloat16".
-
-    Raises:
-        ValueError: Neither.
+    `dtype`: "float32", which changes nothing, or "bfloat16".
+    Raises ValueError: Neither.
     """
     if dtype == "float32":
         return contextlib.nullcontext()

@@ -35,8 +35,7 @@ class Replicas:
     def __init__(self, lmbdas: Sequence[float], devices: list[jax.Device] | None = None) -> None:
         """Args: lmbdas, at least one, all different; devices, default all of this machine.
 
-        Raises:
-            ValueError: A weight twice, or several processes.
+        Raises ValueError: A weight twice, or several processes.
         """
         self.lmbdas = tuple(float(x) for x in lmbdas)
         if len(set(self.lmbdas)) != len(self.lmbdas):

@@ -36,8 +36,7 @@ class TrainState:
 def learning_rate(optim: Any, peak: float, total_steps: int) -> optax.Schedule:
     """Linear warm-up, then constant or a cosine down to `optim.final_lr` of the peak.
 
-    Raises:
-        ValueError: `optim.schedule` is neither.
+    Raises ValueError: `optim.schedule` is neither.
     """
     warmup = min(optim.warmup, max(total_steps // 2, 1))
     if optim.schedule == "constant":

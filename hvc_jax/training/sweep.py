@@ -106,8 +106,7 @@ def load_runs(folder: Path, workdir: Path) -> list[Run]:
         folder: Holds sweep.py with `RUNS`.
         workdir: Every run gets the folder of its name in it.
 
-    Raises:
-        ValueError: There is no such file or table, or a row in it is no run.
+    Raises ValueError: There is no such file or table, or a row in it is no run.
     """
     path = Path(folder) / "sweep.py"
     if not path.is_file():
@@ -186,8 +185,7 @@ def run_on_slurm(
         options: Parameters of submitit, as {"timeout_min": 600, "slurm_partition": "gpu"}.
         cluster: "slurm"; "local" runs the jobs here.
 
-    Raises:
-        ValueError: submitit is not installed or finds no SLURM here.
+    Raises ValueError: submitit is not installed or finds no SLURM here.
     """
     executor = slurm_executor(folder, options, cluster)
     import submitit

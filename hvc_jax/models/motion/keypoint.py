@@ -66,8 +66,7 @@ class TokenDecoder(nn.Module):
 class Matching(nn.Module):
     """Features for attention: the masks, the offsets from the keypoints, and learned ones.
 
-    Attributes:
-      learned: channels of the learned part.
+    `learned`: channels of the learned part.
     """
 
     learned: int

@@ -31,9 +31,7 @@ class SoftMasks(nn.Module):
     """How far each pixel belongs to each keypoint, by a softmax over Gaussians around them.
 
     The background has one constant logit, and the middle of the picture as its position.
-
-    Attributes:
-      points: keypoints K; 0 leaves the background alone.
+    `points`: keypoints K; 0 leaves the background alone.
     """
 
     points: int
@@ -90,9 +88,7 @@ class LocalAffine(nn.Module):
     SIGGRAPH 2006). Weights of neighbours are learned, beginning with the human skeleton. Where
     neighbours do not determine it, across a limb for instance, it is a rotation, and where they
     coincide with the keypoint the identity.
-
-    Attributes:
-      points: keypoints K.
+    `points`: keypoints K.
     """
 
     points: int

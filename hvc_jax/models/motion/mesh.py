@@ -25,9 +25,7 @@ class FlowRefiner(nn.Module):
 
     After IHVC's "SPADE-based motion estimation network for dense flow and occlusion fields"
     (arXiv 2505.16152); its layers are not published, those of the same author's IFVC are wider.
-
-    Attributes:
-      width: channels at 1/8 of the picture.
+    `width`: channels at 1/8 of the picture.
     """
 
     width: int
