@@ -159,7 +159,7 @@ def test_full_disk_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(StreamWriter, "write_unit", full)
-    frame = np.zeros((64, 64, 3), np.uint8), np.zeros(188), np.zeros(188), 1.0, True
+    frame = np.zeros((64, 64, 3), np.uint8), np.zeros(188), 1.0, True
     item = latent_encoder.Analysed(*frame)
     monkeypatch.setattr("hvc_jax.codec.codec.analysed", lambda *a: iter([item]))
     monkeypatch.setattr(latent_encoder.LatentEncoder, "_write_key", full)

@@ -32,7 +32,7 @@ def test_decoded_frames_are_pictures_like_the_source(variant):
 
     # A single frame is drawn from what its key frame was readied to once.
     networks = codec.networks
-    latents = networks.analyse(clip, bodies)
+    latents = networks.analyse(clip, clip[0], bodies)
     key = networks.key_frame(clip[0], latents[0])
     together = list(networks.draw(clip[0], key.features, key.latent, latents))
     for latent, frame in zip(latents, together, strict=True):

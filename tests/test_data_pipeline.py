@@ -217,16 +217,17 @@ def test_the_frames_before_come_latest_first(dataset):
         assert pair["previous_body"].shape == (3, 188)
 
 
-def test_first_pairs_are_a_picture_and_the_same_one_warped(dataset):
-    config = _config(dataset, made_steps=2, teacher_flow=True)
+def test_a_share_of_pairs_is_a_picture_and_the_same_one_warped(dataset):
+    config = _config(dataset, made=0.5, teacher_flow=True)
     try:
-        made, also, filmed = itertools.islice(batches(config, 4, seed=1), 3)
+        batch = next(batches(config, 64, seed=1))
     except MissingFlowError:
         pytest.skip("OpenCV is not installed")
-    for batch in (made, also):
-        assert batch["flow"].shape == (4, SIZE // 4, SIZE // 4, 3)
-        # Keys are half as bright; a warp of one colour leaves it as it is.
-        bright = [batch[name][..., 1].mean((1, 2)) for name in ("key", "target")]
-        assert (np.abs(bright[0] - bright[1] / 2) < 3).all()
-        np.testing.assert_array_equal(batch["previous"][:, 0], batch["target"])
-    assert np.abs(np.diff(filmed["flow"][..., 0], axis=2) - 0.25).max() < 0.2
+    assert batch["flow"].shape == (64, SIZE // 4, SIZE // 4, 3)
+    # Keys are half as bright; a warp of one colour leaves it as it is.
+    bright = [batch[name][..., 1].mean((1, 2)) for name in ("key", "target")]
+    still = (batch["previous"][:, 0] == batch["target"]).all((1, 2, 3))
+    warped = np.abs(np.diff(batch["flow"][..., 0], axis=2) - 0.25).max((1, 2)) > 0.02
+    assert 16 < warped.sum() < 48
+    assert still[warped].all()
+    assert (np.abs(bright[0] - bright[1] / 2) < 3)[warped].all()

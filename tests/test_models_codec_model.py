@@ -101,7 +101,8 @@ def test_one_key_serves_a_batch_of_frames_and_other_sizes(built):
     batch = _batch(size=96, count=3)
 
     def decode(p):
-        latent = model.apply({"params": p}, batch["target"], batch["target_body"], method="analyse")
+        seen = batch["target"], batch["key"], batch["target_body"]
+        latent = model.apply({"params": p}, *seen, method="analyse")
         features = model.apply({"params": p}, batch["key"], method="reference")
         return model.apply({"params": p}, features, latent, latent, method="synthesise")[0]
 

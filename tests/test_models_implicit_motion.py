@@ -8,13 +8,16 @@ from jax.extend import core
 from ml_collections import FrozenConfigDict
 
 from hvc_jax.models.motion.attention import (
+    OCTAVES,
     CrossAttention,
     attend,
     from_windows,
+    halo_windows,
     positional_code,
     windows,
 )
 from hvc_jax.models.motion.implicit import ImplicitMotion
+from hvc_jax.models.motion.matching import MatchingEncoder
 from hvc_jax.models.motion.token_decoder import ModulatedConv, TokenDecoder
 from hvc_jax.models.reference import Pyramid
 from hvc_jax.models.registry import make_model
@@ -60,7 +63,7 @@ def _is_program(value) -> bool:
     return isinstance(value, core.Jaxpr | core.ClosedJaxpr)
 
 
-@pytest.mark.parametrize("fields", [{}, {"map_side": 4, "map_channels": 2}, {"window": 8}])
+@pytest.mark.parametrize("fields", [{}, {"map_side": 0}, {"window": 4}])
 def test_align_has_no_sampling_and_gives_a_pyramid(fields):
     motion, params, token = shapes(**fields)
     run = lambda p, f, a, b: motion.apply(p, f, a, b, method="align")  # noqa: E731
@@ -86,19 +89,21 @@ def test_attention_is_the_softmax_of_products_with_null_keys():
     rng = np.random.default_rng(1)
     query, key = (rng.normal(size=(1, 2, 3, 4)).astype(np.float32) for _ in range(2))
     values = rng.normal(size=(1, 2, 3, 5)).astype(np.float32)
-    null_key, null_values = rng.normal(size=(2, 4)), rng.normal(size=(2, 5))
-    kept = np.array([[True, False, True, True, True, True]])
-    found = attend(query, key, values, null_key, null_values, kept)
+    null = rng.normal(size=(1, 2, 3, 2)).astype(np.float32)
+    dropped = np.zeros((1, 2, 3, 1), np.float32)
+    dropped[0, 0, 1] = 1
+    found = attend(query, key, values, null, dropped=dropped)
     grid = np.asarray(identity_grid(2, 3))
     for i, j in np.ndindex(2, 3):
-        weights = np.exp((query[0, i, j] * key[0]).sum(-1)) * kept.reshape(2, 3)
-        nulls = np.exp(null_key @ query[0, i, j])
+        weights = np.exp((query[0, i, j] * key[0]).sum(-1)) * (1 - dropped[0, ..., 0])
+        nulls = np.exp(null[0, i, j])
         total = weights.sum() + nulls.sum()
-        mean = ((weights[..., None] * values[0]).sum((0, 1)) + nulls @ null_values) / total
+        mean = (weights[..., None] * values[0]).sum((0, 1)) / total
         np.testing.assert_allclose(found.values[0, i, j], mean, rtol=1e-4, atol=1e-5)
         look = (weights[..., None] * grid).sum((0, 1)) / weights.sum()
         np.testing.assert_allclose(found.look[0, i, j], look, atol=1e-4)
         np.testing.assert_allclose(found.found[0, i, j, 0], weights.sum() / total, rtol=1e-4)
+        np.testing.assert_allclose(found.null[0, i, j], nulls / total, rtol=1e-4)
 
 
 def test_a_translation_by_whole_cells_is_found_with_features_that_name_what_they_show():
@@ -106,29 +111,47 @@ def test_a_translation_by_whole_cells_is_found_with_features_that_name_what_they
     scene = rng.normal(size=(1, 8, 12, 24)).astype(np.float32)
     key, target = scene[:, :, 2:10], scene[:, :, :8]  # the target shows what lay two cells left
     values = rng.random((1, 8, 8, 3)).astype(np.float32)
-    none = np.full((1, 24), -1.0), np.zeros((1, 3))
-    found = attend(6 * target, key, values, np.zeros_like(none[0]), none[1])
+    found = attend(6 * target, key, values)
     np.testing.assert_allclose(found.values[0, :, 2:], values[0, :, :-2], atol=1e-3)
     look = np.asarray(identity_grid(8, 8))[:, :-2]
     np.testing.assert_allclose(found.look[0, :, 2:], look, atol=1e-3)
+    np.testing.assert_allclose(found.found, 1, atol=1e-6)
+
+
+def attention_and_inputs(side, window=0, dropout=0.0):
+    rng = np.random.default_rng(3)
+    attention = CrossAttention(match=8, nulls=2, dropout=dropout, window=window)
+    motion, content = (rng.normal(size=(1, side, side, 6)).astype(np.float32) for _ in range(2))
+    values = rng.random((1, side, side, 3)).astype(np.float32)
+    params = attention.init(jax.random.key(0), motion, content, values)
+    return attention, params, (motion, content, values)
 
 
 @pytest.mark.parametrize("side", [8, 16])
 def test_an_untrained_attention_looks_at_the_same_cell(side):
-    rng = np.random.default_rng(3)
-    attention = CrossAttention(width=32, nulls=2, dropout=0.5)
-    motion = rng.normal(size=(1, side, side, 6)).astype(np.float32)
-    values = rng.random((1, side, side, 3)).astype(np.float32)
-    params = attention.init(jax.random.key(0), motion, motion, values)
-    found = attention.apply(params, motion, motion, values)
-    assert np.abs(found.values - values).mean() < 0.04
-    hidden = attention.apply(params, motion, motion, values, rngs={"noise": jax.random.key(1)})
-    wrong = np.abs(hidden.values - values).max(-1) > 0.15
+    attention, params, inputs = attention_and_inputs(side, dropout=0.5)
+    found = attention.apply(params, *inputs)
+    assert np.abs(found.look[0] - identity_grid(side, side)).max() < 1 / side  # half a cell
+    assert np.abs(found.values - inputs[2]).mean() < 0.06
+    hidden = attention.apply(params, *inputs, rngs={"noise": jax.random.key(1)})
+    wrong = np.abs(hidden.values - inputs[2]).max(-1) > 0.15
     assert 0.25 < wrong.mean() < 0.75  # half of the cells cannot be looked at
 
 
+def test_a_turn_of_all_waves_looks_elsewhere():
+    attention, params, inputs = attention_and_inputs(16)
+    shift = np.array([2, -3])  # cells right and down
+    waves = np.pi * 2.0 ** (np.arange(OCTAVES) - 1)
+    angles = (2 / 16 * shift[:, None] * waves).reshape(-1)
+    inner = params["params"]
+    turn = inner["turn"] | {"Conv_0": inner["turn"]["Conv_0"] | {"bias": jnp.asarray(angles)}}
+    found = attention.apply({"params": inner | {"turn": turn}}, *inputs)
+    expected = np.asarray(identity_grid(16, 16)) + 2 / 16 * shift
+    np.testing.assert_allclose(found.look[0, 4:, :-4], expected[4:, :-4], atol=1 / 16)
+
+
 def test_products_of_positional_codes_depend_on_the_distance_alone():
-    code = np.asarray(positional_code(8, 8))
+    code = np.concatenate(positional_code(8, 8), -1)
     products = np.einsum("ijc,klc->ijkl", code, code)
     for shift in ((0, 0), (1, 0), (2, 3)):
         rows, columns = 8 - shift[0], 8 - shift[1]
@@ -137,15 +160,61 @@ def test_products_of_positional_codes_depend_on_the_distance_alone():
     assert products[3, 3].argmax() == 27
 
 
-def test_windows_come_back_and_look_where_they_lie():
-    x = np.arange(2 * 8 * 12 * 3).reshape(2, 8, 12, 3)
+def test_windows_come_back_and_halos_are_what_lies_around():
+    x = np.random.default_rng(4).normal(size=(2, 8, 12, 3)).astype(np.float32)
     np.testing.assert_array_equal(from_windows(windows(x, 4), 2, 8, 12), x)
     np.testing.assert_array_equal(windows(x, 4)[1], x[0, :4, 4:8])
-    attention = CrossAttention(width=32, nulls=1, dropout=0.0, window=4)
-    motion = np.random.default_rng(4).normal(size=(1, 8, 8, 6)).astype(np.float32)
-    params = attention.init(jax.random.key(0), motion, motion, motion)
-    look = attention.apply(params, motion, motion, motion).look
-    np.testing.assert_allclose(look[0], identity_grid(8, 8), atol=0.06)
+    wide = np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    around = [wide[b, i : i + 8, j : j + 8] for b in (0, 1) for i in (0, 4) for j in (0, 4, 8)]
+    np.testing.assert_array_equal(halo_windows(x, 4), around)
+
+
+def test_attention_in_windows_is_attention_everywhere_that_sees_no_farther():
+    rng = np.random.default_rng(5)
+    query, key = (rng.normal(size=(1, 8, 8, 4)).astype(np.float32) for _ in range(2))
+    values = rng.random((1, 8, 8, 3)).astype(np.float32)
+    null = rng.normal(size=(1, 8, 8, 1)).astype(np.float32)
+    dropped = (rng.random((1, 8, 8, 1)) < 0.2).astype(np.float32)
+    local = attend(query, key, values, null, window=4, dropped=dropped)
+    for i, j in ((0, 0), (1, 6), (5, 2), (7, 7)):
+        rows = slice(max(i // 4 * 4 - 2, 0), i // 4 * 4 + 6)
+        columns = slice(max(j // 4 * 4 - 2, 0), j // 4 * 4 + 6)
+        weights = np.exp((query[0, i, j] * key[0]).sum(-1)) * (1 - dropped[0, ..., 0])
+        weights = weights[rows, columns]
+        total = weights.sum() + np.exp(null[0, i, j]).sum()
+        mean = (weights[..., None] * values[0, rows, columns]).sum((0, 1)) / total
+        np.testing.assert_allclose(local.values[0, i, j], mean, rtol=1e-4)
+        grid = np.asarray(identity_grid(8, 8))[rows, columns]
+        look = (weights[..., None] * grid).sum((0, 1)) / weights.sum()
+        np.testing.assert_allclose(local.look[0, i, j], look, atol=1e-4)
+
+
+def test_a_frame_is_matched_with_its_key_picture():
+    scene = np.random.default_rng(6).random((1, 64, 80, 3)).astype(np.float32)
+    key, target = scene[:, :, 16:], scene[:, :, :64]  # two cells of 8x8 pixels to the left
+    encoder = MatchingEncoder(size=2, cells=4, width=16, side=64)
+    params = encoder.init(jax.random.key(0), target, key)["params"]
+    params = {"params": params | {"log_sharpness": jnp.float32(5)}}
+    grid = np.asarray(identity_grid(8, 8))
+    token, look = encoder.apply(params, target, target)
+    assert token.shape == (1, 32)
+    np.testing.assert_allclose(look[0], grid, atol=0.02)
+    _, look = encoder.apply(params, target, key)
+    np.testing.assert_allclose(look[0, 1:-1, 4:-2], grid[1:-1, 2:-4], atol=0.05)
+
+
+def test_the_key_frame_of_relative_tokens_is_zero():
+    loaded = load_config("configs/implicit.py:size=tiny")
+    model = make_model(loaded.model)
+    picture, body = jnp.zeros((1, 64, 64, 3)), jnp.zeros((1, 188))
+    latent = jax.eval_shape(
+        lambda: model.init(jax.random.key(0), picture, picture, body, method="analyse")
+    )
+    size = latent["params"]["log_step"].shape[0]
+    found = model.apply(
+        {"params": {"log_step": np.zeros(size)}}, picture, body, method="analyse_key"
+    )
+    np.testing.assert_array_equal(found, np.zeros((1, size)))
 
 
 def test_a_modulated_convolution_keeps_the_variance_whatever_the_style():

@@ -28,8 +28,8 @@ class ShiftMotion(nn.Module):
     def latent_schema(config):
         return token_schema(2, 0.01)
 
-    def analyse(self, frames, body):
-        del body
+    def analyse(self, frames, key, body):
+        del key, body
         grey = frames.mean(-1)
         place = [jax.nn.softmax(20 * grey.mean(axis), -1) for axis in (1, 2)]
         line = jnp.linspace(-1, 1, frames.shape[1])

@@ -22,7 +22,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = load_config("keypoint.py", [f"--config.data.size={SIDE}"])
     model = CodecModel(FrozenConfigDict(config.model))
     picture, body = np.zeros((1, SIDE, SIDE, 3), np.float32), np.zeros((1, 188), np.float32)
-    params = jax.jit(lambda: model.init(jax.random.key(0), picture, body, method="analyse"))()
+    params = jax.jit(
+        lambda: model.init(jax.random.key(0), picture, picture, body, method="analyse")
+    )()
     params = params["params"]
     zeros = jnp.zeros((config.model.past, 1, 32))
     rated = model.init(jax.random.key(0), zeros[0], zeros, method="rate")["params"]
@@ -47,8 +49,9 @@ def test_export_of_a_run(run: Path, tmp_path: Path) -> None:
     export = export_run(run, tmp_path / "m.safetensors", clips=clips())
     assert export.variant == "keypoint" and export.config.data.size == SIDE
     assert {slot.step for slot in export.tables.schema.dynamic} == {0.25}
+    frames = clips()[0][0] / np.float32(255)
     latent = CodecModel(export.config.model).apply(
-        {"params": export.params}, clips()[0][0] / np.float32(255), None, method="analyse"
+        {"params": export.params}, frames, frames, None, method="analyse"
     )
     assert latent.shape == (3, export.tables.schema.size)
 

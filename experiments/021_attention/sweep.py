@@ -28,16 +28,18 @@ _data = os.environ.get("HVC_DATA", "")
 _argument = f"size={SIZE},res={RESOLUTION}" + (f",data={_data}" if _data else "")
 
 _IMPLICIT = {"config": f"configs/implicit.py:{_argument}", **RECIPE} | {
-    "data.made_steps": 150,
+    "data.made": 0.25,
     "data.teacher_flow": True,
-    "loss.flow": 1.0,
+    "loss.flow": 5.0,
+    "loss.flow_until": 0.8,
+    "loss.rate_warmup": 0.3,
     "model.motion.side": RESOLUTION,
 }
 VARIANTS = {
     "keypoint": {"config": f"configs/keypoint.py:{_argument}", **RECIPE}
     | {"model.motion.width": WIDTH},
-    "implicit": _IMPLICIT,
-    "map": _IMPLICIT | {"model.motion.map_side": 4, "model.motion.map_channels": 2},
+    "token": _IMPLICIT | {"model.motion.map_side": 0},
+    "map": _IMPLICIT,
 }
 RUNS = {
     f"{variant}_seed{seed}": fields | {"seed": seed}

@@ -31,7 +31,7 @@ def token_tracks(export: Export, folder: Path, clips: int, frames: int) -> list[
     def analyse(params: Any, pictures: Any) -> Any:
         bodies = jnp.zeros((len(pictures), BODY_VECTOR_SIZE))
         unit = pictures.astype(jnp.float32) / 255
-        return model.apply({"params": params}, unit, bodies, method="analyse")
+        return model.apply({"params": params}, unit, unit, bodies, method="analyse")
 
     files = sorted(folder.glob("*.mp4"))
     chosen = np.linspace(0, len(files) - 1, min(clips, len(files))).astype(int)

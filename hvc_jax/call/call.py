@@ -163,6 +163,7 @@ def _compile(codec: Codec, side: int) -> None:
     grey = np.full((side, side, 3), 128, np.uint8)
     if codec.variant == "semantic":
         compile_for_live(side)
-    latent = codec.networks.analyse_one(grey, np.zeros(BODY_VECTOR_SIZE))
+    latent = codec.networks.analyse_key(grey, np.zeros(BODY_VECTOR_SIZE))
+    codec.networks.analyse_one(grey, grey, np.zeros(BODY_VECTOR_SIZE))
     key = codec.networks.key_frame(grey, latent)
     codec.networks.draw_one(key, latent + np.float32(1e-3))

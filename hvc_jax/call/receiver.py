@@ -170,7 +170,7 @@ class Receiver(Threads):
         """The avatar's picture and latent."""
         if self._moves is None:
             body = body_of(self._codec, picture, BodyFinder(0))
-            self._moves = Avatar(self._codec, self._codec.networks.analyse_one(picture, body))
+            self._moves = Avatar(self._codec, self._codec.networks.analyse_key(picture, body))
         return picture, self._moves.latent
 
     def _hand_on(self, key: _Key, made: list[tuple[Motion, np.ndarray]]) -> None:

@@ -70,6 +70,7 @@ class Sender(Threads):
         self._find, self._cuts = BodyFinder(0), CutDetector()
         self._moves: Avatar | None = None
         self._parts: list[bytes] = []
+        self._key_picture: np.ndarray | None = None  # as the receiver sees it
         self._key, self._key_sent, self._key_made = 0, 0.0, 0.0
         self._feedback: Feedback | None = None
         self._resync = self._new_key = False
@@ -132,7 +133,7 @@ class Sender(Threads):
         wanted = (self._new_key or cut) and self._avatar is None
         if not self._parts or (wanted and started - self._key_made > _KEYS_APART):
             self._make_key(picture, body)
-        latent = self._codec.networks.analyse_one(picture, body)
+        latent = self._codec.networks.analyse_one(picture, self._key_picture, body)
         if self._moves is not None:
             latent = self._moves.moved(latent)
         levels = self._levels.of(latent[None])[:, : self._levels.dynamic]
@@ -159,7 +160,8 @@ class Sender(Threads):
             coded = keyframes.encode(picture, self._qp)
             content, kind = coded.payload, coded.codec
             picture = keyframes.decode(kind, content, height, width)
-        static, key_latent = self._vectors.key(codec.networks.analyse_one(picture, body))
+        static, key_latent = self._vectors.key(codec.networks.analyse_key(picture, body))
+        self._key_picture = picture
         if self._avatar is not None:
             self._moves = Avatar(codec, key_latent)
         header = Header(codec.variant, width, height, self._source.fps, None, codec.export.model_id)

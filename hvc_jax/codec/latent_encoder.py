@@ -1,6 +1,7 @@
 """The encoder of variants that send a latent a frame: push frames, then close.
 
 frames ─► analyse ─► latents ─► VectorEncoder ─► STATIC, MOTION units ┐
+  │         ▲                                                         │
   └─ key frame ─► VVC or AV1 intra ─────────────► KEY unit ───────────┴─► stream
 """
 
@@ -26,26 +27,24 @@ from hvc_jax.stream.vectors import VectorEncoder
 
 _SEARCH_WIDTHS = (1, 4, 4, 8)  # histories of every number that the encoder keeps, by effort
 _COMPARED = 32  # frames that are drawn at once to see whether motion makes them better
-_CHUNK = 128  # frames that are analysed at once; the body estimate is smoothed inside a chunk
+_CHUNK = 128  # frames that are looked at at once; the body estimate is smoothed inside a chunk
 
 BodyFinder = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Pictures [T, H, W, 3] uint8 -> body vectors [T, 188] and confidence [T]."""
 
 
 class Analysed(NamedTuple):
-    """A frame and what the encoder knows of it.
+    """A frame and what the encoder knows of the person.
 
     Attributes:
       frame: [H, W, 3] uint8.
       body: [188] body vector.
-      latent: [D].
       confidence: in the body, in [0, 1].
       person: whether a person is surely seen from here on for a while.
     """
 
     frame: np.ndarray
     body: np.ndarray
-    latent: np.ndarray
     confidence: float
     person: bool
 
@@ -80,7 +79,8 @@ class LatentEncoder:
         self._cuts, self._vectors = CutDetector(), None
         self._levels = Levels(networks.export.tables.schema, options.quantiser)
         self._key: _Key | None = None
-        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []  # frames and latents of this key
+        self._waiting: list[Analysed] = []  # frames of this key
+        self._starts = False  # whether the first of them is the key frame
         self._last: np.ndarray | None = None  # the latent before those that wait
         self.count = 0
 
@@ -91,14 +91,14 @@ class LatentEncoder:
         # A key picture of nobody cannot move; where somebody appears, another is due.
         late = key is not None and key.confidence < DOUBT and item.person and options.cuts
         cut = self._cuts.push(item.frame) and options.cuts
-        self._vectors = self._vectors or self._vector_encoder(item.latent)
-        latent = item.latent
         if self.count == 0 or due or cut or late:
             self._write_motion()
-            self._write_groups(self._vectors.flush())
+            if self._vectors is not None:
+                self._write_groups(self._vectors.flush())
             self._key = self._write_key(item)
-            latent = self._last = self._key.latent
-        self._waiting.append((item.frame, latent))
+            self._last = self._key.latent
+            self._starts = True
+        self._waiting.append(item)
         if len(self._waiting) == min(options.group_frames, _COMPARED):
             self._write_motion()
         self.count += 1
@@ -136,7 +136,8 @@ class LatentEncoder:
         qp = LATENT_KEY_QP if options.key_qp is None else options.key_qp
         key = self._encode_key(frame, qp, options.key_codec)
         coded = keyframes.decode(key.codec, key.payload, *frame.shape[:2])
-        latent = self._networks.analyse(coded[None], item.body[None])[0]
+        latent = self._networks.analyse_key(coded, item.body)
+        self._vectors = self._vectors or self._vector_encoder(latent)
         static, decoded = self._vectors.key(latent)
         self._writer.write_key(self.count, key.codec, qp, key.payload)
         self._writer.write_static(self.count, static)
@@ -150,7 +151,11 @@ class LatentEncoder:
         key, options = self._key, self._options
         if key is None or not self._waiting:
             return
-        frames, latents = (np.stack(column) for column in zip(*self._waiting, strict=True))
+        frames = np.stack([item.frame for item in self._waiting])
+        bodies = np.stack([item.body for item in self._waiting])
+        latents = self._networks.analyse(frames, key.picture, bodies)
+        if self._starts:  # the key frame itself
+            latents[0], self._starts = key.latent, False
         if steps := polish.STEPS[options.effort]:
             still = (latents == key.latent).all(-1, keepdims=True)
             polished = self._networks.polisher.polish(
@@ -184,7 +189,7 @@ def analysed(
     bodies: Iterable[np.ndarray] | None,
     find: BodyFinder,
 ) -> Iterator[Analysed]:
-    """Yields the frames of a clip with their bodies and latents, chunk by chunk.
+    """Yields the frames of a clip with their bodies, chunk by chunk.
 
     Args:
       networks: Of the model.
@@ -204,8 +209,7 @@ def analysed(
             vectors = np.zeros((len(chunk), BODY_VECTOR_SIZE), np.float32)
         else:
             vectors, confidence = find(pictures)
-        latents = networks.analyse(pictures, vectors)
-        rows = zip(chunk, vectors, latents, confidence.tolist(), lasting(confidence), strict=True)
+        rows = zip(chunk, vectors, confidence.tolist(), lasting(confidence), strict=True)
         yield from (Analysed(*row) for row in rows)
 
 

@@ -52,9 +52,16 @@ class Networks:
         as_float = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
         variables = {"params": jax.tree.map(as_float, export.params)}
 
-        def analyse(variables: Any, pictures: jax.Array, body: jax.Array) -> jax.Array:
-            unit = pictures.astype(jnp.float32) / 255.0
-            return model.apply(variables, unit, body, method="analyse")
+        def analyse(
+            variables: Any, pictures: jax.Array, key: jax.Array, body: jax.Array
+        ) -> jax.Array:
+            unit, key = (x.astype(jnp.float32) / 255.0 for x in (pictures, key))
+            keys = jnp.broadcast_to(key, unit.shape)
+            return model.apply(variables, unit, keys, body, method="analyse")
+
+        def analyse_key(variables: Any, picture: jax.Array, body: jax.Array) -> jax.Array:
+            unit = picture[None].astype(jnp.float32) / 255.0
+            return model.apply(variables, unit, body[None], method="analyse_key")
 
         def reference(variables: Any, picture: jax.Array) -> Any:
             unit = picture[None].astype(jnp.float32) / 255.0
@@ -81,24 +88,36 @@ class Networks:
 
         self._variables = variables
         self._analyse, self._reference = fast_jit(analyse), fast_jit(reference)
+        self._analyse_key = fast_jit(analyse_key)
         self._key_parts, self._one = fast_jit(key_parts), fast_jit(one)
         self._synthesise = Fitting(fast_jit(synthesise), BATCH, max_memory)
         self.polisher = Polisher(model, variables, export.tables.schema)
 
-    def analyse(self, pictures: np.ndarray, bodies: np.ndarray) -> np.ndarray:
-        """Latents [T, D] float32 of pictures [T, H, W, 3] uint8 with body vectors [T, 188]."""
+    def analyse(self, pictures: np.ndarray, key: np.ndarray, bodies: np.ndarray) -> np.ndarray:
+        """Latents [T, D] float32 of frames.
+
+        Args:
+          pictures: [T, H, W, 3] uint8.
+          key: [H, W, 3] uint8, their key picture as coded.
+          bodies: [T, 188] body vectors.
+        """
         made = []
         for p, b in zip(batches(pictures, BATCH), batches(bodies, BATCH), strict=True):
             with matching(self.export):
-                inputs = self._variables, padded(p, BATCH), padded(b, BATCH)
+                inputs = self._variables, padded(p, BATCH), key, padded(b, BATCH)
                 made.append(np.asarray(self._analyse(*inputs))[: len(p)])
         return np.concatenate(made)
 
-    def analyse_one(self, picture: np.ndarray, body: np.ndarray) -> np.ndarray:
-        """The latent [D] of one picture and body vector [188], at once rather than in a batch."""
+    def analyse_one(self, picture: np.ndarray, key: np.ndarray, body: np.ndarray) -> np.ndarray:
+        """The latent [D] of one picture, at once rather than in a batch; `analyse` has the rest."""
         with matching(self.export):
-            inputs = self._variables, np.asarray(picture)[None], np.float32(body)[None]
-            return np.asarray(self._analyse(*inputs))[0]
+            inputs = np.asarray(picture)[None], np.asarray(key), np.float32(body)[None]
+            return np.asarray(self._analyse(self._variables, *inputs))[0]
+
+    def analyse_key(self, picture: np.ndarray, body: np.ndarray) -> np.ndarray:
+        """The latent [D] of a key picture [H, W, 3] uint8 as coded, with its body vector [188]."""
+        with matching(self.export):
+            return np.asarray(self._analyse_key(self._variables, picture, np.float32(body)))[0]
 
     def features(self, picture: np.ndarray) -> Any:
         """What the synthesis takes from a key picture [H, W, 3] uint8."""

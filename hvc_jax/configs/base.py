@@ -105,7 +105,7 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.data.flip = 0.5  # probability of mirroring
     config.data.crop = 0.85  # smallest share of the picture's side that a crop keeps
     config.data.jitter = 0.2  # strength of the colour changes
-    config.data.made_steps = 0  # first steps on pairs of a picture and the same one warped
+    config.data.made = 0.0  # share of pairs of a picture and the same one, warped
     config.data.teacher_flow = False  # correspondences for loss.flow; needs opencv-python-headless
     config.data.held_out = 0.1  # share for validation of clips that have no split for it
     config.data.threads = 1

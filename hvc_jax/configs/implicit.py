@@ -13,27 +13,27 @@ from hvc_jax.configs.base import get_base
 def motion_config(size: str) -> ConfigDict:
     motion = ConfigDict()
     motion.kind = "implicit"
+    motion.map_side = 8  # cells along each side of the map that the token is; 0 = no map
+    motion.map_channels = 4  # numbers a cell
     motion.token_size = 32  # numbers a frame, if the token is no map
-    motion.map_side = 0  # cells along each side of a map; 0 = no map
-    motion.map_channels = 1
-    motion.initial_step = 0.05  # quantisation step before it is learned
+    motion.initial_step = 0.1  # quantisation step before it is learned
     motion.side = 128  # of the analysed pictures, pixels
-    motion.token_width = {"tiny": 16, "small": 48, "base": 64}[size]
-    motion.style = {"tiny": 64, "small": 192, "base": 256}[size]
+    motion.token_width = {"tiny": 16, "small": 32, "base": 48}[size]
+    motion.style = {"tiny": 32, "small": 64, "base": 128}[size]
     # Channels of motion features at 1/32, 1/16, 1/8 and 1/4 of the picture.
     motion.motion_widths = {
-        "tiny": (48, 48, 32, 16),
-        "small": (160, 128, 96, 48),
+        "tiny": (32, 32, 32, 16),
+        "small": (64, 64, 64, 48),
         "base": (192, 160, 128, 64),
     }[size]
-    motion.match_width = 32  # of queries and keys
-    motion.window = 16  # cells at 1/4; what moves farther is for the coarser scales
+    motion.match_width = 16  # of what queries look for and keys show, beside positions
+    motion.window = 8  # cells at 1/4, and half as many around; blocks of 8x8 pixels move farther
     motion.null_keys = 4
-    motion.key_dropout = 0.1  # share of the key picture's cells that are hidden in training
+    motion.key_dropout = 0.05  # share of the key picture's cells that are hidden in training
     motion.heads = 4
     motion.transformer_blocks = {  # by scale, coarsest first; IMF has 4 at each
-        "tiny": (1, 1, 1, 0),
-        "small": (2, 2, 1, 0),
+        "tiny": (1, 1, 0, 0),
+        "small": (1, 1, 0, 0),
         "base": (4, 4, 2, 0),
     }[size]
     return motion

@@ -41,7 +41,8 @@ class Pairs:
     ):
         """Opens the data set at `path`; `config` and `need_bodies` are described at `batches`.
 
-        Raises ValueError: Bodies are needed, and a clip has none.
+        Raises:
+          ValueError: Bodies are needed, and a clip has none.
         """
         self._frames = FrameDataset(path, split)
         self._keys = CodedKeys(self._frames, tuple(config.get("key_qps", (22, 52))))
@@ -65,7 +66,7 @@ class Pairs:
         keys = self._keys.by_clip[clip]
         key = keys[rng.integers(len(keys))]
         target = int(rng.integers(self._frames.clips[clip].frames))
-        made = int(index) < config.get("made_examples", 0)
+        made = np.random.default_rng((self._seed, 3, int(index))).random() < config.get("made", 0)
         if made:
             target = key.t
         # What the coder of the target's latent has seen, and so the rate, depends on.
@@ -108,7 +109,8 @@ class Pairs:
 def require_bodies(frames: FrameDataset, clips: Sequence[int]) -> None:
     """Checks that body vectors are known of clips.
 
-    Raises ValueError: They are not; says how they are found.
+    Raises:
+      ValueError: They are not; says how they are found.
     """
     missing = [clip for clip in clips if not frames.body_path(clip).exists()]
     if missing:
@@ -149,16 +151,20 @@ def batches(
     """Returns an endless iterator over training batches, beginning with that of step `start_step`.
 
     Args:
-      config: A mapping with `path`: "<path>" or "<path>:<weight>,<path>:<weight>" of built data
-        sets or folders of videos; "synthetic" or nothing: people rendered on first use; `size`:
-        side of the pictures in pixels, reached by area averaging; `key_qps`: (lowest, highest) QP
-        of the coded keys taken; `held_out`: share of the training clips kept for `data.validation`,
-        where the data set has no split for that; `past`: frames before the target that are given
-        too, 1 by default; `past_pictures`: whether their pictures are, beside their bodies; by
-        default they are; `made_steps`: batches at the beginning whose targets are their key frames,
-        warped by random positions that are known; `teacher_flow`: whether to give correspondences,
-        known or by optical flow; `flip`: probability of mirroring; `crop`: smallest crop share;
-        `jitter`: colour strength; `workers`: worker processes, 0 for threads in this process.
+      config: A mapping with
+        `path`: "<path>" or "<path>:<weight>,<path>:<weight>" of built data sets or folders of
+          videos; "synthetic" or nothing: people rendered on first use;
+        `size`: side of the pictures in pixels, reached by area averaging;
+        `key_qps`: (lowest, highest) QP of the coded keys taken;
+        `held_out`: share of the training clips kept for `data.validation`, where the data set
+          has no split for that;
+        `past`: frames before the target that are given too, 1 by default;
+        `past_pictures`: whether their pictures are, beside their bodies; by default they are;
+        `made`: share of pairs whose targets are their key frames, warped by random positions that
+          are known;
+        `teacher_flow`: whether to give correspondences, known or by optical flow;
+        `flip`: probability of mirroring; `crop`: smallest crop share; `jitter`: colour strength;
+        `workers`: worker processes, 0 for threads in this process.
       batch_size: Pairs a batch of this process.
       seed: Seed of everything random.
       start_step: Batches already used.
@@ -173,8 +179,7 @@ def batches(
       `previous_body` `[B, P, 188]` (zeros where no body is known), and with `teacher_flow` `flow`
       float32 `[B, S / 4, S / 4, 3]`, see `correspondence.cells`.
     """
-    examples = config.get("made_steps", 0) * batch_size * process_count
-    config = {**config, "made_examples": examples}
+    config = dict(config)
     if config.get("teacher_flow", False):
         require_opencv()
     sources = parse_sources(config.get("path", ""))

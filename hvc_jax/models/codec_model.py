@@ -72,7 +72,7 @@ def slot_groups(motion: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
 class CodecModel(nn.Module):
     """Key picture and latents in, frame out.
 
-        latent   = analyse(frame, body)                     [B, D]   what is sent, per frame
+        latent   = analyse(frame, key, body)                [B, D]   what is sent, per frame
         features = reference(key)                           Pyramid  once per key frame
         aligned  = motion.align(features, key_latent, latent)
         frame    = generator(aligned)                       [B, H, W, 3]
@@ -101,17 +101,24 @@ class CodecModel(nn.Module):
         names = tuple(slot.name for slot in schema.dynamic)
         self.prior = AdaptivePrior(names) if self.adaptive else FactorizedPrior(len(names))
 
-    def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
+    def analyse(self, frames: jax.Array, key: jax.Array, body: jax.Array) -> jax.Array:
         """The latents of frames.
 
         Args:
           frames: [B, H, W, 3] in [0, 1].
-          body: [B, 188] body vectors of the frames (the keypoint variant ignores them).
+          key: [B, H, W, 3] their key pictures as coded (the implicit variant looks at them).
+          body: [B, 188] body vectors of the frames (the semantic variant looks at them).
 
         Returns:
           [B, D]; quantising is the stream's responsibility.
         """
-        return self.motion.analyse(frames, body)
+        return self.motion.analyse(frames, key, body)
+
+    def analyse_key(self, key: jax.Array, body: jax.Array) -> jax.Array:
+        """The latents [B, D] of key frames, arguments as of `analyse`."""
+        relative = getattr(self.motion, "relative", False)
+        size = len(self.sent)
+        return jnp.zeros((len(key), size)) if relative else self.analyse(key, key, body)
 
     def reference(self, key: jax.Array) -> Pyramid:
         """Features of the key picture *as coded*, [B, H, W, 3] in [0, 1]."""
@@ -171,16 +178,15 @@ class CodecModel(nn.Module):
         step = jnp.exp(self.log_step)
         count = batch["key"].shape[0]
         previous_body = batch["previous_body"]
-        pictures = [batch["key"], batch["target"]]
+        pictures, keys = [batch["target"]], [batch["key"]]
         if "previous" in batch:
             previous = batch["previous"]
             pictures.append(previous.reshape(-1, *previous.shape[2:]))
-        bodies = (
-            batch["key_body"],
-            batch["target_body"],
-            previous_body.reshape(-1, *previous_body.shape[2:]),
-        )
-        latents = self.analyse(jnp.concatenate(pictures), jnp.concatenate(bodies))
+            keys.append(jnp.repeat(batch["key"], previous.shape[1], 0))
+        bodies = batch["target_body"], previous_body.reshape(-1, previous_body.shape[-1])
+        latents = self.analyse(*(jnp.concatenate(x) for x in (pictures, keys, bodies)))
+        key_latents = self.analyse_key(batch["key"], batch["key_body"])
+        latents = jnp.concatenate([key_latents, latents])
         levels = latents[:, self.sent] / step
         if train:
             levels = add_uniform_noise(self.make_rng("noise"), levels)

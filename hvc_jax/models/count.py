@@ -127,10 +127,10 @@ def costs(model_config: Any, side: int) -> tuple[dict[str, dict[str, int]], Any]
     def method(name: str) -> Any:
         return lambda variables, *rest: model.apply(variables, *rest, method=name)
 
-    latent = jax.eval_shape(method("analyse"), variables, picture, body)
+    latent = jax.eval_shape(method("analyse"), variables, picture, picture, body)
     features = jax.eval_shape(method("reference"), variables, picture)
     parts = {
-        "analyse": (picture, body),
+        "analyse": (picture, picture, body),
         "reference": (picture,),
         "synthesise": (features, latent, latent),
     }

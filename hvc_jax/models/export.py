@@ -129,7 +129,7 @@ def save_export(
                 collect(value, f"{prefix}{name}/")
                 continue
             with np.errstate(over="ignore"):  # reported below
-                array = np.ascontiguousarray(np.asarray(value, np.float16))
+                array = np.asarray(value, np.float16, order="C")
             if not np.isfinite(array).all():
                 raise ExportError(f"{path}: parameter {prefix}{name} does not fit float16")
             arrays[prefix + name] = array

@@ -12,7 +12,6 @@ from hvc_jax.ops.warp import identity_grid, space_to_depth
 from hvc_jax.stream.schema import Schema, token_schema
 
 ANALYSIS_SIDE = 128
-CELLS = 4  # along each side of the analysed picture, from which free numbers are made
 
 # Of the 17 COCO keypoints, those that a token carries first: the nose, shoulders, elbows, wrists,
 # hips, knees and ankles; then eyes and ears.
@@ -50,7 +49,7 @@ class TokenEncoder(nn.Module):
     """Frame -> token.
 
         frame ─► 128 px ─┬─► KeypointNet ─► heat maps ─► soft-argmax ─► 2 K numbers
-                         └─► space-to-depth 4 ─► conv ─► (Down ─► Res) x 2 ─► Down ─► mean, or all ─► the rest
+                         └─► space-to-depth 4 ─► conv ─► (Down ─► Res) x 2 ─► Down ─► mean ─► the rest
 
     The size is that of IMF (Gao et al., CVPR 2024: 16 to 64 numbers from a plain convolutional
     encoder). Its numbers are all free; making some of them positions is what keypoint codecs do
@@ -86,46 +85,9 @@ class TokenEncoder(nn.Module):
             h = ResBlock(2 * self.width)(Down(2 * self.width)(h))
             h = ResBlock(3 * self.width)(Down(3 * self.width)(h))
             h = nn.silu(nn.RMSNorm()(Down(4 * self.width)(h)))
-            # Beside positions the rest says what, not where; alone it has to say both, and the
-            # mean over all cells would forget where.
-            if self.points:
-                h = h.mean((1, 2))
-            else:
-                size = (h.shape[0], CELLS, CELLS, h.shape[-1])
-                h = jax.image.resize(h, size, "linear").reshape(h.shape[0], -1)
+            h = h.mean((1, 2))  # beside positions the rest says what, not where
             parts.append(nn.Dense(rest)(nn.silu(nn.Dense(4 * self.width)(h))))
         return jnp.concatenate(parts, -1)
-
-
-class MapEncoder(nn.Module):
-    """Frame -> token with places: a small map of learned features.
-
-        frame ─► 128 px ─► space-to-depth 4 ─► conv ─► (Down ─► Res) x 2 ─► cells x cells ─► Res ─► conv
-
-    The codecs of faces that IMT's authors published before send such a map (4x4x1 numbers; Chen et
-    al., "Beyond keypoint coding", DCC 2022).
-
-    Attributes:
-      cells: along each side of the map.
-      channels: numbers a cell.
-      width: channels at a quarter of the analysed size.
-      side: shorter side of the analysed pictures, pixels.
-    """  # noqa: E501
-
-    cells: int
-    channels: int
-    width: int
-    side: int = ANALYSIS_SIDE
-
-    @nn.compact
-    def __call__(self, frame: jax.Array) -> jax.Array:
-        """The token [B, cells * cells * channels] of `frame` [B, H, W, 3]: row, column, channel."""
-        h = Conv(self.width)(space_to_depth(at_analysis_size(frame, self.side), 4) - 0.5)
-        h = ResBlock(2 * self.width)(Down(2 * self.width)(h))
-        h = ResBlock(3 * self.width)(Down(3 * self.width)(h))
-        size = (h.shape[0], self.cells, self.cells, h.shape[-1])
-        h = ResBlock(3 * self.width)(jax.image.resize(h, size, "linear"))
-        return Conv(self.channels, 1)(nn.silu(nn.RMSNorm()(h))).reshape(h.shape[0], -1)
 
 
 class TokenMotion(nn.Module):
@@ -146,7 +108,7 @@ class TokenMotion(nn.Module):
         size = side**2 * config.map_channels if side else config.token_size
         return token_schema(size, config.initial_step)
 
-    def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
-        """The token [B, D] of frames [B, H, W, 3] in [0, 1]; the body is not looked at."""
-        del body
+    def analyse(self, frames: jax.Array, key: jax.Array, body: jax.Array) -> jax.Array:
+        """The token [B, D] of frames [B, H, W, 3] in [0, 1]; nothing else is looked at."""
+        del key, body
         return self.token_encoder(frames)

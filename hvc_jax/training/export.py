@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 from tqdm import tqdm
@@ -132,13 +133,16 @@ def latent_tracks(
     model, stored = CodecModel(FrozenConfigDict(model_config)), _as_stored(params)
 
     @fast_jit
-    def analyse(params: Any, frames: Any, bodies: Any) -> Any:
-        unit = frames.astype("float32") / 255
-        return model.apply({"params": params}, unit, bodies, method="analyse")
+    def analyse(params: Any, frames: Any, key: Any, bodies: Any) -> Any:
+        unit, key = frames.astype("float32") / 255, key.astype("float32") / 255
+        keys = jnp.broadcast_to(key, unit.shape)
+        return model.apply({"params": params}, unit, keys, bodies, method="analyse")
 
     def latents(clip: Clip) -> np.ndarray:
-        parts = zip(*(batches(each, _BATCH) for each in clip), strict=True)
-        made = [analyse(stored, padded(p, _BATCH), padded(b, _BATCH))[: len(p)] for p, b in parts]
+        key, parts = clip[0][0], zip(*(batches(each, _BATCH) for each in clip), strict=True)
+        made = [
+            analyse(stored, padded(p, _BATCH), key, padded(b, _BATCH))[: len(p)] for p, b in parts
+        ]
         return np.concatenate(made).astype(np.float32)
 
     return [latents(clip) for clip in clips]

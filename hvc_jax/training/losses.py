@@ -204,8 +204,10 @@ def rate_distortion(
     frame, warped = outputs["frame"], outputs.get("aux", {}).get("warped")
     bits = outputs["bits"].mean()
     terms = {"loss/rate": bits / RATE_UNIT}
-    terms["loss/l1"] = l1(frame, target)
-    weights = {"loss/l1": config.l1}
+    weights = {}
+    if config.l1:  # a stage of motion alone does without: then nothing of the generator is computed
+        terms["loss/l1"] = l1(frame, target)
+        weights["loss/l1"] = config.l1
     if warped is not None and config.warped:
         terms["loss/warped"] = l1(warped, target)
         weights["loss/warped"] = config.warped

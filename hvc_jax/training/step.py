@@ -87,8 +87,12 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         params: Any, state: TrainState, batch: Batch, rng: jax.Array, inputs: Inputs
     ) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
         with layers_in(config.dtype):
-            outputs = model.apply({"params": params}, batch, train=True, rngs={"noise": rng})
+            outputs, kept = model.apply(
+                {"params": params}, batch, train=True, rngs={"noise": rng}, mutable=["looks"]
+            )
         outputs, target = to_float32(outputs), batch["target"]
+        for look in jax.tree.leaves(kept):  # of the analysis: of targets, then of frames before
+            outputs["aux"]["look_analysis"] = look[: len(target)]
         rate, distortion, terms = losses.rate_distortion(loss, outputs, target, inputs.extract, rng)
         if loss.points:
             latents = jnp.concatenate([outputs["latent"], outputs["key_latent"]])
@@ -118,8 +122,9 @@ def make_step(config: Any, model: Any, extract: losses.Features | None) -> Step:
         params: Any, state: TrainState, batch: Batch, rng: jax.Array, inputs: Inputs
     ) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
         frames = jnp.concatenate([batch["target"], batch["key"]])
+        keys = jnp.concatenate([batch["key"], batch["key"]])
         bodies = jnp.concatenate([batch["target_body"], batch["key_body"]])
-        latents = model.apply({"params": params}, frames, bodies, method="analyse")
+        latents = model.apply({"params": params}, frames, keys, bodies, method="analyse")
         total = points_distance(latents, bodies)
         return total, ({"loss/points": total, "loss/total": total}, batch["target"])
 

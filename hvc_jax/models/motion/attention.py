@@ -1,4 +1,4 @@
-"""Cross-attention between motion features: where a frame shows what its key picture shows."""
+"""Cross-attention over a key picture's cells: where a frame looks for what it shows."""
 
 from typing import NamedTuple
 
@@ -6,72 +6,84 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from hvc_jax.models.layers import Conv
 from hvc_jax.ops.warp import identity_grid
 
 OCTAVES = 6
 
 
-def positional_code(height: int, width: int) -> jax.Array:
-    """Sines and cosines of cell positions: [height, width, 4 * OCTAVES], in [-1, 1].
+def positional_code(height: int, width: int) -> tuple[jax.Array, jax.Array]:
+    """Cosines and sines of cell positions, each [height, width, 2 * OCTAVES].
 
     Periods are 4, 2, 1, ... half picture sides, so that a model meets the same values at every
     size. The product of two codes depends on the distance of the cells alone.
     """
     grid = identity_grid(height, width)[..., None]
-    angles = grid * (jnp.pi * 2.0 ** (jnp.arange(OCTAVES) - 1))
-    waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], -1)
-    return waves.reshape(height, width, 4 * OCTAVES)
+    angles = (grid * (jnp.pi * 2.0 ** (jnp.arange(OCTAVES) - 1))).reshape(height, width, -1)
+    return jnp.cos(angles), jnp.sin(angles)
 
 
 class Attended(NamedTuple):
     """What attention makes of a key picture's cells.
 
     Attributes:
-      values: [B, h, w, V] weighted means of the key's values.
+      values: [B, h, w, V] weighted sums of the key's values.
       look: [B, h, w, 2] expected position (u, v) in [-1, 1] among the key's cells.
       found: [B, h, w, 1] weight of the key's cells; the rest went to the null keys.
+      null: [B, h, w, N] weights of the null keys.
     """
 
     values: jax.Array
     look: jax.Array
     found: jax.Array
+    null: jax.Array
 
 
 def attend(
     query: jax.Array,
     key: jax.Array,
     values: jax.Array,
-    null_key: jax.Array,
-    null_values: jax.Array,
-    kept: jax.Array | None = None,
+    null: jax.Array | None = None,
+    window: int = 0,
+    dropped: jax.Array | None = None,
 ) -> Attended:
-    """softmax(Q K^T) V over all cells of the key picture and some null keys.
+    """softmax(Q K^T) V over cells of the key picture, beside some null keys.
 
     Args:
       query: [B, h, w, D] of the target frame.
       key: [B, h, w, D] of the key picture.
       values: [B, h, w, V] of the key picture.
-      null_key: [N, D], somewhere to look for what the key picture does not show (Mallya et al.,
-        "Implicit warping", arXiv 2210.01794, sec. 3.2).
-      null_values: [N, V].
-      kept: [B, h * w] booleans, the cells that can be looked at; None = all.
+      null: [B, h, w, N] logits of null keys, somewhere to look for what the key picture does not
+        show (Mallya et al., "Implicit warping", arXiv 2210.01794, sec. 3.2); None = no such keys.
+      window: side of square windows in cells, even; a cell looks inside its window and half a
+        side around it. 0, or a size that does not divide both sides, looks everywhere.
+      dropped: [B, h, w, 1], 1 for the key's cells that cannot be looked at; None = all can.
     """
     batch, rows, columns, _ = query.shape
-    cells = rows * columns
-    flat = [x.reshape(batch, cells, -1) for x in (query, key, values)]
+    if null is None:
+        null = jnp.zeros((batch, rows, columns, 0))
+    shown = jnp.ones((batch, rows, columns, 1)) if dropped is None else 1 - dropped
+    places = jnp.broadcast_to(identity_grid(rows, columns), (batch, rows, columns, 2))
+    values = jnp.concatenate([values, places, jnp.ones_like(shown), shown], -1)
+    inside = bool(window) and not rows % window and not columns % window and rows > window
+    if inside:
+        query, null = windows(query, window), windows(null, window)
+        key, values = halo_windows(key, window), halo_windows(values, window)
+    parts = (query, key, values, null)
+    flat = [x.reshape(x.shape[0], x.shape[1] * x.shape[2], x.shape[3]) for x in parts]
     logits = jnp.einsum("bqd,bkd->bqk", flat[0], flat[1])
-    if kept is not None:
-        logits = jnp.where(kept[:, None], logits, -1e9)
-    nulls = jnp.einsum("bqd,nd->bqn", flat[0], null_key)
-    weights = jax.nn.softmax(jnp.concatenate([logits, nulls], -1), -1)
-    real, null = weights[..., :cells], weights[..., cells:]
-    grid = jnp.broadcast_to(identity_grid(rows, columns).reshape(1, cells, 2), (batch, cells, 2))
-    seen = jnp.einsum("bqk,bkv->bqv", real, jnp.concatenate([flat[2], grid], -1))
-    found = real.sum(-1, keepdims=True)
-    moved = seen[..., :-2] + null @ null_values
-    shape = (batch, rows, columns)
-    look = seen[..., -2:] / (found + 1e-6)
-    return Attended(*(x.reshape(*shape, -1) for x in (moved, look, found)))
+    if inside or dropped is not None:  # what is beyond the border has no weight either
+        logits = jnp.where(flat[2][:, None, :, -1] > 0, logits, -1e9)
+    weights = jax.nn.softmax(jnp.concatenate([logits, flat[3]], -1), -1)
+    real, missed = weights[..., : logits.shape[-1]], weights[..., logits.shape[-1] :]
+    seen = jnp.einsum("bqk,bkv->bqv", real, flat[2][..., :-1])
+    both = jnp.concatenate([seen, missed], -1).reshape(*query.shape[:3], -1)
+    if inside:
+        both = from_windows(both, batch, rows, columns)
+    count = values.shape[-1] - 4
+    found = both[..., count + 2 : count + 3]
+    look = both[..., count : count + 2] / (found + 1e-6)
+    return Attended(both[..., :count], look, found, both[..., count + 3 :])
 
 
 def windows(x: jax.Array, side: int) -> jax.Array:
@@ -88,60 +100,80 @@ def from_windows(x: jax.Array, batch: int, height: int, width: int) -> jax.Array
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height, width, channels)
 
 
+def halo_windows(x: jax.Array, side: int) -> jax.Array:
+    """The `windows` of x [B, H, W, C] and half a side around each: [B * windows, 2 side, 2 side, C].
+
+    What lies outside x is zero. Slices alone: nothing is looked up by position.
+    """  # noqa: E501
+    half = side // 2
+    x = jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0)))
+    for axis in (1, 3):  # rows, then columns behind the rows' two axes
+        count = x.shape[axis] // half
+        x = x.reshape(*x.shape[:axis], count, half, *x.shape[axis + 1 :])
+        parts = [jax.lax.slice_in_dim(x, i, count - 3 + i, stride=2, axis=axis) for i in range(4)]
+        x = jnp.concatenate(parts, axis + 1)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, 2 * side, 2 * side, x.shape[-1])
+
+
 class CrossAttention(nn.Module):
-    """Values of the key picture for every cell of the target frame, by their motion features.
+    """Values of the key picture for every cell of the target frame.
 
-        motion ─► match (+ point) (+ position) ─► Q ─┐
-          both motions ─► point ──┘                  │
-        key's motion ─► match (+ position) ─────► K ─┴─► softmax(Q K^T) V
+        motion ─┬─► angles ─► positional code of the cell, turned ─┐
+                └─► what to look for ──────────────────────────────┴─► Q ─┐
+        positional code, what the key's features show ────────────────► K ─┴─► softmax(Q K^T) V
 
-    Q and K are sums of a projection and a positional code (Gao et al., "Implicit motion function",
-    CVPR 2024, sec. 3.3). One projection serves both frames, so that cells that show the same can
-    agree; another, of both and zero at the start, can point to a position. Positions decide at the
-    start: an untrained model looks at the same cell.
+    Q and K join a positional code and learned features (Gao et al., "Implicit motion function",
+    CVPR 2024, sec. 3.3). The motion features turn each wave of the query's code by an angle of its
+    own and say how sharply it counts, as rotary embeddings (Su et al., arXiv 2104.09864) turn by
+    the position: a sum cannot move a code, a turn does. An untrained model looks at the same cell.
 
     Attributes:
-      width: channels of Q and K, at least 4 * OCTAVES.
+      match: channels of the learned part of Q and K.
       nulls: null keys.
       dropout: share of the key's cells that are hidden in training (where there is the rng stream
         "noise"), so that queries do not depend on one cell (arXiv 2210.01794, sec. 3.2).
-      window: side of the windows in cells inside which to look; 0, or a size that does not divide
-        both sides, looks everywhere.
+      window: as of `attend`.
     """
 
-    width: int
+    match: int
     nulls: int
     dropout: float
     window: int = 0
 
     @nn.compact
-    def __call__(self, motion: jax.Array, key_motion: jax.Array, values: jax.Array) -> Attended:
-        """The key's `values` [B, h, w, V], by motion features [B, h, w, C] of both frames."""
+    def __call__(self, motion: jax.Array, content: jax.Array, values: jax.Array) -> Attended:
+        """The key's `values` [B, h, w, V] for a frame.
+
+        Args:
+          motion: [B, h, w, C] motion features of the frame.
+          content: [B, h, w, F] features of the key picture.
+          values: [B, h, w, V] of the key picture.
+        """
         batch, rows, columns, _ = motion.shape
+        cosine, sine = positional_code(rows, columns)
+        angle = Conv(2 * OCTAVES, 1, zero=True, name="turn")(motion)
         sharpness = self.param("log_octave", nn.initializers.constant(0.2), (OCTAVES,))
-        code = positional_code(rows, columns) * jnp.tile(jnp.repeat(jnp.exp(sharpness), 2), 2)
-        code = jnp.pad(code, ((0, 0), (0, 0), (0, self.width - code.shape[-1])))
-        match = nn.Dense(self.width, kernel_init=nn.initializers.normal(0.05), name="match")
-        point = nn.Dense(self.width, kernel_init=nn.initializers.zeros_init(), name="point")
-        query = match(motion) + point(jnp.concatenate([motion, key_motion], -1)) + code
-        key = match(key_motion) + code
-        small = nn.initializers.normal(0.02)
-        null_key = self.param("null_key", small, (self.nulls, self.width))
-        null_values = self.param("null_values", small, (self.nulls, values.shape[-1]))
-        side = self.window
-        inside = bool(side) and not rows % side and not columns % side
-        if inside:
-            query, key, values = (windows(x, side) for x in (query, key, values))
-        kept = None
+        weight = jnp.exp(
+            jnp.tile(sharpness, 2) + Conv(2 * OCTAVES, 1, zero=True, name="sharpen")(motion)
+        )
+        turned = (
+            cosine * jnp.cos(angle) - sine * jnp.sin(angle),
+            sine * jnp.cos(angle) + cosine * jnp.sin(angle),
+        )
+        wanted = nn.Dense(self.match, kernel_init=nn.initializers.zeros_init(), name="wanted")
+        shown = nn.Dense(self.match, name="shown")
+        place = jnp.broadcast_to(
+            jnp.concatenate([cosine, sine], -1), (batch, rows, columns, 4 * OCTAVES)
+        )
+        query = jnp.concatenate([weight * turned[0], weight * turned[1], wanted(motion)], -1)
+        key = jnp.concatenate([place, shown(content)], -1)
+        null = nn.Dense(self.nulls, name="null")(motion)
+        dropped = None
         if self.dropout and self.has_rng("noise"):
-            shape = (key.shape[0], key.shape[1] * key.shape[2])
-            kept = jax.random.bernoulli(self.make_rng("noise"), 1 - self.dropout, shape)
-        found = attend(query, key, values, null_key, null_values, kept)
-        if inside:
-            centres = jnp.broadcast_to(identity_grid(rows, columns), (batch, rows, columns, 2))
-            # Inside a window positions are relative to it.
-            middle = windows(centres, side).mean((1, 2), keepdims=True)
-            scale = jnp.array([side / columns, side / rows])
-            found = found._replace(look=found.look * scale + middle)
-            found = Attended(*(from_windows(x, batch, rows, columns) for x in found))
-        return found
+            shape = (batch, rows, columns, 1)
+            dropped = jax.random.bernoulli(self.make_rng("noise"), self.dropout, shape)
+            dropped = dropped.astype(jnp.float32)
+        found = attend(query, key, values, null, self.window, dropped)
+        small = nn.initializers.normal(0.02)
+        null_values = self.param("null_values", small, (self.nulls, values.shape[-1]))
+        return found._replace(values=found.values + found.null @ null_values)

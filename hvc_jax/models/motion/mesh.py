@@ -100,9 +100,9 @@ class SemanticMotion(nn.Module):
         """The schema of the body vector."""
         return semantic_schema(config.schema, camera=config.camera)
 
-    def analyse(self, frames: jax.Array, body: jax.Array) -> jax.Array:
+    def analyse(self, frames: jax.Array, key: jax.Array, body: jax.Array) -> jax.Array:
         """The body vector [B, 188] itself; frames are not looked at."""
-        del frames
+        del frames, key
         return body
 
     @staticmethod
