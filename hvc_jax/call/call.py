@@ -59,9 +59,7 @@ class Figures(NamedTuple):
 class Call:
     """Both ends of a call.
 
-    Attributes:
-      sender: One end.
-      receiver: The other.
+    `sender`: one end; `receiver`: the other.
     """
 
     def __init__(

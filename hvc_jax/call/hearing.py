@@ -16,9 +16,7 @@ _MOST_SILENCE = 10 * SAMPLE_RATE  # samples that are written for a gap, at most
 class Hearing:
     """Decodes the sound; what is missing after a little patience is silence.
 
-    Attributes:
-      loudness: Root mean square of the newest packet, 0 to 1.
-      packets: That were decoded.
+    `loudness`: root mean square of the newest packet, 0 to 1; `packets`: that were decoded.
     """
 
     def __init__(self, record: Path | None = None) -> None:

@@ -220,10 +220,7 @@ def axes_of(words: list[str]) -> tuple[tuple[str, tuple[float, ...]], ...]:
 def anchor_points(names: list[str], others: list[str]) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """The anchors with their quality settings.
 
-    Args:
-        names: Of anchors.
-        others: "NAME=QP,QP" for those that are not to have the protocol's.
-
+    `names`: of anchors; `others`: "NAME=QP,QP" for those that are not to have the protocol's.
     Raises ValueError: A name is unknown or not among the anchors.
     """
     from hvc_jax.evaluation.anchor_codecs import ANCHORS, default_qps

@@ -72,8 +72,7 @@ def build_parser(*commands: str) -> argparse.ArgumentParser:
 
     `commands`: Keys of `COMMANDS`; only their modules are imported.
 
-    Returns:
-        A parser whose parsed arguments have `run`, the function to call with them.
+    Returns a parser whose parsed arguments have `run`, the function to call with them.
     """
     parser = argparse.ArgumentParser(prog="hvc", allow_abbrev=False)
     subparsers = parser.add_subparsers(dest="command", required=True)
@@ -153,9 +152,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     `argv`: Arguments without the program's name; None means those of the process.
 
-    Returns:
-        0 on success, 2 for bad input or usage (one line on stderr says what and the fix),
-        130 after ^C, 143 after SIGTERM. HVC_DEBUG=1 in the environment shows the traceback as well.
+    Returns 0 on success, 2 for bad input or usage (one line on stderr says what and the fix), 130
+    after ^C, 143 after SIGTERM. HVC_DEBUG=1 in the environment shows the traceback as well.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help", "help"):

@@ -57,8 +57,7 @@ class BaseCodec(abc.ABC):
           confidence: A list to which the confidence in the body of every frame is appended.
           sound: Of the clip; rates and sizes that are asked for are without it.
 
-        Returns:
-          The stream, or b"" where there is an output.
+        Returns the stream, or b"" where there is an output.
 
         Raises:
           CodecError: Fewer than two frames, sizes that vary or do not fit the networks, or fewer

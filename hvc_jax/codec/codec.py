@@ -30,9 +30,7 @@ class Codec(BaseCodec):
 
     Everything is compiled once per picture size; short batches are padded, never recompiled.
 
-    Attributes:
-      export: The model, its coding tables and its id.
-      networks: Its networks, compiled.
+    `export`: the model, its coding tables and its id; `networks`: its networks, compiled.
     """
 
     def __init__(

@@ -18,9 +18,7 @@ class FieldRepairingDecoder(Intact):
     def __init__(self, codec: FieldCodec, file: BinaryIO) -> None:
         """Finds what is intact.
 
-        Args:
-          codec: Of the stream.
-          file: Binary file at the beginning of the stream.
+        `codec`: of the stream; `file`: binary file at the beginning of the stream.
 
         Raises:
           BitstreamError: The header is damaged.

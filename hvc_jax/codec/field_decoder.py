@@ -49,9 +49,7 @@ def _change_pose(frames: jax.Array, sent: jax.Array, wanted: jax.Array) -> jax.A
 class FieldDecoder:
     """Units in, frames out.
 
-    Attributes:
-      frame: Number of the next frame to come out.
-      size: (height, width) of the pictures.
+    `frame`: number of the next frame to come out; `size`: (height, width) of the pictures.
     """
 
     def __init__(

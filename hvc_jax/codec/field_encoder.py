@@ -158,8 +158,7 @@ def held_where_doubtful(
       before: [188], the last sure one before these frames. Without it the first sure one stands for
         those before it, and without any all are the first.
 
-    Returns:
-      The vectors, and the last sure one up to the end, None where there was none yet.
+    Returns the vectors, and the last sure one up to the end, None where there was none yet.
     """
     if before is None and not sure.any():
         return np.repeat(vectors[:1], len(vectors), 0), None

@@ -30,8 +30,7 @@ def better_held(frames: np.ndarray, made: np.ndarray, key: np.ndarray) -> np.nda
       made: [T, H, W, 3] uint8, as decoded with their motion.
       key: [H, W, 3] uint8, the key picture as decoded.
 
-    Returns:
-      [T] bool.
+    Returns [T] bool.
     """
     still = np.broadcast_to(key, frames.shape)
     farther = _squared_error(frames, made) > AT_MOST * _squared_error(frames, still)

@@ -17,9 +17,7 @@ _LEAST, _MOST = 0.25, 4.0
 def projected_vertices(vectors: np.ndarray, side: int) -> np.ndarray:
     """Returns where the mesh's vertices lie in the picture, [T, V, 2] pixels.
 
-    Args:
-      vectors: [T, 188] body vectors.
-      side: of the picture, pixels.
+    `vectors`: [T, 188] body vectors; `side`: of the picture, pixels.
     """
     points = _projection()
     return np.stack([np.asarray(points(v)) for v in np.asarray(vectors, np.float32)]) * (side / 2)
@@ -42,9 +40,7 @@ def mesh_importance(schema: Schema, vector: np.ndarray) -> np.ndarray:
 
     Squared displacement of the projected vertices, their mean over the mesh, for one step.
 
-    Args:
-      schema: of body vectors.
-      vector: [188] the pose around which steps are made.
+    `schema`: of body vectors; `vector`: [188] the pose around which steps are made.
     """
     moved = np.repeat(np.asarray(vector, np.float32)[None], 1 + len(schema.dynamic), 0)
     for row, slot in zip(moved[1:], schema.dynamic, strict=True):

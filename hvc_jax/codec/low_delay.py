@@ -20,9 +20,7 @@ PREDICTED_SHARE = 0.4
 class LowDelaySegment:
     """Codes the frames of a segment, the first of which is an intra key picture.
 
-    Attributes:
-        key: the intra key picture as coded.
-        count: frames so far whose units were given.
+    `key`: the intra key picture as coded; `count`: frames so far whose units were given.
     """
 
     def __init__(

@@ -39,9 +39,7 @@ _IDLE = 10.0  # bits a level: numbers whose gradient is smaller hardly move, so 
 class PolishKey(NamedTuple):
     """A key frame as polishing sees it.
 
-    Attributes:
-      features: of the key picture at the working size.
-      latent: [D] of the key frame, as decoded.
+    `features`: of the key picture at the working size; `latent`: [D] of the key frame, as decoded.
     """
 
     features: Any
@@ -90,9 +88,7 @@ class Polisher:
     def key(self, picture: np.ndarray, latent: np.ndarray) -> PolishKey:
         """What polishing needs of a key frame.
 
-        Args:
-          picture: [H, W, 3] uint8, as decoded.
-          latent: [D], as decoded.
+        `picture`: [H, W, 3] uint8, as decoded; `latent`: [D], as decoded.
         """
         return PolishKey(self._reference(self._variables, _shrunk(picture[None])), latent)
 

@@ -173,9 +173,7 @@ def code_segment(
 def unit_ranges(places: Sequence[int], count: int) -> list[tuple[int, int]]:
     """Ranges of frames, each of about `GROUP_FRAMES`, that end behind a key picture or at the end.
 
-    Args:
-      places: Key frames, ascending from 0.
-      count: Frames of the segment.
+    `places`: key frames, ascending from 0; `count`: frames of the segment.
     """
     ranges, first, last = [], 0, 0
     for end in [*(t + 1 for t in places[1:]), count]:

@@ -77,12 +77,9 @@ def model_config(size: str) -> ConfigDict:
 def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     """The whole configuration around a motion block.
 
-    Args:
-        argument: The argument string, see the module's docstring.
-        motion: The motion block by size.
+    `argument`: the argument string, see the module's docstring; `motion`: the motion block by size.
 
-    Returns:
-        A locked ConfigDict.
+    Returns a locked ConfigDict.
     """
     values = parse_argument(argument)
     size, resolution, path = values["size"], values["res"], values["data"]

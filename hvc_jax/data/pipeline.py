@@ -173,11 +173,10 @@ def batches(
       split: Split of the data sets.
       need_bodies: Refuse clips whose bodies are not known.
 
-    Yields:
-      dict of numpy arrays: `key`, `target` uint8 `[B, S, S, 3]`, `previous` `[B, P, S, S, 3]` (the
-      frames before the target, the latest first), `key_body`, `target_body` float32 `[B, 188]` and
-      `previous_body` `[B, P, 188]` (zeros where no body is known), and with `teacher_flow` `flow`
-      float32 `[B, S / 4, S / 4, 3]`, see `correspondence.cells`.
+    Yields dict of numpy arrays: `key`, `target` uint8 `[B, S, S, 3]`, `previous` `[B, P, S, S, 3]`
+    (the frames before the target, the latest first), `key_body`, `target_body` float32 `[B, 188]`
+    and `previous_body` `[B, P, 188]` (zeros where no body is known), and with `teacher_flow` `flow`
+    float32 `[B, S / 4, S / 4, 3]`, see `correspondence.cells`.
     """
     config = dict(config)
     if config.get("teacher_flow", False):

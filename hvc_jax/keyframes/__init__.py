@@ -69,8 +69,7 @@ def encode_pictures(
         preset: libvvenc's; "fast" costs 2 % more bytes than "medium" at a quarter of the time.
         codec: as in `encode`.
 
-    Returns:
-        Pictures [H, W, 3] uint8, in the same order.
+    Returns pictures [H, W, 3] uint8, in the same order.
     """
     if not pictures:
         return []

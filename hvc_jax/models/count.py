@@ -24,8 +24,7 @@ def multiply_accumulates(function: Callable[..., Any], *arguments: Any) -> Count
         function: A pure function, such as a bound `model.apply`.
         *arguments: Its arguments; only shapes matter, jax.ShapeDtypeStruct will do.
 
-    Returns:
-        A counter by module path, as "generator/ResBlock_0/Conv_0"; "" outside any module.
+    Returns a counter by module path, as "generator/ResBlock_0/Conv_0"; "" outside any module.
     """
     counts: Counter[str] = Counter()
     _walk(jax.make_jaxpr(function)(*arguments).jaxpr, "", 1, counts)
@@ -109,9 +108,7 @@ def synthesis_cost(model_config: Any, side: int) -> int:
 def costs(model_config: Any, side: int) -> tuple[dict[str, dict[str, int]], Any]:
     """Multiply-accumulates by module of analyse, reference and synthesise, and the parameters.
 
-    Args:
-        model_config: `config.model`.
-        side: Rows and columns of the picture.
+    `model_config`: `config.model`; `side`: rows and columns of the picture.
     """
     model = CodecModel(FrozenConfigDict(model_config))
     picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)

@@ -35,9 +35,8 @@ class Discriminator(nn.Module):
         `picture`: [B, H, W, C] in [0, 1]; H and W divisible by 2 ** depth. C = 6 where the key
         picture stands beside the picture to judge.
 
-        Returns:
-          Scores [B, H / 2^depth, W / 2^depth, 1], high for real; and one [B, h, w, c] of features
-          a layer.
+        Returns scores [B, H / 2^depth, W / 2^depth, 1], high for real; and one [B, h, w, c] of
+        features a layer.
         """
         x = picture * 2 - 1
         features = []

@@ -83,13 +83,10 @@ class FieldGenerator(nn.Module):
     def __call__(self, batch: dict[str, jax.Array], train: bool) -> dict:
         """As `CodecModel.__call__`, for the trainer; the field's bits are not counted here.
 
-        Args:
-          batch: sources [B, H, W, 13] (pictures, then share) and qp [B].
-          train: Changes nothing.
+        `batch`: sources [B, H, W, 13] (pictures, then share) and qp [B]; `train`: changes nothing.
 
-        Returns:
-          frame [B, H, W, 3], bits [B] (zeros), group_bits (none) and aux with the stream's blend
-          as "warped".
+        Returns frame [B, H, W, 3], bits [B] (zeros), group_bits (none) and aux with the stream's
+        blend as "warped".
         """
         sources = Sources(batch["sources"][..., :12], batch["sources"][..., 12:], batch["qp"])
         frame = self.frames(sources)
@@ -116,9 +113,7 @@ def details(picture: jax.Array) -> list[jax.Array]:
 def blur(picture: jax.Array, distance: int = 1) -> jax.Array:
     """A picture [B, H, W, C] after the filter (1, 2, 1) / 4 along both axes, borders repeated.
 
-    Args:
-      picture: What is filtered.
-      distance: Between the filter's taps, pixels.
+    `picture`: what is filtered; `distance`: between the filter's taps, pixels.
     """
     for axis in (1, 2):
         margin = [(distance, distance) if i == axis else (0, 0) for i in range(4)]
@@ -135,9 +130,7 @@ def blur(picture: jax.Array, distance: int = 1) -> jax.Array:
 def statistics(sources: Sources, bands: list[jax.Array]) -> jax.Array:
     """What the network sees of every block: [B, H / 4, W / 4, 14 + DETAILS].
 
-    Args:
-      sources: The candidates.
-      bands: `details` of their blend.
+    `sources`: the candidates; `bands`: `details` of their blend.
     """
     pictures = jnp.split(sources.pictures, PICTURES, -1)
     compared = [a - b for a, b in itertools.combinations(pictures, 2)]

@@ -151,9 +151,7 @@ def measured_scores() -> dict[str, dict[str, float | str]]:
 def open_stream_file(path: str | os.PathLike[str], model: Path | None = None) -> Stream:
     """A stream with its parameters.
 
-    Args:
-        path: A .hvc file.
-        model: The file of its model, where it is not a shipped one.
+    `path`: A .hvc file; `model`: the file of its model, where it is not a shipped one.
 
     Raises:
         BitstreamError: The file is no stream, or is damaged.

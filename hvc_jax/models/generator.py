@@ -40,9 +40,8 @@ class Generator(nn.Module):
 
         `aligned`: features moved to the target frame.
 
-        Returns:
-          frame [B, H, W, 3], around [0, 1] and not clipped, and mask [B, H, W, 1] in [0, 1], 1
-          where the aligned pixels are copied.
+        Returns frame [B, H, W, 3], around [0, 1] and not clipped, and mask [B, H, W, 1] in [0, 1],
+        1 where the aligned pixels are copied.
         """
         fine, middle, coarse = self.widths
         pixels = space_to_depth(aligned.pixels, 4) - 0.5

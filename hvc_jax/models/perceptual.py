@@ -122,9 +122,7 @@ def squeezenet_features(params: Params, images: jax.Array) -> list[jax.Array]:
     Iandola et al., arXiv 1602.07360; maps after the same layers as LPIPS takes them: 64 channels
     at 1/2, 128 at 1/4, 256 at 1/8, and 384, 384, 512, 512 at 1/16.
 
-    Args:
-        params: from `from_torchvision`.
-        images: [B, H, W, 3] RGB in [0, 1].
+    `params`: from `from_torchvision`; `images`: [B, H, W, 3] RGB in [0, 1].
     """
     x = images[..., ::-1] * 255.0 - jnp.asarray(_CAFFE_MEAN_BGR, images.dtype)
     x = jax.nn.relu(_conv_stride_two(x, params["features.0.weight"], params["features.0.bias"]))

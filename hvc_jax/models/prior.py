@@ -55,8 +55,7 @@ class AdaptivePrior(nn.Module):
           x: [*, D] in units of the quantisation step. Adding noise or rounding is the caller's.
           past: [P, *, D] the levels of the P >= 2 frames before, the latest first, treated alike.
 
-        Returns:
-          [*, D] bits, positive; of each number given those of earlier stages.
+        Returns [*, D] bits, positive; of each number given those of earlier stages.
         """
         count = len(self.names)
         changes = past[:-1] - past[1:]
@@ -112,8 +111,7 @@ class FactorizedPrior(nn.Module):
 
         `x`: [*, D] in units of the quantisation step. Adding noise or rounding is the caller's.
 
-        Returns:
-          [*, D] bits, positive.
+        Returns [*, D] bits, positive.
         """
         widths = (1, *self.filters, 1)
         scale = self.init_scale ** (1 / (len(widths) - 1))

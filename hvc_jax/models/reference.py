@@ -32,9 +32,7 @@ class ReferenceEncoder(nn.Module):
 
     No convolution runs at full resolution: pixels move to channels first.
 
-    Attributes:
-      widths: channels (C0, C1, C2).
-      blocks: residual blocks per scale.
+    `widths`: channels (C0, C1, C2); `blocks`: residual blocks per scale.
     """  # noqa: E501
 
     widths: tuple[int, int, int]

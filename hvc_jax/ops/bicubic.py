@@ -16,8 +16,7 @@ def cubic_weights(fraction: jax.Array) -> jax.Array:
 
     `fraction`: [...] distance to the second of the four, in [0, 1].
 
-    Returns:
-        [..., 4], summing to one.
+    Returns [..., 4], summing to one.
     """
     a, t = SHARPNESS, fraction
     near = lambda s: ((a + 2) * s - (a + 3)) * s * s + 1  # noqa: E731
@@ -56,8 +55,7 @@ def sample(prepared: jax.Array, index: jax.Array, x: jax.Array, y: jax.Array) ->
         x: [T, h, w] columns, in pixels.
         y: [T, h, w] rows, in pixels.
 
-    Returns:
-        [T, h, w, C].
+    Returns [T, h, w, C].
     """
     wide, channels = prepared.shape[2:]
     corner, fx, fy = _corner(prepared, index, x, y)

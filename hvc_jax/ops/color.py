@@ -20,9 +20,7 @@ def rgb_to_yuv420(rgb: np.ndarray, bits: int = 10) -> tuple[np.ndarray, np.ndarr
         rgb: [H, W, 3] uint8; H and W even.
         bits: bits per sample, 8 to 16.
 
-    Returns:
-        Y [H, W], Cb and Cr [H/2, W/2], all uint16.
-
+    Returns Y [H, W], Cb and Cr [H/2, W/2], all uint16.
     Raises ValueError: a side is odd.
     """
     height, width, _ = rgb.shape

@@ -29,8 +29,7 @@ _CPU_OPTIONS = {
 def compiler_options() -> dict[str, Any] | None:
     """The compiler options that are worth passing on jax's default back end.
 
-    Returns:
-        A dict for `jax.jit(..., compiler_options=...)`, or None for the compiler's defaults.
+    Returns a dict for `jax.jit(..., compiler_options=...)`, or None for the compiler's defaults.
     """
     if jax.default_backend() != "cpu":
         return None
@@ -65,8 +64,7 @@ def keep_compiled_programs() -> bool:
     was told another folder. Call it before anything is compiled. Does nothing where the folder
     cannot be made private: whoever writes there chooses what this process runs.
 
-    Returns:
-        Whether nothing was kept there so far, so that everything has to be compiled now.
+    Returns whether nothing was kept there so far, so that everything has to be compiled now.
     """
     if jax.config.jax_compilation_cache_dir:
         return False

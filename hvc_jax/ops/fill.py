@@ -12,12 +12,9 @@ def pull_push(values: jax.Array, weight: jax.Array) -> jax.Array:
     The weighted picture is averaged down to a few pixels, then each level fills the holes of the
     finer one. Holes of any size cost the same, and everything is differentiable.
 
-    Args:
-      values: [B, H, W, C].
-      weight: [B, H, W, 1] in [0, 1], how far each pixel is known.
+    `values`: [B, H, W, C]; `weight`: [B, H, W, 1] in [0, 1], how far each pixel is known.
 
-    Returns:
-      [B, H, W, C]; a picture without any known pixel becomes 0.
+    Returns [B, H, W, C]; a picture without any known pixel becomes 0.
 
     Gortler et al., "The lumigraph", SIGGRAPH 1996, sec. 3.4.
     """
@@ -37,12 +34,9 @@ def pull_push(values: jax.Array, weight: jax.Array) -> jax.Array:
 def widen(mask: jax.Array, radius: int) -> jax.Array:
     """`mask` with its ones grown by `radius` pixels: the maximum over a square window.
 
-    Args:
-      mask: [B, H, W, C].
-      radius: pixels, >= 0.
+    `mask`: [B, H, W, C]; `radius`: pixels, >= 0.
 
-    Returns:
-      [B, H, W, C].
+    Returns [B, H, W, C].
     """
     for axis in (1, 2):
         size = mask.shape[axis]

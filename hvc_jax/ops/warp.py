@@ -19,12 +19,9 @@ def identity_grid(height: int, width: int) -> jax.Array:
 def warp(image: jax.Array, grid: jax.Array) -> jax.Array:
     """`image` sampled bilinearly at `grid`; positions outside repeat the border.
 
-    Args:
-      image: [B, H, W, C].
-      grid: [B, h, w, 2] absolute (u, v) in [-1, 1].
+    `image`: [B, H, W, C]; `grid`: [B, h, w, 2] absolute (u, v) in [-1, 1].
 
-    Returns:
-      [B, h, w, C].
+    Returns [B, h, w, C].
     """
     batch, height, width, channels = image.shape
     x = jnp.clip((grid[..., 0] + 1) * (width / 2) - 0.5, 0, width - 1)
@@ -55,8 +52,7 @@ def resize_grid(grid: jax.Array, height: int, width: int) -> jax.Array:
       height: rows of the result.
       width: columns of the result.
 
-    Returns:
-      [B, height, width, 2].
+    Returns [B, height, width, 2].
     """
     batch, rows, columns, _ = grid.shape
     if (rows, columns) == (height, width):

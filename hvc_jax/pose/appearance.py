@@ -114,9 +114,7 @@ def appearance_cost(screen: jax.Array, appearance: Appearance) -> jax.Array:
     The weighted mean over the points, each between 0 (equal) and 1 (something else altogether), so
     a hidden point that counts as seen does limited harm (Geman-McClure).
 
-    Args:
-      screen: [T, K, 2] where the points are, (u, v).
-      appearance: what they look like.
+    `screen`: [T, K, 2] where the points are, (u, v); `appearance`: what they look like.
     """
     seen = warp(appearance.pictures, screen[:, None])[:, 0]
     squared = jnp.sum((seen - appearance.colours) ** 2, -1)
@@ -143,9 +141,7 @@ def _seen(body: Body, vertex: jax.Array, vectors: jax.Array) -> tuple[jax.Array,
 def seen_points(surface: Surface, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns where surface points are [T, K, 2] (u, v), and in {0, 1} whether seen [T, K].
 
-    Args:
-      surface: points of the open body.
-      vectors: [T, 188] body vectors.
+    `surface`: points of the open body; `vectors`: [T, 188] body vectors.
     """
     look = functools.partial(_seen, load_body(), surface.vertex)
     places, seen = in_batches(look, vectors)
@@ -155,9 +151,7 @@ def seen_points(surface: Surface, vectors: np.ndarray) -> tuple[np.ndarray, np.n
 class Reference(NamedTuple):
     """The frame that says how the skin looks.
 
-    Attributes:
-      picture: [H, H, 3] uint8.
-      vector: [188] its body vector.
+    `picture`: [H, H, 3] uint8; `vector`: [188] its body vector.
     """
 
     picture: np.ndarray

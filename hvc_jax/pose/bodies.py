@@ -90,9 +90,7 @@ def steady_landmarks(sight: Sight, weight: np.ndarray) -> tuple[np.ndarray, np.n
 
     Over more frames where they are guessed than where they are seen.
 
-    Args:
-      sight: of the clip.
-      weight: [T, 33] of `landmark_weight`.
+    `sight`: of the clip; `weight`: [T, 33] of `landmark_weight`.
     """
     share = np.clip(weight / 0.5, 0, 1)[..., None]
     out = []

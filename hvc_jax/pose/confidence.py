@@ -76,9 +76,7 @@ def bridge_doubted(bodies: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     A wrong body moves pixels to wrong places; one that stands still does no harm. A clip of
     such frames alone gets the same body throughout: its most trusted frame's.
 
-    Args:
-      bodies: [T, 188].
-      confidence: [T] in [0, 1].
+    `bodies`: [T, 188]; `confidence`: [T] in [0, 1].
     """
     trusted = np.flatnonzero(confidence >= BRIDGED_BELOW)
     if len(trusted) == len(bodies):

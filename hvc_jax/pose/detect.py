@@ -36,9 +36,7 @@ _STRIDES = (8, 16, 32, 32, 32)
 class Detection(NamedTuple):
     """One person in one picture.
 
-    Attributes:
-      window: [4] as in `hvc_jax.pose.crops`, padding included.
-      score: in [0, 1].
+    `window`: [4] as in `hvc_jax.pose.crops`, padding included; `score`: in [0, 1].
     """
 
     window: np.ndarray
@@ -75,9 +73,7 @@ def merged(boxes: np.ndarray, scores: np.ndarray) -> list[Detection]:
 
     Where nobody is sure, who is likely counts: the landmark network has the last word.
 
-    Args:
-      boxes: [N, 12] (x, y, width, height, four points) in [0, 1].
-      scores: [N] in [0, 1], falling.
+    `boxes`: [N, 12] (x, y, width, height, four points) in [0, 1]; `scores`: [N] in [0, 1], falling.
     """
     low, high = boxes[:, :2] - boxes[:, 2:4] / 2, boxes[:, :2] + boxes[:, 2:4] / 2
     area = np.prod(boxes[:, 2:4], axis=1)
@@ -99,9 +95,7 @@ def merged(boxes: np.ndarray, scores: np.ndarray) -> list[Detection]:
 def detect(pictures: np.ndarray, network: Network) -> list[list[Detection]]:
     """Returns the people in each picture.
 
-    Args:
-      pictures: [B, H, H, 3] uint8.
-      network: pose_detection.
+    `pictures`: [B, H, H, 3] uint8; `network`: pose_detection.
     """
     boxes, scores = candidates(pictures, network, 1.0)
     unsure = np.flatnonzero(scores[:, 0] < _LEAST_SCORE)
@@ -139,9 +133,7 @@ def followed(people: list[list[Detection]], person: int = 1) -> tuple[np.ndarray
     The first is the `person`-th largest of the picture that shows the most people; forwards and
     backwards from there whoever lies nearest, in units of the size, is the same one.
 
-    Args:
-      people: of T pictures in a row.
-      person: 1 for the largest.
+    `people`: of T pictures in a row; `person`: 1 for the largest.
     """
     enough = [t for t, found in enumerate(people) if len(found) >= person]
     if not enough:

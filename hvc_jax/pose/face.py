@@ -49,9 +49,7 @@ def face_pixels(face: FaceSight, side: int) -> float:
 def expressions(face: FaceSight, side: int) -> np.ndarray:
     """Returns expression coefficients [T, 10] of a clip, 0 where no face of some size is seen.
 
-    Args:
-      face: of the clip.
-      side: of its pictures, pixels.
+    `face`: of the clip; `side`: of its pictures, pixels.
     """
     out = np.zeros((len(face.points), NUM_EXPRESSION), np.float32)
     seen = face.presence >= _LEAST_PRESENCE

@@ -53,9 +53,7 @@ def _hand(found: dict, windows: jax.Array, size: int) -> tuple[jax.Array, ...]:
 def first_windows(sight: Sight, side: str) -> np.ndarray:
     """Returns the windows [T, 4] of a hand as pose landmarks tell them.
 
-    Args:
-      sight: of the clip.
-      side: "left" or "right".
+    `sight`: of the clip; `side`: "left" or "right".
     """
     wrist, index, pinky = (
         sight.points[:, INDEX[f"{side}_{name}"]] for name in ("wrist", "index", "pinky")

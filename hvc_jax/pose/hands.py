@@ -103,9 +103,7 @@ def with_hands(bodies: np.ndarray, seen: HandSight) -> np.ndarray:
 
     Between frames where a hand is seen it moves evenly; a hand that is never seen stays as it is.
 
-    Args:
-      bodies: [T, 188].
-      seen: of the same frames.
+    `bodies`: [T, 188]; `seen`: of the same frames.
     """
     out = bodies.copy()
     pose = out[:, POSE].reshape(len(out), -1, 3)

@@ -6,9 +6,7 @@ import numpy as np
 def best_rotation(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the rotations [T, 3, 3] that turn points onto a target, and what they agree by [T].
 
-    Args:
-      points: [T, N, 3] or [N, 3], of mean 0.
-      target: [T, N, 3] or [N, 3], of mean 0.
+    `points`: [T, N, 3] or [N, 3], of mean 0; `target`: [T, N, 3] or [N, 3], of mean 0.
     """
     u, s, vt = np.linalg.svd(np.swapaxes(points, -1, -2) @ target)
     sign = np.ones_like(s)
@@ -21,9 +19,7 @@ def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     Umeyama, "Least-squares estimation of transformation parameters", PAMI 1991.
 
-    Args:
-      points: [T, N, 3].
-      target: [T, N, 3] or [N, 3].
+    `points`: [T, N, 3]; `target`: [T, N, 3] or [N, 3].
     """
     goal = target.mean(-2, keepdims=True)
     a = points - points.mean(1, keepdims=True)

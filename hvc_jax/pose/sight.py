@@ -66,9 +66,7 @@ def refined(points: jax.Array, heat: jax.Array) -> jax.Array:
 
     Where no cell within reach is as sure as one half, they stay.
 
-    Args:
-      points: [B, K, 2] in [0, 1] of the window.
-      heat: [B, S, S, K] logits.
+    `points`: [B, K, 2] in [0, 1] of the window; `heat`: [B, S, S, K] logits.
     """
     size = heat.shape[1]
     cells = jnp.arange(size)

@@ -192,9 +192,7 @@ def _residuals(
 def stillness(held: jax.Array, weights: Weights) -> jax.Array:
     """Returns [*, 69]: by how much unknowns may differ from their average over time.
 
-    Args:
-      held: [*] as in `Measured`.
-      weights: of the residuals.
+    `held`: [*] as in `Measured`; `weights`: of the residuals.
     """
 
     def between(free: float, tight: float) -> jax.Array:

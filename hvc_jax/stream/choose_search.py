@@ -22,9 +22,7 @@ class LevelSearch:
     def __init__(self, costs: Costs, width: int) -> None:
         """Prepares the search.
 
-        Args:
-          costs: with a weight > 0.
-          width: histories kept of every slot, >= 1.
+        `costs`: with a weight > 0; `width`: histories kept of every slot, >= 1.
         """
         tables, self._contexts, self._weight, self._importance = costs
         self._wide = self._contexts.repeated(width)

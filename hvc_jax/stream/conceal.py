@@ -78,9 +78,7 @@ def _short_units(data: bytes, position: int, base: int, chain: Chain) -> Iterato
 def frames_and_keys(header: Header, units: Sequence[Unit]) -> tuple[int, list[int]]:
     """Returns how many frames there should be and the numbers of the key frames, as far as known.
 
-    Args:
-      header: of the stream.
-      units: the intact ones.
+    `header`: of the stream; `units`: the intact ones.
     """
     keys = [unit.frame for unit in units if unit.type in (UnitType.KEY, UnitType.STATIC)]
     ends = [header.frame_count or 0]

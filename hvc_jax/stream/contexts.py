@@ -238,9 +238,7 @@ class MotionContexts:
     def follow(self, state: State, levels: np.ndarray) -> Followed:
         """Returns what is coded for the next frames, all at once; `state` moves past them.
 
-        Args:
-          state: in front of the first.
-          levels: [n, slots] of frames none of which holds still.
+        `state`: in front of the first; `levels`: [n, slots] of frames none of which holds still.
         """
         last, past, guesses, changes = self._guessed(state, levels)
         errors = _miss(guesses.copy(), changes[:, None])

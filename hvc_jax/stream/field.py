@@ -233,8 +233,7 @@ def level_costs(parts: list[Segment], value: FieldLevels) -> np.ndarray:
 
     Extents are left out; contexts are the coder's own.
 
-    Returns:
-        [3, planes, R, C] float32 bits: of a 0, of a 1, and of each doubling beyond.
+    Returns [3, planes, R, C] float32 bits: of a 0, of a 1, and of each doubling beyond.
     """
     tables, where = default_tables(), offsets()
     rows = planes(parts)

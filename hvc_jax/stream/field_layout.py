@@ -105,9 +105,8 @@ def cosines(count: int) -> np.ndarray:
 def bridge(count: int) -> tuple[np.ndarray, np.ndarray]:
     """The ramp and the shared sines of `count` frames between two keys.
 
-    Returns:
-        What they add to u and to v, two arrays [count + 1 planes, count times]. A plane's energy,
-        the mean of both, is 1.
+    Returns what they add to u and to v, two arrays [count + 1 planes, count times]. A plane's
+    energy, the mean of both, is 1.
     """
     n = count + 1
     t = np.arange(1, n)

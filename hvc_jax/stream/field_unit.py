@@ -25,9 +25,7 @@ GRIDS = (8, 16, 4, 12)
 class Predicted:
     """A key picture that is predicted from those of its segment that were coded before.
 
-    Attributes:
-      frame: number of the frame that it shows.
-      payload: the coded picture.
+    `frame`: number of the frame that it shows; `payload`: the coded picture.
     """
 
     frame: int

@@ -37,9 +37,7 @@ def learned_gains(tracks: list[np.ndarray]) -> np.ndarray:
 def favourites(tracks: list[np.ndarray], gains: np.ndarray) -> np.ndarray:
     """Returns for every slot [D] the predictor that guesses it best on the whole.
 
-    Args:
-      tracks: as for `learned_gains`.
-      gains: [PREDICTORS, LAGS] in 1/256.
+    `tracks`: as for `learned_gains`; `gains`: [PREDICTORS, LAGS] in 1/256.
     """
     total = np.zeros((t.PREDICTORS, tracks[0].shape[1]))
     for track in tracks:

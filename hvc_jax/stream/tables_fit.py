@@ -74,9 +74,7 @@ def fit_tables(schema: Schema, tracks: list[np.ndarray], *, shared: bool = False
 def fit_generic(schema: Schema, tracks: list[np.ndarray]) -> dict[str, object]:
     """Returns the content of `default_tables.json`: one set of contexts for every slot.
 
-    Args:
-      schema: what the tracks hold.
-      tracks: as for `fit`.
+    `schema`: what the tracks hold; `tracks`: as for `fit`.
     """
     tables = fit_tables(schema, tracks, shared=True)
     samples = [_samples(schema, track, q) for q in QUANTISERS for track in tracks]
@@ -165,10 +163,9 @@ def _features(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
     """Returns what scales are made of, all samples together, slots in coding order.
 
-    Returns:
-      base [P, n, D]: a constant, the running means, mean magnitude of siblings and of everyone
-        coded earlier in the frame; magnitude [n, D] of residuals; earlier [D, D] bool, whether the
-        row's slot is coded before the column's; the two averaging matrices [D, D].
+    Returns base [P, n, D]: a constant, the running means, mean magnitude of siblings and of
+    everyone coded earlier in the frame; magnitude [n, D] of residuals; earlier [D, D] bool, whether
+    the row's slot is coded before the column's; the two averaging matrices [D, D].
     """
     order = _order(tables)
     names, stages = [tables.schema.dynamic[i].name for i in order], tables.stages[order]

@@ -194,10 +194,7 @@ def read_tracks(data: bytes, tables: CodingTables, keep_units: bool = True) -> T
 def edited_levels(unit: Unit, decoder: VectorDecoder) -> np.ndarray:
     """Returns the levels [frames, dynamic slots] of an EDIT unit.
 
-    Args:
-      unit: the unit.
-      decoder: one that decodes EDIT units only, and has the key's numbers.
-
+    `unit`: the unit; `decoder`: one that decodes EDIT units only, and has the key's numbers.
     Raises BitstreamError: when it is damaged, or leans on what stands before it.
     """
     group = motion_group(unit)

@@ -23,9 +23,7 @@ _NAME = re.compile(r"[\w][\w .()+=-]{0,120}")
 class Folder:
     """A folder whose files are known by their plain names.
 
-    Attributes:
-      path: The folder.
-      most_bytes: Largest file that is taken from a browser.
+    `path`: the folder; `most_bytes`: largest file that is taken from a browser.
     """
 
     def __init__(self, path: Path, model: Path | None = None, most_bytes: int = 64 << 20) -> None:

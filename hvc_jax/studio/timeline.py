@@ -21,9 +21,7 @@ def bits_of_frames(units: Iterable[Unit], count: int) -> tuple[np.ndarray, list[
     A unit of several frames is divided evenly among them; key pictures and their numbers are those
     of their frame. Headers, notes and the index belong to no frame.
 
-    Args:
-      units: Of the stream, in order.
-      count: Frames of the clip.
+    `units`: of the stream, in order; `count`: frames of the clip.
     """
     bits, keys = np.zeros(count), []
     for unit in units:

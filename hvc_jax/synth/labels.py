@@ -66,9 +66,7 @@ def _label_chunk(before: tuple, screen: jax.Array, size: int) -> tuple:
 def label_frames(screen: np.ndarray, size: int) -> Labels:
     """Returns the labels of frames from where the dressed mesh stands in them.
 
-    Args:
-      screen: `[T, V', 3]` (u, v, depth) of its vertices.
-      size: S.
+    `screen`: `[T, V', 3]` (u, v, depth) of its vertices; `size`: S.
     """
     # The first frame is drawn twice: it is its own predecessor.
     frames = len(screen) + 1

@@ -59,8 +59,7 @@ def smooth_steps(
       rate: Rows a second, about.
       draw: `[K, C]` key values, used in turn; the last one holds.
 
-    Returns:
-      `[T, C]`.
+    Returns `[T, C]`.
     """
     out = np.repeat(draw[:1], len(time), axis=0)
     start = time[0] - rng.uniform(0, 1 / rate)

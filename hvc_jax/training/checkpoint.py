@@ -155,13 +155,9 @@ def best_step(workdir: Path) -> int:
 def restore_params(workdir: Path, name: str = "ema") -> dict[str, Any]:
     """The parameters of the best checkpoint of a workdir by score, without optimiser state.
 
-    Args:
-        workdir: Where a run wrote.
-        name: The field of the state: "ema" or "params".
+    `workdir`: where a run wrote; `name`: the field of the state: "ema" or "params".
 
-    Returns:
-        Nested dict of numpy float32 arrays.
-
+    Returns nested dict of numpy float32 arrays.
     Raises ValueError: No checkpoint there.
     """
     folder = Path(workdir).absolute() / _FOLDER

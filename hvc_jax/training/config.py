@@ -25,9 +25,7 @@ def load_config(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
             that does not exist is looked up among the shipped configs by its file name.
         overrides: Items such as "--config.optim.lr=1e-4", parsed to the type of the field.
 
-    Returns:
-        The locked ConfigDict that the file's `get_config(argument)` gives, overridden.
-
+    Returns the locked ConfigDict that the file's `get_config(argument)` gives, overridden.
     Raises ValueError: No such file or field, or a value that does not fit the field.
     """
     text, _, argument = spec.partition(":")

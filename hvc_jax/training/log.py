@@ -83,8 +83,7 @@ def image_grid(rows: list[np.ndarray]) -> np.ndarray:
 
     `rows`: Arrays [B, H, W, 3] of one shape, float in [0, 1]: one column of the grid each.
 
-    Returns:
-        uint8 [B * H, len(rows) * W, 3].
+    Returns uint8 [B * H, len(rows) * W, 3].
     """
     grid = np.concatenate([np.concatenate(list(row), 0) for row in rows], 1)
     return np.round(np.clip(grid, 0, 1) * 255).astype(np.uint8)

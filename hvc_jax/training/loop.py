@@ -70,9 +70,7 @@ class _StopRequest:
 def check_finite(first: int, history: list[dict[str, float]]) -> None:
     """Raises NonFiniteError for the first bad step of a window.
 
-    Args:
-        first: The step of `history[0]`.
-        history: The terms of consecutive steps.
+    `first`: the step of `history[0]`; `history`: the terms of consecutive steps.
     """
     for i, terms in enumerate(history):
         bad = [name for name, value in terms.items() if not math.isfinite(value)]
@@ -107,9 +105,7 @@ def train(
         devices: Instead of all devices.
         progress: Shows a line with the time left.
 
-    Returns:
-        The state, and whether all steps are done (False after SIGTERM; it is saved then).
-
+    Returns the state, and whether all steps are done (False after SIGTERM; it is saved then).
     Raises NonFiniteError: A term is NaN or infinite; nothing is saved of that.
     """
     workdir = Path(workdir)

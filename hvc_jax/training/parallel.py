@@ -23,9 +23,7 @@ AXIS = "data"
 class Parallel:
     """Placement of states and batches, and compilation of a step, on a set of devices.
 
-    Attributes:
-        kind: "jit" or "pmap".
-        devices: All devices in use, of every process.
+    `kind`: "jit" or "pmap"; `devices`: all devices in use, of every process.
     """
 
     def __init__(
@@ -79,9 +77,7 @@ class Parallel:
 
         `batch`: Arrays [devices of this process * batch of a device, ...].
 
-        Returns:
-            Global arrays with the batch first; under pmap [devices, batch of a device, ...].
-
+        Returns global arrays with the batch first; under pmap [devices, batch of a device, ...].
         Raises ValueError: The devices do not divide the batch; says both numbers.
         """
         count = self.local_batch_factor

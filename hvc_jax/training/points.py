@@ -31,9 +31,8 @@ def body_points(body: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     `body`: [B, 188] body vectors; a camera scale of 0 says that no body is known.
 
-    Returns:
-      [B, 13, 2] positions (u, v) in [-1, 1], those outside the picture at its border, and [B, 13],
-      1 where the body is known, else 0.
+    Returns [B, 13, 2] positions (u, v) in [-1, 1], those outside the picture at its border, and [B,
+    13], 1 where the body is known, else 0.
     """
     state = params.unpack(body)
     pose = jnp.concatenate(

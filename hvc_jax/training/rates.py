@@ -23,9 +23,7 @@ _RATE, _STEPS, _BATCH = 2e-2, 600, 128  # of the fit of a prior
 class Rates(NamedTuple):
     """Bits a frame of the same frames.
 
-    Attributes:
-      estimated: by the model's prior.
-      real: of the payloads in the stream.
+    `estimated`: by the model's prior; `real`: of the payloads in the stream.
     """
 
     estimated: float
@@ -44,8 +42,7 @@ def compare_rates(model_config: Any, params: Any, tracks: Sequence[np.ndarray]) 
       params: Parameters of CodecModel; the learned steps and the prior are taken from them.
       tracks: Latents of consecutive frames, [T, D] float32 each.
 
-    Returns:
-      Means over the frames after the first of each; None with fewer than two tracks.
+    Returns means over the frames after the first of each; None with fewer than two tracks.
     """
     if len(tracks) < 2 or not all(np.isfinite(track).all() for track in tracks):
         return None

@@ -89,8 +89,7 @@ def create_state(config: Any, model: Any, batch: dict[str, jax.Array]) -> TrainS
         model: Linen module called as `model(batch, train=...)`.
         batch: One batch as the pipeline gives it; only shapes and types matter.
 
-    Returns:
-        A TrainState on the default device.
+    Returns a TrainState on the default device.
     """
     tx, discriminator_tx = optimizers(config)
     discriminator = discriminator_of(config)

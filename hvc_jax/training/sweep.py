@@ -102,10 +102,7 @@ class Run:
 def load_runs(folder: Path, workdir: Path) -> list[Run]:
     """The runs of an experiment.
 
-    Args:
-        folder: Holds sweep.py with `RUNS`.
-        workdir: Every run gets the folder of its name in it.
-
+    `folder`: holds sweep.py with `RUNS`; `workdir`: every run gets the folder of its name in it.
     Raises ValueError: There is no such file or table, or a row in it is no run.
     """
     path = Path(folder) / "sweep.py"
@@ -152,9 +149,7 @@ def run_locally(runs: Sequence[Run], jobs: int = 1) -> Iterator[tuple[Run, int]]
 
     Whatever ends the iteration early also stops the runs under way, which save themselves.
 
-    Args:
-        runs: Those to train.
-        jobs: How many side by side.
+    `runs`: those to train; `jobs`: how many side by side.
     """
     waiting, running = list(runs), {}
     try:

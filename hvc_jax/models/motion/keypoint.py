@@ -41,9 +41,7 @@ class TokenDecoder(nn.Module):
 
     Sines of the position stand in the place of IMF's learned constant.
 
-    Attributes:
-      width: channels of the motion features.
-      blocks: modulated residual blocks.
+    `width`: channels of the motion features; `blocks`: modulated residual blocks.
     """
 
     width: int
@@ -90,8 +88,7 @@ def attend(query: jax.Array, key: jax.Array, values: jax.Array) -> jax.Array:
       key: [B, h, w, M] matching features of the key frame.
       values: [B, h, w, V] of the key frame.
 
-    Returns:
-      [B, h, w, V].
+    Returns [B, h, w, V].
     """
     batch, rows, columns, channels = query.shape
     q, k = query.reshape(batch, -1, channels), key.reshape(batch, -1, channels)
@@ -184,9 +181,8 @@ class KeypointMotion(TokenMotion):
           latent: [B, D] token of the target frame.
           parts: from `key_parts`, where they are known.
 
-        Returns:
-          Aligned Pyramid, and {"warped": [B, H, W, 3] its pixels, "background": [B, H/4, W/4, 1]
-          the share of what stands still}.
+        Returns the aligned Pyramid, and {"warped": [B, H, W, 3] its pixels, "background":
+        [B, H/4, W/4, 1] the share of what stands still}.
         """
         parts = self.key_parts(features, key_latent) if parts is None else parts
         target, source = self._positions(latent), self._positions(key_latent)

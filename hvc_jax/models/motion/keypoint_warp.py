@@ -53,9 +53,8 @@ class SoftMasks(nn.Module):
           rows: of the grid.
           columns: of the grid.
 
-        Returns:
-          The masks, and [B, rows, columns, K + 1, 2] offsets from the keypoints in half picture
-          widths.
+        Returns the masks, and [B, rows, columns, K + 1, 2] offsets from the keypoints in half
+        picture widths.
         """
         batch = positions.shape[0]
         grid = jnp.broadcast_to(identity_grid(rows, columns), (batch, rows, columns, 2))
@@ -153,8 +152,7 @@ def warp_by_keypoints(
       motion: of the keypoints.
       shape: of the masks.
 
-    Returns:
-      [B, h, w, C].
+    Returns [B, h, w, C].
     """
     batch, rows, columns, _ = x.shape
     count = masks.shape[-1] - 1

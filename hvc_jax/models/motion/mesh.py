@@ -38,9 +38,8 @@ class FlowRefiner(nn.Module):
           motion: from `mesh_motion`, at the resolution of `fine`.
           fine: [B, H/4, W/4, C0] features of the key picture.
 
-        Returns:
-          grid [B, H/4, W/4, 2], and occlusion [B, H/4, W/4, 1] in [0, 1], 1 where the key frame
-          shows what is needed.
+        Returns grid [B, H/4, W/4, 2], and occlusion [B, H/4, W/4, 1] in [0, 1], 1 where the key
+        frame shows what is needed.
         """
         looks = Conv(self.width // 4, 1)(fine)
         seen = jnp.concatenate([motion.maps, looks, warp(looks, motion.grid)], -1)
@@ -78,9 +77,7 @@ class SemanticMotion(nn.Module):
         features ──────────────────────────► warp ─► x occlusion ─► SPADE(maps) ──► aligned features
         pixels ─► warp ─► where the body has left: the background, continued ─────► aligned pixels
 
-    Attributes:
-      config: motion block of the model config.
-      widths: channels (C0, C1, C2) of the pyramid.
+    `config`: motion block of the model config; `widths`: channels (C0, C1, C2) of the pyramid.
     """  # noqa: E501
 
     config: ml_collections.FrozenConfigDict
@@ -128,9 +125,8 @@ class SemanticMotion(nn.Module):
           latent: [B, 188] body vector of the target frame.
           parts: from `key_parts`, where they are known.
 
-        Returns:
-          Aligned Pyramid, and {"grid": [B, H/4, W/4, 2], "mesh_grid": same, "occlusion":
-          [B, H/4, W/4, 1], "warped": [B, H, W, 3]}.
+        Returns the aligned Pyramid, and {"grid": [B, H/4, W/4, 2], "mesh_grid": same, "occlusion":
+        [B, H/4, W/4, 1], "warped": [B, H, W, 3]}.
         """
         height, width = features.pixels.shape[1:3]
         parts = self.key_parts(features, key_latent) if parts is None else parts

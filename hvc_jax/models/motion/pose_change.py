@@ -26,8 +26,7 @@ def change_pose(frames: jax.Array, sent: jax.Array, edited: jax.Array) -> jax.Ar
       sent: [B, 188] body vectors that the frames show.
       edited: [B, 188] body vectors that they are to show.
 
-    Returns:
-      [B, H, W, 3]. What the body no longer covers is filled from the background around it.
+    Returns [B, H, W, 3]. What the body no longer covers is filled from the background around it.
     """
     batch, height, width, _ = frames.shape
     rows, columns = height // _SCALE, width // _SCALE
