@@ -12,7 +12,7 @@ import pytest
 from hvc_jax.cli.main import main
 from hvc_jax.data import coded_keys, shards, sources
 from hvc_jax.data.builders import HumanClips, clip_names, split_folder, split_of, videos_in
-from hvc_jax.data.clips import ClipError, iter_frames, write_video
+from hvc_jax.data.clips import ClipError, open_clip, read_clip, write_video
 from hvc_jax.data.frames import FrameDataset
 from hvc_jax.data.metadata_builders import (
     Chunk,
@@ -193,13 +193,13 @@ def test_chunks_of_a_video_are_cut_in_one_pass(tmp_path, monkeypatch):
 
     def counted(*arguments, **options):
         passes.append(arguments)
-        return iter_frames(*arguments, **options)
+        return open_clip(*arguments, **options)
 
-    monkeypatch.setattr("hvc_jax.data.metadata_builders.iter_frames", counted)
+    monkeypatch.setattr("hvc_jax.data.metadata_builders.open_clip", counted)
     builder = TaichiHd(
         source=tmp_path / "videos", metadata=table, data_dir=tmp_path / "out", size=32
     )
-    whole = np.stack(list(iter_frames(tmp_path / "videos" / "abc.mp4", size=32)))
+    whole = read_clip(tmp_path / "videos" / "abc.mp4", size=32).frames
     made = {}
     for clip in builder.clip_splits()["train"]:
         span = (clip.start, clip.start + clip.frames)

@@ -8,12 +8,10 @@ from hvc_jax.pose.confidence import (
     body_cells,
     bridge_doubted,
     cues,
-    joint_confidence,
     overlap,
     trusted,
 )
 from hvc_jax.pose.sight import Sight
-from hvc_jax.pose.skeleton import INDEX
 
 
 @pytest.fixture
@@ -52,14 +50,6 @@ def test_nobody_and_a_body_far_off_are_doubted(good):
     far = good | {"error": np.ones((4, 33)), "covered": np.zeros(4)}
     for given in (good | {"sight": nobody, "covered": np.zeros(4)}, far):
         assert (trusted(cues(**given)) < 0.25).all()
-
-
-def test_joints_are_trusted_where_seen_and_met(good):
-    error, wrist = good["error"].copy(), INDEX["left_wrist"]
-    error[:, wrist] = 0.5
-    trust = joint_confidence(good["sight"], error)
-    assert trust.shape == (4, 22) and (trust[:, 20] < 0.01).all()  # the left wrist
-    assert (np.delete(trust, 20, 1) > 0.9).all()
 
 
 def test_a_mask_of_the_body_itself_is_covered_and_one_elsewhere_is_not():

@@ -7,7 +7,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from hvc_jax.models.count import synthesis_cost
+from hvc_jax.models import count
 from hvc_jax.training.config import load_config
 
 AT_MOST = 0.1
@@ -21,7 +21,7 @@ def costs(table: Path = TABLE) -> dict[str, float]:
     for variant, fields in sweep["VARIANTS"].items():
         overrides = [f"--config.{k}={value}" for k, value in fields.items() if k != "config"]
         config = load_config(fields["config"], overrides)
-        found[variant] = synthesis_cost(config.model, config.data.size)
+        found[variant] = sum(count.costs(config.model, config.data.size)[0]["synthesise"].values())
     return found
 
 

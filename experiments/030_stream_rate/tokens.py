@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.body.params import BODY_VECTOR_SIZE
-from hvc_jax.data.clips import iter_frames
+from hvc_jax.data.clips import read_clip
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.export import Export
 from hvc_jax.ops.compile import fast_jit
@@ -37,7 +37,7 @@ def token_tracks(export: Export, folder: Path, clips: int, frames: int) -> list[
     chosen = np.linspace(0, len(files) - 1, min(clips, len(files))).astype(int)
     tracks = []
     for path in [files[i] for i in chosen]:
-        pictures = np.stack(list(iter_frames(path, side, frames=frames)))
+        pictures = read_clip(path, side, frames=frames).frames
         whole = len(pictures) // _BATCH * _BATCH  # one shape, one compilation
         parts = [analyse(params, pictures[i : i + _BATCH]) for i in range(0, whole, _BATCH)]
         tracks.append(np.concatenate([np.asarray(part) for part in parts]).astype(np.float32))

@@ -14,7 +14,7 @@ from losses import patterns
 from hvc_jax.codec.codec import Codec
 from hvc_jax.codec.conceal import RepairingDecoder
 from hvc_jax.codec.options import EncodeOptions
-from hvc_jax.data.clips import iter_frames
+from hvc_jax.data.clips import read_clip
 from hvc_jax.evaluation.metrics import psnr
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.models.export import load_export
@@ -50,7 +50,7 @@ def main() -> None:
         codec = Codec(load_export(variant))
         scores: dict[tuple, list[tuple[float, ...]]] = {}
         for number, path in enumerate(files[i] for i in chosen):
-            source = np.stack(list(iter_frames(path, SIDE, frames=FRAMES)))
+            source = read_clip(path, SIDE, frames=FRAMES).frames
             for frames_of_unit, resync in SETTINGS:
                 file = io.BytesIO()
                 options = EncodeOptions(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 from scipy.spatial.transform import Rotation
+from trouble import hands_before_face, two_people
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.landmarks import COCO_JOINTS, landmarks_of, pose_points
@@ -18,7 +19,6 @@ from hvc_jax.body.params import NUM_BODY_JOINTS, POSE, unpack
 from hvc_jax.ops import rotation
 from hvc_jax.synth.motion import turned
 from hvc_jax.synth.people import render_clip
-from hvc_jax.synth.trouble import hands_before_face, two_people
 
 WRONG = 0.3
 """Torsos by which the keypoints of a wrong body err, on average."""

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from hard import keypoints
 from PIL import Image
+from pose_error import acceleration, correct_keypoints, mask_iou, torso_size
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.lbs import posed_vertices
@@ -25,7 +26,6 @@ from hvc_jax.evaluation.table import csv_text
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.pose.confidence import DOUBT, body_cells
 from hvc_jax.pose.estimator import estimate
-from hvc_jax.pose.pose_error import acceleration, correct_keypoints, mask_iou, torso_size
 from hvc_jax.pose.sight import see
 from hvc_jax.pose.skeleton import COCO
 

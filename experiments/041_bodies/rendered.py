@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from pose_error import acceleration, mpjpe, pa_mpjpe
 
 from hvc_jax.body.assets import load_body
 from hvc_jax.body.camera import project
@@ -22,7 +23,6 @@ from hvc_jax.codec.scenes import BodyFinder
 from hvc_jax.evaluation.table import csv_text
 from hvc_jax.ops.compile import keep_compiled_programs
 from hvc_jax.pose.estimator import estimate
-from hvc_jax.pose.pose_error import acceleration, mpjpe, pa_mpjpe
 from hvc_jax.synth.people import render_clip
 
 FRAMINGS = ("upper", "hips", "knees", "full")

@@ -38,14 +38,12 @@ class MotionField(NamedTuple):
       mask: [B, H, W] 1 on the target body, 0 outside.
       visible: [B, H, W] in [0, 1], how far that point of the body is seen in the key picture; 0
         outside the target body.
-      key_fragments: fragments of the key mesh.
       target_fragments: fragments of the target mesh.
     """
 
     grid: jax.Array
     mask: jax.Array
     visible: jax.Array
-    key_fragments: Fragments
     target_fragments: Fragments
 
 
@@ -177,7 +175,6 @@ def _field(key_screen, target_screen, key_fragments=None, *, faces, height, widt
         grid=grid,
         mask=seen.astype(jnp.float32),
         visible=jax.lax.stop_gradient(visible),
-        key_fragments=key_fragments,
         target_fragments=target,
     )
 

@@ -24,17 +24,15 @@ def part_palette(count: int) -> np.ndarray:
     return value[:, None] * (1 - 0.65 * (1 - wheel))
 
 
-def render(
-    body: Body, vectors: np.ndarray, size: int, kind: str = "shaded", supersample: int = 2
-) -> np.ndarray:
+def render(body: Body, vectors: np.ndarray, size: int, kind: str = "shaded") -> np.ndarray:
     """Returns pictures [N, size, size, 3] uint8 of posed bodies, body vectors [N, 188].
 
-    `kind` is one of `MAPS`; `supersample` counts samples per pixel and axis, but parts are drawn
-    with one, so that labels stay pure. Raises ValueError: unknown kind.
+    `kind` is one of `MAPS`; parts are drawn without antialiasing, so that labels stay pure. Raises
+    ValueError: unknown kind.
     """
     if kind not in MAPS:
         raise ValueError(f"unknown picture {kind!r}; choose one of {', '.join(MAPS)}")
-    factor = 1 if kind == "parts" else supersample
+    factor = 1 if kind == "parts" else 2
     # One frame at a time: a picture is supersampled, and batches of them would take gigabytes.
     pictures = []
     for vector in np.atleast_2d(vectors):

@@ -199,7 +199,7 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo
                 f"{count}; add --frames {len(found.bodies)}"
             )
         sure = found.confidence[:count]
-        return Estimate(found.bodies[:count], sure, np.tile(sure[:, None], 22), np.ones(count, int))
+        return Estimate(found.bodies[:count], sure, np.ones(count, int))
     keypoints = None
     if arguments.keypoints is not None:
         from hvc_jax.body.keypoint_files import load_keypoints
@@ -223,5 +223,5 @@ def _bodies(arguments: argparse.Namespace, frames: "np.ndarray", clip: "ClipInfo
                 )
             )  # fmt: skip
             fitted.update(len(parts[-1].bodies))
-    columns = zip(*(part[:4] for part in parts), strict=True)
+    columns = zip(*(part[:-1] for part in parts), strict=True)
     return Estimate(*map(np.concatenate, columns))

@@ -1,11 +1,11 @@
 """A group of frames as displacement fields: what the decoder does with a payload.
 
-    made = decode_group(payload, references, FieldFormat(16, 16))
-    made.frames                                       # [T, H, W, 3] uint8
+    points, value = decode_fields(payload, references, FieldFormat(16, 16))
+    frames = render(references, points, value.modes)  # [T, H, W, 3] uint8
 
 The encoder (`codec.search`) runs the same functions. A prediction of the fields, at the control
 points, may come from anywhere that both sides know: the mesh, or for groups of single frames the
-fields of the frame before (`made.control_points[-1]`).
+fields of the frame before (`points[-1]`).
 """
 
 import functools
@@ -61,21 +61,6 @@ class GroupReferences(NamedTuple):
     future: np.ndarray
     past_distance: np.ndarray
     future_distance: np.ndarray
-
-
-class DecodedGroup(NamedTuple):
-    """Fields and frames of a group.
-
-    Attributes:
-        control_points: [T, R, C, 5] float32: displacement (x, y) in pixels into the past picture,
-          into the future one, and what is added to the logit of the past one's share.
-        frames: [T, H, W, 3] uint8.
-        levels: what the payload said.
-    """
-
-    control_points: np.ndarray
-    frames: np.ndarray
-    levels: FieldLevels
 
 
 def references_at(
@@ -340,14 +325,3 @@ def decode_fields(
     parts = segments(references.past, references.future)
     value = decode_levels(payload, parts, form.rows, form.columns, form.step)
     return fields_of(value, references, prediction), value
-
-
-def decode_group(
-    payload: bytes,
-    references: GroupReferences,
-    form: FieldFormat,
-    prediction: np.ndarray | None = None,
-) -> DecodedGroup:
-    """Fields and frames of a group of frames; arguments and errors as of `decode_fields`."""
-    points, value = decode_fields(payload, references, form, prediction)
-    return DecodedGroup(points, render(references, points, value.modes), value)

@@ -76,8 +76,8 @@ class LowDelaySegment:
         if not self._spacing and since > 1 and made.cost > whole / since:
             return self._predicted_key(t, frame)
         self._spent += made.cost
-        self._last = LastField(t, self._key_frame, made.decoded.control_points[0])
-        return self._group(t, (), made.payload), made.decoded.frames[0]
+        self._last = LastField(t, self._key_frame, made.control_points[0])
+        return self._group(t, (), made.payload), made.frames[0]
 
     def _predicted_key(self, t: int, frame: np.ndarray) -> tuple[FieldGroup, np.ndarray]:
         """The unit of frame `t` as a key picture, and the picture."""

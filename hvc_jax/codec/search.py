@@ -1,7 +1,7 @@
 """The encoder of displacement fields: levels chosen by rate-distortion through the real decoder.
 
     found = encode_group(frames, references, FieldOptions(lmbda=0.1))
-    found.payload                                     # for `field_group.decode_group`
+    found.payload                                     # for `field_group.decode_fields`
 
 The fields of a whole group are found together, from coarse pictures and smooth fields to finer
 ones, by Levenberg-Marquardt on squared error + lmbda * log-rate (`models.motion.field_fit`), then
@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.codec.field_group import (
-    DecodedGroup,
     GroupReferences,
     fields_of,
     render,
@@ -123,12 +122,14 @@ class EncodedGroup(NamedTuple):
 
     Attributes:
         payload: its bytes.
-        decoded: what `field_group.decode_group` makes of them.
+        control_points: [T, R, C, 5] float32, as decoded; see `field_group.decode_fields`.
+        frames: [T, H, W, 3] uint8 as decoded.
         cost: squared error of the decoded frames + lmbda * bits.
     """
 
     payload: bytes
-    decoded: DecodedGroup
+    control_points: np.ndarray
+    frames: np.ndarray
     cost: float
 
 
@@ -304,4 +305,4 @@ def encode_group(
     made = render(references, points, value.modes)
     squares = np.square(made.astype(np.float32) - frames).mean(-1)
     cost = float(squares.mean((1, 2)).sum()) + options.lmbda * 8 * len(payload)
-    return EncodedGroup(payload, DecodedGroup(points, made, value), cost)
+    return EncodedGroup(payload, points, made, cost)

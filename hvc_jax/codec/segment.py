@@ -164,7 +164,7 @@ def code_segment(
                 middle = (first + last) // 2
                 ranges += [(middle, last), (first, middle)]
                 continue
-            payload, shown[times] = made.payload, made.decoded.frames
+            payload, shown[times] = made.payload, made.frames
         sent, count = max(sent, max(needed) + 1), last - first
         groups.append(FieldGroup(first, count, pictures, quality.grid, quality.step, payload))
     return CodedSegment(keys, groups, shown, quality.key_qp)

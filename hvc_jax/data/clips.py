@@ -36,7 +36,6 @@ __all__ = [
     "ClipError",
     "ClipInfo",
     "fit_picture",
-    "iter_frames",
     "open_clip",
     "probe",
     "read_clip",
@@ -83,44 +82,15 @@ class ClipInfo(NamedTuple):
     sound: ClipSound | None = None
 
 
-def probe(path: str | os.PathLike, fps: Fraction | None = None) -> ClipInfo:
+def probe(path: str | os.PathLike) -> ClipInfo:
     """Returns size (as shown, in pixels), frame rate and frame count of a clip, as by `open_clip`.
 
     Raises ClipError: the file is missing, no video, sound only, or smaller than `MIN_SIDE`.
     """
-    info, pictures = open_clip(path, size=None, fps=fps)
+    info, pictures = open_clip(path, size=None)
     pictures.close()
     _check_size(path, info.width, info.height)
     return info
-
-
-def iter_frames(
-    path: str | os.PathLike,
-    size: int | tuple[int, int] | None = 256,
-    fit: str = "crop",
-    start: int = 0,
-    frames: int | None = None,
-    stride: int = 1,
-    fps: Fraction | None = None,
-) -> Iterator[np.ndarray]:
-    """Yields frames [H, W, 3] uint8 RGB of a clip, one at a time.
-
-    Args:
-        path: anything that ffmpeg reads, "-" for the standard input, a folder of pictures, or a
-            pattern of their names (a/%06d.png, a/*.png).
-        size: side of the square picture, or (height, width); None keeps the clip's own size.
-        fit: "crop" cuts the centre out, "pad" keeps the whole picture on black.
-        start: frames to skip first.
-        frames: most frames to yield; None for all.
-        stride: keep every n-th frame.
-        fps: frames per second: of pictures, or to which a video is brought by its times. None is
-            the rate of the video, and 25 for pictures.
-
-    Raises ClipError: the file is missing, no video, sound only, too small, or breaks off.
-    """
-    pictures = _info_and_frames(path, size, fit, start, frames, stride, fps)
-    next(pictures, None)
-    yield from pictures
 
 
 def open_clip(
@@ -133,13 +103,32 @@ def open_clip(
     stride: int = 1,
     audio_kbps: float = 0.0,
 ) -> tuple[ClipInfo, Iterator[np.ndarray]]:
-    """Returns what is known of a clip and its frames, as `probe` and `iter_frames` do, at once.
+    """Returns what is known of a clip, and an iterator over its frames [H, W, 3] uint8 RGB.
 
-    Frames are read onwards only: "-" is the standard input, which may be a pipe. `audio_kbps` is
-    the rate at which sound is coded, 0 for none. The other arguments and errors are those of
-    `iter_frames`.
+    Args:
+        path: anything that ffmpeg reads, "-" for the standard input (which may be a pipe), a folder
+            of pictures, or a pattern of their names (a/%06d.png, a/*.png).
+        size: side of the square picture, or (height, width); None keeps the clip's own size.
+        fit: "crop" cuts the centre out, "pad" keeps the whole picture on black.
+        start: frames to skip first.
+        frames: most frames to yield; None for all.
+        fps: frames per second: of pictures, or to which a video is brought by its times. None is
+            the rate of the video, and 25 for pictures.
+        stride: keep every n-th frame.
+        audio_kbps: rate at which sound is coded, kilobits a second; 0 for none.
+
+    Raises ClipError: the file is missing, no video, sound only, too small, or breaks off.
     """
-    pictures = _info_and_frames(path, size, fit, start, frames, stride, fps, audio_kbps)
+    if fit not in ("crop", "pad"):
+        raise ClipError(f"fit is {fit!r}, which is neither 'crop' nor 'pad'; use one of them.")
+    if start < 0 or stride < 1 or (frames is not None and frames < 1):
+        raise ClipError(
+            f"start {start}, frames {frames}, stride {stride} select nothing; "
+            "use start >= 0, frames >= 1, stride >= 1."
+        )
+    shape = (size, size) if isinstance(size, int) else size
+    wanted = _Wanted(shape, fit, start, frames, stride)
+    pictures = _info_and_frames(path, wanted, fps, audio_kbps)
     info = next(pictures, None)
     if info is None:
         raise ClipError(f"{path} has no picture in it; give a clip of two or more frames.")
@@ -155,7 +144,7 @@ def read_clip(
     stride: int = 1,
     fps: Fraction | None = None,
 ) -> Clip:
-    """Returns a whole clip in memory; arguments and errors as `iter_frames`.
+    """Returns a whole clip in memory; arguments and errors as of `open_clip`.
 
     Raises ClipError: also where fewer than two frames are left.
     """
@@ -166,6 +155,16 @@ def read_clip(
     if len(pictures) < 2 and frames != 1:
         raise ClipError(f"{path} has only one frame to code; give a clip of two or more frames.")
     return Clip(np.stack(pictures), info.fps / stride, info.name)
+
+
+class _Wanted(NamedTuple):
+    """Which frames of a clip are wanted, and in which shape (height, width); see `open_clip`."""
+
+    shape: tuple[int, int] | None
+    fit: str
+    start: int
+    frames: int | None
+    stride: int
 
 
 class _Source(NamedTuple):
@@ -228,24 +227,10 @@ def _pictures(path: str | os.PathLike, fps: Fraction | None) -> _Source:
 
 
 def _info_and_frames(
-    path: str | os.PathLike,
-    size: int | tuple[int, int] | None,
-    fit: str,
-    start: int,
-    frames: int | None,
-    stride: int,
-    fps: Fraction | None,
-    audio_kbps: float = 0.0,
+    path: str | os.PathLike, wanted: _Wanted, fps: Fraction | None, audio_kbps: float
 ) -> Iterator:
     """Yields the `ClipInfo` and then the frames of a file that has any."""
-    if fit not in ("crop", "pad"):
-        raise ClipError(f"fit is {fit!r}, which is neither 'crop' nor 'pad'; use one of them.")
-    if start < 0 or stride < 1 or (frames is not None and frames < 1):
-        raise ClipError(
-            f"start {start}, frames {frames}, stride {stride} select nothing; "
-            "use start >= 0, frames >= 1, stride >= 1."
-        )
-    shape = (size, size) if isinstance(size, int) else size
+    shape, _, start, frames, stride = wanted
     with ExitStack() as stack:
         if is_sequence(path):
             source = _pictures(path, fps)
@@ -264,7 +249,7 @@ def _info_and_frames(
         items = (item for _, _, item in source.items)
         if not timing.constant:
             items = resampled(source.items, timing.fps)
-        yield from _selected(path, source, there, items, timing, shape, fit, start, frames, stride)
+        yield from _selected(path, source, there, items, timing, wanted)
 
 
 def _selected(
@@ -273,13 +258,10 @@ def _selected(
     count: int,
     items: Iterator[Any],
     timing: Timing,
-    shape: tuple[int, int] | None,
-    fit: str,
-    start: int,
-    frames: int | None,
-    stride: int,
+    wanted: _Wanted,
 ) -> Iterator:
     """Yields the `ClipInfo` and the frames that are wanted of `items`."""
+    shape, fit, start, frames, stride = wanted
     info, before, picture = None, None, None
     given = 0
     for number, item in enumerate(items):

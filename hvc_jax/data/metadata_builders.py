@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from hvc_jax.data.builders import FrameBuilder, HumanClips, SourceClip, split_of, videos_in
-from hvc_jax.data.clips import ClipError, iter_frames, probe
+from hvc_jax.data.clips import ClipError, open_clip, probe
 from hvc_jax.data.timing import near_usual
 from hvc_jax.ops.files import text_of
 
@@ -200,7 +200,8 @@ class MetadataBuilder(FrameBuilder, skip_registration=True):
         made: list[list[np.ndarray]] = [[] for _ in clips]
         first, given, failure = clips[0].start, 0, None
         try:
-            pictures = iter_frames(clips[0].path, size=None, start=first, frames=max(ends) - first)
+            wanted = max(ends) - first
+            _, pictures = open_clip(clips[0].path, size=None, start=first, frames=wanted)
             for t, picture in enumerate(pictures, first):
                 for number in range(given, len(clips)):
                     if clips[number].start <= t < ends[number]:

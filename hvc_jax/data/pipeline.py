@@ -145,7 +145,6 @@ def batches(
     start_step: int = 0,
     process_index: int = 0,
     process_count: int = 1,
-    split: str = "train",
     need_bodies: bool = False,
 ) -> Iterator[Batch]:
     """Returns an endless iterator over training batches, beginning with that of step `start_step`.
@@ -170,7 +169,6 @@ def batches(
       start_step: Batches already used.
       process_index: Number of this process among `process_count`.
       process_count: Processes that share the data.
-      split: Split of the data sets.
       need_bodies: Refuse clips whose bodies are not known.
 
     Yields dict of numpy arrays: `key`, `target` uint8 `[B, S, S, 3]`, `previous` `[B, P, S, S, 3]`
@@ -183,7 +181,7 @@ def batches(
         require_opencv()
     sources = parse_sources(config.get("path", ""))
     pairs = [
-        Pairs(str(resolve(path, config, split)), config, seed + 7919 * i, split, need_bodies)
+        Pairs(str(resolve(path, config)), config, seed + 7919 * i, need_bodies=need_bodies)
         for i, (path, _) in enumerate(sources)
     ]
     mixed = pairs[0] if len(pairs) == 1 else Mixture(pairs, [w for _, w in sources], seed)

@@ -41,7 +41,6 @@ def write_video(
     path: str | os.PathLike,
     frames: Iterable[np.ndarray],
     fps: Fraction | float,
-    crf: int = 14,
     sound: SoundQueue | None = None,
 ) -> int:
     """Writes frames as H.264 (yuv420p, BT.709) and returns how many were written.
@@ -54,7 +53,6 @@ def write_video(
             output, and other pipes and devices get Matroska, frame by frame.
         frames: [H, W, 3] uint8 RGB each, all of one size; may be a generator.
         fps: frames per second.
-        crf: x264 quality, 0 (lossless) to 51.
         sound: what goes with the frames; left out of containers that are not in SOUND_SUFFIXES.
 
     Raises:
@@ -66,7 +64,7 @@ def write_video(
         for frame in frames:
             padded = _even(frame)
             if stream is None:
-                stream = _pictures(container, rate, padded.shape, crf)
+                stream = _pictures(container, rate, padded.shape)
                 if sound is not None and sound.groups and takes_sound(path):
                     track = _SoundStream(container, sound)
             picture = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
@@ -84,14 +82,14 @@ def write_video(
     return count
 
 
-def _pictures(container: Any, rate: Fraction, shape: tuple[int, ...], crf: int) -> Any:
+def _pictures(container: Any, rate: Fraction, shape: tuple[int, ...]) -> Any:
     """A new picture track of [H, W, 3] frames."""
     webm = container.format.name == "webm"
     stream = container.add_stream("libvpx-vp9" if webm else "libx264", rate=rate)
     stream.width, stream.height = shape[1], shape[0]
     stream.pix_fmt = "yuv420p"
     fast = {"deadline": "realtime", "cpu-used": "6", "b": "0"} if webm else {"preset": "fast"}
-    stream.options = {"crf": str(crf), **fast}
+    stream.options = {"crf": "14", **fast}
     context = stream.codec_context
     context.colorspace = context.color_primaries = context.color_trc = 1
     context.color_range = 1

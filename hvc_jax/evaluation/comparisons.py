@@ -72,8 +72,8 @@ def content_means(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [{"content": name} | row for name in sorted(known) for row in means(known[name])]
 
 
-def worst_clips(rows: Sequence[Row], count: int = 5) -> list[dict[str, Any]]:
-    """Returns the clips of lowest PSNR of every model, at the middle one of its rate points.
+def worst_clips(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Returns the five clips of lowest PSNR of every model, at the middle one of its rate points.
 
     Columns: codec, qp, clip, content, bytes, the scores of `measured`; psnr_gain as in `means`.
     """
@@ -83,7 +83,7 @@ def worst_clips(rows: Sequence[Row], count: int = 5) -> list[dict[str, Any]]:
         mine = [row for row in rows if row["codec"] == codec and row.get("psnr") is not None]
         points = sorted({row["qp"] for row in mine})
         middle = [row for row in mine if row["qp"] == points[len(points) // 2]]
-        for row in sorted(middle, key=lambda row: row["psnr"])[:count]:
+        for row in sorted(middle, key=lambda row: row["psnr"])[:5]:
             held = [r for r in rows if (r["codec"], r["clip"]) == (HOLD, row["clip"])]
             names = ("codec", "qp", "clip", "content", "bytes", *scores)
             found = {name: row.get(name) for name in names}

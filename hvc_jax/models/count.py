@@ -100,11 +100,6 @@ def parameter_counts(params: Any) -> dict[str, int]:
     }
 
 
-def synthesis_cost(model_config: Any, side: int) -> int:
-    """Multiply-accumulates of a decoded frame, without the key frame's own part."""
-    return sum(costs(model_config, side)[0]["synthesise"].values())
-
-
 def costs(model_config: Any, side: int) -> tuple[dict[str, dict[str, int]], Any]:
     """Multiply-accumulates by module of analyse, reference and synthesise, and the parameters.
 

@@ -14,11 +14,9 @@ from scipy.special import expit
 
 from hvc_jax.body.assets import Body, load_body
 from hvc_jax.body.lbs import screen_vertices
-from hvc_jax.body.params import JOINT_NAMES, NUM_BODY_JOINTS
 from hvc_jax.body.raster import rasterize
 from hvc_jax.pose.networks import in_batches
 from hvc_jax.pose.sight import Sight
-from hvc_jax.pose.skeleton import INDEX
 
 DOUBT, SURE = 0.25, 0.5
 """Confidence below the first: the body is not believed; above the second it is."""
@@ -89,28 +87,3 @@ def bridge_doubted(bodies: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     share = (np.arange(len(bodies)) - first) / np.maximum(last - first, 1)
     share = np.clip(share, 0.0, 1.0)[:, None].astype(np.float32)
     return bodies[first] * (1 - share) + bodies[last] * share
-
-
-def _told_by(joint: str) -> list[int]:
-    """Returns the landmarks that tell of a joint; the trunk is known by shoulders and hips."""
-    side, _, part = joint.partition("_")
-    if joint in ("neck", "head"):
-        return [INDEX["nose"], INDEX["left_ear"], INDEX["right_ear"]]
-    if not part:
-        return [INDEX[f"{s}_{p}"] for s in ("left", "right") for p in ("shoulder", "hip")]
-    return [INDEX[f"{side}_{ {'collar': 'shoulder', 'foot': 'foot_index'}.get(part, part) }"]]
-
-
-_TOLD_BY = [_told_by(joint) for joint in JOINT_NAMES[:NUM_BODY_JOINTS]]
-
-
-def joint_confidence(sight: Sight, error: np.ndarray) -> np.ndarray:
-    """Returns [T, 22] in [0, 1]: how far each joint was seen and the body lands on what was seen.
-
-    Args:
-      sight: what the bodies were solved from.
-      error: [T, 33] metres between landmarks and where the bodies have them.
-    """
-    inside = (np.abs(sight.points) < 1).all(-1)
-    each = sight.visibility * inside * np.exp(-((error / 0.12) ** 2))
-    return np.stack([each[:, points].mean(1) for points in _TOLD_BY], 1).astype(np.float32)

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hvc_jax.body.params import EXPRESSION, NUM_BODY_JOINTS, identity_vector
+from hvc_jax.body.params import EXPRESSION, identity_vector
 from hvc_jax.pose.appearance import Reference
 from hvc_jax.pose.bodies import bodies_from_sight, pose_prior
-from hvc_jax.pose.confidence import DOUBT, bridge_doubted, cues, joint_confidence, overlap, trusted
+from hvc_jax.pose.confidence import DOUBT, bridge_doubted, cues, overlap, trusted
 from hvc_jax.pose.face import expressions
 from hvc_jax.pose.face_sight import see_face
 from hvc_jax.pose.fit import through_pixels, vectors_of
@@ -41,14 +41,12 @@ class Estimate(NamedTuple):
       bodies: [T, 188] float32 body vectors.
       confidence: [T] in [0, 1], how far the body is trusted; below `DOUBT` it is doubted, below
         `BRIDGED_BELOW` not the frame's own but bridged from its neighbours.
-      joint_confidence: [T, 22] in [0, 1] of the body's joints: what was seen, where it lands.
       people: [T] how many people are seen nearby in time; 1 with given keypoints or `before`.
       last: for a picture that follows the last one; None where the person is lost.
     """
 
     bodies: np.ndarray
     confidence: np.ndarray
-    joint_confidence: np.ndarray
     people: np.ndarray
     last: Before | None = None
 
@@ -56,8 +54,7 @@ class Estimate(NamedTuple):
 def nobody(count: int) -> Estimate:
     """Returns bodies of `count` frames that show nobody: they stand still and are not trusted."""
     bodies = np.tile(identity_vector(), (count, 1)).astype(np.float32)
-    none = np.zeros((count, NUM_BODY_JOINTS), np.float32)
-    return Estimate(bodies, np.zeros(count, np.float32), none, np.zeros(count, np.int64))
+    return Estimate(bodies, np.zeros(count, np.float32), np.zeros(count, np.int64))
 
 
 def estimate(
@@ -112,7 +109,6 @@ def estimate(
     bodies = vectors_of(solved, len(frames))
     covered = None if keypoints is not None else overlap(bodies, seen.mask)
     trust = trusted(cues(seen, fitted.error, covered))
-    joints = joint_confidence(seen, fitted.error)
     bodies = bridge_doubted(bodies, trust)
     if details and looked is not None and (trust >= DOUBT).any():
         faces = expressions(see_face(frames, looked, folder), frames.shape[1])
@@ -123,7 +119,7 @@ def estimate(
     last = None
     if seen.windows is not None and trust[-1] >= DOUBT:
         last = Before(seen.windows[-1], np.asarray(solved.frames[len(frames) - 1]))
-    return Estimate(bodies, trust, joints, seen.people, last)
+    return Estimate(bodies, trust, seen.people, last)
 
 
 def compile_for_live(side: int) -> None:

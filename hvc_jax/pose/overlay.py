@@ -15,6 +15,7 @@ from hvc_jax.body.raster import rasterize
 from hvc_jax.ops.batching import padded
 
 _BATCH = 4
+_STRENGTH = 0.55  # 0 shows the frame alone, 1 the mesh alone
 # One colour a body part (as in Body.part_names), far apart so that a swapped limb shows.
 _COLOURS = np.array(
     [
@@ -46,13 +47,10 @@ def _draw(body: Body, vectors: jax.Array, side: int) -> tuple[jax.Array, jax.Arr
     return rasterize(screen, body.faces, side, side).triangle, shade
 
 
-def overlay(frames: np.ndarray, bodies: np.ndarray, strength: float = 0.55) -> Iterator[np.ndarray]:
+def overlay(frames: np.ndarray, bodies: np.ndarray) -> Iterator[np.ndarray]:
     """Yields frames [H, W, 3] uint8 with the mesh drawn over them, coloured by body part.
 
-    Args:
-      frames: [T, H, W, 3] uint8, H = W.
-      bodies: [T, 188] body vectors.
-      strength: 0 shows the frame alone, 1 the mesh alone.
+    `frames`: [T, H, W, 3] uint8, H = W; `bodies`: [T, 188] body vectors.
     """
     body = load_body()
     part = np.asarray(body.part_ids)[np.asarray(body.faces)[:, 0]]
@@ -66,5 +64,5 @@ def overlay(frames: np.ndarray, bodies: np.ndarray, strength: float = 0.55) -> I
             seen = triangle >= 0
             paint = colours[triangle[seen]] * shade[triangle[seen], None]
             drawn = frame.astype(np.float32)
-            drawn[seen] = drawn[seen] * (1 - strength) + paint * strength
+            drawn[seen] = drawn[seen] * (1 - _STRENGTH) + paint * _STRENGTH
             yield np.clip(np.round(drawn), 0, 255).astype(np.uint8)

@@ -1,9 +1,14 @@
 """Errors of bodies and keypoints: identities, invariances, hand-made cases."""
 
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from hvc_jax.pose import pose_error
+EXPERIMENT = Path(__file__).parents[1] / "experiments" / "041_bodies"
+pose_error = SimpleNamespace(**runpy.run_path(str(EXPERIMENT / "pose_error.py")))
 
 
 @pytest.fixture
