@@ -26,11 +26,9 @@ from hvc_jax.stream.vectors import VectorDecoder
 
 
 class Codec(BaseCodec):
-    """Encoder and decoder of one exported model.
+    """Encoder and decoder of one exported model; `networks` are its networks, compiled.
 
     Everything is compiled once per picture size; short batches are padded, never recompiled.
-
-    `export`: the model, its coding tables and its id; `networks`: its networks, compiled.
     """
 
     def __init__(
@@ -42,12 +40,9 @@ class Codec(BaseCodec):
     ) -> None:
         """Prepares a codec.
 
-        Args:
-          export: The model.
-          encode_key: Codes a key picture, (picture, qp, codec) -> KeyPicture; another shares coded
-            key pictures between codecs.
-          body_finder: effort -> what finds the bodies of one clip's chunks.
-          max_memory: Bytes that drawing may take at once; fewer frames are drawn then.
+        `encode_key` codes a key picture, (picture, qp, codec) -> KeyPicture; another shares coded
+        key pictures between codecs. `body_finder`: effort -> what finds the bodies of one clip's
+        chunks. `max_memory`: bytes that drawing may take at once; fewer frames are drawn then.
         """
         self.export, self.networks = export, Networks(export, max_memory)
         self.variant, self.model_id = export.variant, export.model_id

@@ -16,21 +16,13 @@ from hvc_jax.stream.units import UnitType, motion_group
 class Intact:
     """What is intact of a stream that may be damaged anywhere behind its header.
 
-    Attributes:
-      header: Of the stream.
-      units: Those that are intact, in order.
-      sound: What is intact of it.
-      frame_count: Frames that there should be, as far as known.
-      keys: Numbers of the key frames, as far as known.
-      lost_keys: Numbers of those whose pictures are lost.
-      held: Numbers of the frames that were held so far.
+    `units`, in order, and `sound` are intact; `frame_count` frames should be there and `keys` are
+    their key frames, as far as known; `lost_keys` lost their pictures; `held` are frames held so
+    far.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        """Finds it in a binary file at the beginning of the stream.
-
-        Raises BitstreamError: The header is damaged.
-        """
+        """Finds it in a binary file at its beginning; BitstreamError: the header is damaged."""
         self.header, units = salvage(file)
         self.units = list(units)
         self.sound = intact_sound(self.units)
@@ -48,15 +40,10 @@ class RepairingDecoder(Intact):
     """
 
     def __init__(self, codec: Codec, file: BinaryIO) -> None:
-        """Finds what is intact.
+        """Finds what is intact, with the codec of the stream's model.
 
-        Args:
-          codec: of the model that made the stream.
-          file: binary file at the beginning of the stream.
-
-        Raises:
-          BitstreamError: The header is damaged.
-          CodecError: It was made with another model.
+        `file`: binary file at the beginning of the stream. Raises BitstreamError: The header is
+        damaged. Raises CodecError: It was made with another model.
         """
         super().__init__(file)
         self._codec = codec

@@ -16,14 +16,7 @@ class FieldRepairingDecoder(Intact):
     """Decodes what is left: a lost unit holds the last picture until the next intra key picture."""
 
     def __init__(self, codec: FieldCodec, file: BinaryIO) -> None:
-        """Finds what is intact.
-
-        `codec`: of the stream; `file`: binary file at the beginning of the stream.
-
-        Raises:
-          BitstreamError: The header is damaged.
-          CodecError: Another model made it.
-        """
+        """See `conceal.RepairingDecoder`, as the errors."""
         super().__init__(file)
         self._decoder = codec.decoder(self.header)
 

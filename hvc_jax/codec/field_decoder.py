@@ -61,11 +61,9 @@ class FieldDecoder:
     ) -> None:
         """Prepares a decoder at a key picture.
 
-        Args:
-          header: Of the stream.
-          vectors: Makes decoders of the parameters, for hybrid streams.
-          network: Makes frames of displaced key pictures; None blends them.
-          max_memory: Bytes that key pictures may take, and drawing at once.
+        `vectors` makes decoders of the parameters, for hybrid streams; `network` makes frames of
+        displaced key pictures, None blends them; `max_memory`: bytes that key pictures may take,
+        and drawing at once.
         """
         self._max_memory, self._change_pose = max_memory, _pose_changer(max_memory)
         self.size = header.height, header.width
@@ -81,9 +79,8 @@ class FieldDecoder:
     def push(self, unit: Unit) -> Iterator[np.ndarray]:
         """Yields the frames [H, W, 3] uint8 that a unit completes.
 
-        Raises:
-          BitstreamError: The unit is damaged, or what it needs was not there.
-          CodecError: It takes more memory than is allowed.
+        Raises BitstreamError: The unit is damaged, or what it needs was not there. Raises
+        CodecError: It takes more memory than is allowed.
         """
         if unit.type == UnitType.KEY:
             key = key_unit(unit)

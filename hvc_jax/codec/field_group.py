@@ -107,14 +107,9 @@ def transformed_prediction(
 ) -> np.ndarray:
     """A prediction at control points as transformed fields: [T, 5, R, C] float32.
 
-    Args:
-        prediction: None for zeros, or [T, R, C, n], displacement (x, y) in pixels into the past
-          picture (n = 2), into the future one too (4), and the blend (5).
-        frames: T.
-        rows: R.
-        columns: C.
-
-    Raises ValueError: a prediction of another shape.
+    `prediction`: None for zeros, or [T, R, C, n], displacement (x, y) in pixels into the past
+    picture (n = 2), into the future one too (4), and the blend (5). Raises ValueError: another
+    shape.
     """
     found = np.zeros((frames, OUTPUTS, rows, columns), np.float32)
     if prediction is None:
@@ -132,12 +127,9 @@ def transformed_prediction(
 
 
 class LastField(NamedTuple):
-    """The field of the last frame of a unit, which may predict those of the next unit.
+    """Field [R, C, 5] float32 of a unit's last frame, which may predict those of the next unit.
 
-    Attributes:
-        frame: number of the frame.
-        key: number of the frame that its past picture shows.
-        points: [R, C, 5] float32, its control points.
+    `frame`: its number; `key`: that of the frame that its past picture shows.
     """
 
     frame: int
@@ -150,11 +142,8 @@ def predicted_points(
 ) -> np.ndarray | None:
     """The prediction [T, R, C, 2] of a group's displacements into past pictures, if there is one.
 
-    Args:
-        last: the field of the last frame before, None where it may not predict.
-        times: [T] int, numbers of the group's frames.
-        keys: [T] int, numbers of the frames that their past pictures show.
-        form: the group's grid.
+    `last`: None where the field before may not predict; `times`, `keys`: [T] int, numbers of the
+    group's frames, and of those that their past pictures show.
     """
     if last is None or (times[0], keys[0]) != (last.frame + 1, last.key):
         return None
@@ -218,15 +207,15 @@ def rendered(
     generator: Generator | None = None,
     qp: int = 0,
 ) -> Iterator[np.ndarray]:
-    """Yields the frames [H, W, 3] uint8 that control points make of the key pictures.
+    """Yields the frames [H, W, 3] uint8 that control points [T, R, C, 5] make of the key pictures.
 
     Args:
-        references: the key pictures.
-        points: [T, R, C, 5].
-        modes: [T]; None for both pictures wherever there are two.
-        max_memory: bytes that the program may take; fewer frames are warped at once then.
-        generator: makes the frames; None blends the displaced pictures.
-        qp: of the intra key picture before the frames, for the generator.
+      references: the key pictures.
+      points: the control points.
+      modes: [T]; None for both pictures wherever there are two.
+      max_memory: bytes that the program may take; fewer frames are warped at once then.
+      generator: makes the frames; None blends the displaced pictures.
+      qp: of the intra key picture before the frames, for the generator.
 
     Raises CodecError: a single frame takes more.
     """
@@ -313,13 +302,9 @@ def decode_fields(
 ) -> tuple[np.ndarray, FieldLevels]:
     """Control points [T, R, C, 5] float32 of a group of frames, and what the payload says.
 
-    Args:
-        payload: bytes of `search.encode_group`; none at all stand for fields that equal the
-          prediction.
-        references: key pictures and what the frames look into.
-        form: the grid and the default step.
-        prediction: as in `transformed_prediction`; the encoder's.
-
+    Points are displacements (x, y) in pixels into the past and into the future picture, and what is
+    added to the logit of the past one's share. `payload`: of `search.encode_group`; b"" stands for
+    fields that equal the prediction, which is that of the encoder, as in `transformed_prediction`.
     Raises ValueError: bytes that no encoder wrote, or a frame without a key picture.
     """
     parts = segments(references.past, references.future)

@@ -29,14 +29,10 @@ def load(model: str | os.PathLike[str]) -> AnyCodec:
 def codec_of_variant(
     variant: str, path: Path | None = None, max_memory: int = DEFAULT_MAX_MEMORY
 ) -> AnyCodec:
-    """The codec to encode with.
+    """The codec to encode with, of a model file or, for None, the one that is shipped.
 
-    Args:
-      variant: One of the stream's variants.
-      path: The model file; None for the one that is shipped. `hybrid` takes a semantic one too.
-      max_memory: Bytes that drawing may take at once, and key pictures.
-
-    Raises ModelError: There is no such model, or it is of another variant.
+    `max_memory`: bytes that drawing may take at once, and key pictures. `hybrid` takes a semantic
+    model too. Raises ModelError: There is no such model, or it is of another variant.
     """
     return _codec(export_of_variant(variant, path), max_memory, variant)
 
@@ -44,15 +40,10 @@ def codec_of_variant(
 def codec_of_stream(
     header: Header, stream: Path, path: Path | None = None, max_memory: int = DEFAULT_MAX_MEMORY
 ) -> AnyCodec:
-    """The codec that decodes a stream.
+    """The codec that decodes a stream, whose name is for messages.
 
-    Args:
-      header: Of the stream.
-      stream: Its name, for messages.
-      path: The model file; None looks among those that are shipped and in HVC_MODELS.
-      max_memory: Bytes that drawing may take at once, and key pictures.
-
-    Raises ModelError: There is no model with the stream's id.
+    `path`: the model file; None looks among those that are shipped and in HVC_MODELS. `max_memory`:
+    bytes that drawing may take at once. Raises ModelError: There is no model with the stream's id.
     """
     if header.variant == "field" and header.model_id == NO_MODEL:
         return FieldCodec(max_memory=max_memory)
@@ -69,12 +60,7 @@ def _codec(
 
 
 def repairing_decoder(codec: AnyCodec, file: BinaryIO) -> RepairingDecoder | FieldRepairingDecoder:
-    """What decodes a damaged stream as far as it can; `file` is at its beginning.
-
-    Raises:
-      BitstreamError: The header is damaged.
-      CodecError: Another model made it.
-    """
+    """What decodes a damaged stream as far as it can; see `RepairingDecoder`, as the errors."""
     if isinstance(codec, FieldCodec):
         return FieldRepairingDecoder(codec, file)
     return RepairingDecoder(codec, file)

@@ -26,15 +26,15 @@ class LowDelaySegment:
     def __init__(
         self, frame: np.ndarray, quality: Quality, codec: str, effort: int, spacing: int
     ) -> None:
-        """Codes the first frame.
+        """Codes the first frame [H, W, 3] uint8.
 
         Args:
-            frame: [H, W, 3] uint8.
-            quality: operating point.
-            codec: "vvc", "av1" or "auto".
-            effort: 0 to 3, see `search`.
-            spacing: frames between key pictures; 0 has one when the mean cost of a frame since
-                the last one would rise without, the cost being squared error + lmbda * bits.
+          frame: the first.
+          quality: operating point.
+          codec: "vvc", "av1" or "auto".
+          effort: 0 to 3, see `search`.
+          spacing: frames between key pictures; 0 has one when the mean cost of a frame since
+            the last one would rise without, the cost being squared error + lmbda * bits.
 
         Raises KeyPictureError: the picture cannot be coded with these options.
         """

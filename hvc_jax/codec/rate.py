@@ -79,11 +79,9 @@ class RateControl:
         return _quality(Point(self._q))
 
     def code(self, frames: np.ndarray, spent: int = 0) -> CodedSegment:
-        """The next segment.
+        """The next segment of frames [T, H, W, 3] uint8.
 
-        Args:
-          frames: [T, H, W, 3] uint8.
-          spent: Bytes that go along with it (parameters), which a target has to hold too.
+        `spent` bytes go along with it (parameters), which a target has to hold too.
         """
         self._trials.clear()
         target = self._target(len(frames))
@@ -184,12 +182,7 @@ def quality_of(lmbda: float) -> float:
 
 
 def missed(size: int, target: float) -> str | None:
-    """Why a stream has not about the size that was asked for; None where it has.
-
-    Args:
-      size: Bytes of the stream.
-      target: Bytes that were asked for; 0 for none.
-    """
+    """Why a stream of `size` bytes has not about `target`; None where it has, or for 0."""
     share = size / target - 1 if target else 0.0
     if abs(share) <= TOLERANCE:
         return None
@@ -203,9 +196,7 @@ def missed(size: int, target: float) -> str | None:
 def key_places(count: int, spacing: int) -> list[int]:
     """Frames that key pictures show: 0, then evenly about every `spacing`, the last frame too.
 
-    Args:
-      count: Frames of the segment.
-      spacing: Frames between key pictures; `count` or more gives the first only.
+    `spacing` of `count`, the frames of the segment, or more gives the first only.
     """
     if spacing >= count:
         return [0]
@@ -214,12 +205,9 @@ def key_places(count: int, spacing: int) -> list[int]:
 
 
 def descend(choices: Sequence[int], cost, start: int | None) -> int:  # noqa: ANN001
-    """The choice of a low cost, by walking downhill along the list.
+    """The choice of a low cost, by walking downhill along the list of choices.
 
-    Args:
-      choices: In order.
-      cost: Of a choice.
-      start: Where to begin; None takes the middle without trying any.
+    It begins at `start`; None takes the middle without trying any.
     """
     if start is None:
         return choices[len(choices) // 2 - 1]

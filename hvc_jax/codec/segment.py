@@ -25,11 +25,9 @@ GROUP_FRAMES = 64
 class Quality(NamedTuple):
     """The operating point of a segment.
 
-    Attributes:
-      key_qp: of the intra key picture, 0 to 63; those predicted from it have offsets.
-      lmbda: mean squared error of a frame, 8-bit steps, that a bit of the fields is worth.
-      step: index of the fields' quantiser step.
-      grid: index of the grid of control points.
+    `key_qp` of the intra key picture, 0 to 63, those predicted from it have offsets; `lmbda`: mean
+    squared error of a frame, 8-bit steps, that a bit of the fields is worth; `step`, `grid`:
+    indices of the fields' quantiser step and grid of control points.
     """
 
     key_qp: int
@@ -41,11 +39,8 @@ class Quality(NamedTuple):
 class CodedKeys(NamedTuple):
     """Key pictures of a segment.
 
-    Attributes:
-      codec: Number of the picture codec.
-      places: Frames that they show, in coded order, from 0.
-      payloads: Bytes of each.
-      pictures: [H, W, 3] uint8 as decoded, by frame.
+    `codec`: number of the picture codec; `places`: frames that they show, in coded order, from 0;
+    `payloads`: bytes of each; `pictures`: [H, W, 3] uint8 as decoded, by frame.
     """
 
     codec: int
@@ -62,11 +57,8 @@ class CodedKeys(NamedTuple):
 class CodedSegment(NamedTuple):
     """A segment as coded.
 
-    Attributes:
-      keys: The key pictures.
-      groups: FIELD units with frames counted from the start of the segment.
-      frames: [T, H, W, 3] uint8 as decoded.
-      key_qp: Of the intra key picture.
+    `groups` are FIELD units with frames counted from its start, `frames` [T, H, W, 3] uint8 as
+    decoded, `key_qp` of the intra key picture.
     """
 
     keys: CodedKeys
@@ -131,14 +123,7 @@ def code_keys(
 def code_segment(
     frames: np.ndarray, keys: CodedKeys, quality: Quality, effort: int
 ) -> CodedSegment:
-    """A segment with its displacement fields.
-
-    Args:
-      frames: [T, H, W, 3] uint8.
-      keys: From `code_keys`.
-      quality: Operating point.
-      effort: 0 to 3, see `search`.
-    """
+    """A segment [T, H, W, 3] uint8 with its displacement fields; `keys` are from `code_keys`."""
     options = FieldOptions(
         quality.lmbda, grid_size(quality.grid, *frames.shape[1:3]), quality.step, effort
     )

@@ -112,8 +112,7 @@ class BinaryEncoder:
 class BinaryDecoder:
     """Reads bits back; the calls are those of `BinaryEncoder`, their values ignored.
 
-    More than `MAX_BITS` raise TooManyBits.
-    Bytes that no encoder wrote decode to arbitrary bits; `finish` notices bytes left over.
+    More than `MAX_BITS` raise TooManyBits. Bytes that no encoder wrote decode to arbitrary bits.
     """
 
     def __init__(self, contexts: Contexts, data: bytes) -> None:

@@ -30,13 +30,10 @@ class GroupChooser:
     ) -> None:
         """Prepares the costs.
 
-        Args:
-          coder: stands in front of the group whenever `choose` is called.
-          tables: the coding tables.
-          rate_weight: error that a bit is worth, > 0.
-          importance: [dynamic slots] what a squared step of error counts; None is 1 for all.
-          width: 1 chooses frame by frame; more keeps so many histories of every slot alive, and
-            tries many near ties for frames that are sent alone.
+        `coder` stands in front of the group whenever `choose` is called; `rate_weight` > 0 is the
+        error that a bit is worth; `importance` [dynamic slots] what a squared step of error counts,
+        None is 1 for all; `width` 1 chooses frame by frame, more keeps so many histories of every
+        slot alive, and tries many near ties for frames that are sent alone.
         """
         order = coder.contexts.order
         importance = np.ones(len(order)) if importance is None else np.asarray(importance)

@@ -22,13 +22,10 @@ def token_bits(tables: CodingTables) -> np.ndarray:
 
 
 class Costs(NamedTuple):
-    """What levels are weighed by.
+    """What levels are weighed by; `weight` >= 0 is the error that a bit is worth.
 
-    Attributes:
-      tables: the coding tables.
-      contexts: of the coder that will code the levels.
-      weight: error that a bit is worth, >= 0.
-      importance: [slots] what a squared step of error counts, in coding order.
+    `contexts`: of the coder that will code the levels; `importance`: [slots] what a squared step of
+    error counts, in coding order.
     """
 
     tables: CodingTables
@@ -49,13 +46,10 @@ class LevelChooser:
     def choose(
         self, values: np.ndarray, state: State, fresh: bool, held: tuple[int, int]
     ) -> np.ndarray:
-        """Returns levels [count, slots] int64 for `values` [count, slots] in steps.
+        """Returns levels [count, slots] int64 for `values` [count, slots] float64 in steps.
 
-        Args:
-          values: what is to be coded, float64.
-          state: the coder's state in front of the first frame; it moves on.
-          fresh: whether that frame is the first after a restart.
-          held: whether the two frames before it held, 0 or 1 each.
+        `state`, in front of the first frame, moves on; `fresh`: that frame is the first after a
+        restart; `held`: whether the two frames before it held, 0 or 1 each.
         """
         levels = np.rint(values).astype(np.int64)
         for i, row in enumerate(levels):

@@ -29,11 +29,9 @@ class PacketChooser:
         self._bits = token_bits(tables)
 
     def choose(self, values: np.ndarray, state: State) -> np.ndarray:
-        """Returns levels [slots] int64 for `values` [slots] in steps.
+        """Returns levels [slots] int64 for `values` [slots] float64 in steps.
 
-        Args:
-          values: what is to be coded, float64; not the first frame after a restart.
-          state: the coder's state in front of the frame; it stays.
+        The frame is not the first after a restart; `state`, in front of it, stays.
         """
         options = self._options(values, state)
         if not len(options):

@@ -30,11 +30,9 @@ class LevelSearch:
         self._bits = token_bits(tables)
 
     def choose(self, values: np.ndarray, state: State) -> np.ndarray:
-        """Returns levels [count, slots] int64 for `values` [count, slots] in steps.
+        """Returns levels [count, slots] int64 for `values` [count, slots] float64 in steps.
 
-        Args:
-          values: what is to be coded, float64; not the first frame after a restart.
-          state: the coder's state in front of the first frame.
+        The first frame is not the first after a restart; `state` is in front of it.
         """
         count, slots = values.shape
         width, columns = self._width, np.arange(slots)

@@ -122,13 +122,11 @@ class ConcealingDecoder:
     def __init__(
         self, decoder: VectorDecoder, frame_count: int | None = None, key_frames: Sequence[int] = ()
     ) -> None:
-        """Wraps a decoder.
+        """Wraps a decoder at the beginning of the stream.
 
-        Args:
-          decoder: at the beginning of the stream.
-          frame_count: the header's, None if it is not known.
-          key_frames: all there are, where an index tells: motion behind one whose STATIC unit is
-            lost must not be taken for motion behind the one before.
+        `frame_count`: the header's, None if it is not known; `key_frames`: all there are, where an
+        index tells: motion behind one whose STATIC unit is lost must not be taken for motion behind
+        the one before.
         """
         self._decoder = decoder
         self._count = frame_count

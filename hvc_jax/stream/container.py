@@ -28,13 +28,9 @@ _ONCE = (UnitType.STATIC, UnitType.EDIT, UnitType.EDIT_STATIC)
 
 @dataclasses.dataclass(frozen=True)
 class KeyUnit:
-    """Content of a KEY unit: a coded picture.
+    """Content of a KEY unit: a coded picture, and the number of the frame that it shows.
 
-    Attributes:
-      frame: number of the frame it shows.
-      codec: codec id as in `hvc_jax.keyframes`, 0 to 255.
-      qp: quantisation parameter it was coded with, 0 to 255.
-      payload: the coded picture.
+    `codec`: id as in `hvc_jax.keyframes`, 0 to 255; `qp`: quantisation parameter, 0 to 255.
     """
 
     frame: int
@@ -123,12 +119,9 @@ class StreamWriter:
 class StreamReader:
     """Reads a stream unit by unit, holding one unit in memory; needs `read` from `file` only.
 
-    Attributes:
-      file: what is read.
-      header: the stream's header.
-      header_size: its length in bytes.
-      next_frame: number of the frame that the next MOTION unit has to begin with.
-      sound: the sound that was passed, where it is kept; its user takes groups away.
+    `header_size` is the header's length in bytes, `next_frame` the number of the frame that the
+    next MOTION unit has to begin with, `sound` what was passed of it, where it is kept; its user
+    takes groups away.
     """
 
     def __init__(self, file: BinaryIO, keep_sound: bool = False) -> None:
@@ -148,11 +141,8 @@ class StreamReader:
     def start_at(self, keys: list[tuple[int, int]], frame: int) -> None:
         """Moves to the last key frame that is not behind `frame`; `units` goes on from there.
 
-        Args:
-          keys: (frame, byte offset) of every KEY unit, from `index.key_offsets` of the same file.
-          frame: from which frames are wanted.
-
-        Raises BitstreamError: when there is no such key frame.
+        `keys` are (frame, byte offset) of every KEY unit, from `index.key_offsets` of the same
+        file. Raises BitstreamError: when there is no such key frame.
         """
         before = [key for key in keys if key[0] <= frame]
         if not before:

@@ -193,10 +193,8 @@ class MotionContexts:
     ) -> np.ndarray:
         """Returns the number of the table row, scale * PHASES + phase bin, of every slot [*].
 
-        Args:
-          scale: [*] as `scale` and `around` make it.
-          fold: [*] as from `folded`.
-          shift: by how many scales to go up, as from `shifts`; None is 0.
+        `scale` [*] is as `scale` and `around` make it, `fold` [*] as from `folded`, `shift` by how
+        many scales to go up, as from `shifts`; None is 0.
         """
         number = self._thresholds.searchsorted(scale)
         if shift is not None:
@@ -207,12 +205,8 @@ class MotionContexts:
         """Returns by how many tables packets of a single frame go up for their length [n].
 
         A long packet tells before it is read that the frame moves more than was expected: half of
-        the difference is believed.
-
-        Args:
-          scale: [slots] the part that earlier frames decide.
-          fold: [slots].
-          sizes: [n] bytes of packets, >= 1.
+        the difference is believed. `scale` [slots] is the part that earlier frames decide, `fold`
+        [slots], `sizes` [n] bytes of packets, >= 1.
         """
         rows = self.rows(scale, fold, _SHIFTS_OF_PACKETS[:, None])
         bits = self._expected.take(rows).sum(1)

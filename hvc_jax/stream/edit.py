@@ -27,16 +27,11 @@ from hvc_jax.stream.vectors import VectorEncoder
 
 
 def edit(data: bytes, operations: Sequence[Operation], tables: CodingTables) -> bytes:
-    """Returns the stream `data` after `operations`, applied in order.
+    """Returns the stream `data` after `operations`, in order; `tables` are as for `read_tracks`.
 
-    Args:
-      data: a stream.
-      operations: what to do; none, or none with an effect, returns `data` itself.
-      tables: as for `read_tracks`.
-
-    Raises:
-      BitstreamError: when the stream is damaged.
-      ValueError: when an operation names an unknown parameter or frames outside the clip.
+    Without operations, or one with an effect, `data` itself. Raises BitstreamError: when the stream
+    is damaged. Raises ValueError: when an operation names an unknown parameter or frames outside
+    the clip.
     """
     tracks = read_tracks(data, tables)
     values, constants = edited_values(tracks, operations)
@@ -71,10 +66,10 @@ def write_values(
     Args:
       data: the stream that `tracks` was read from.
       tracks: what `read_tracks` returned for it.
-      values: [frames, dynamic slots] new values; those equal to the old keep their levels.
+      values: [frames, dynamic slots]; those equal to the old keep their levels.
       tables: as for `read_tracks`.
       notes: what was done, for the META unit.
-      constants: [intervals, static slots] new values; None leaves them as they are.
+      constants: [intervals, static slots]; None leaves them as they are.
     """
     if values.shape != tracks.values.shape or not np.isfinite(values).all():
         raise ValueError(f"edited values must be finite and of shape {tracks.values.shape}")

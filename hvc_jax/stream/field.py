@@ -38,10 +38,8 @@ NEUTRAL_STEP = 4
 class FieldLevels(NamedTuple):
     """What a payload says.
 
-    Attributes:
-        levels: [planes, rows, columns] int32.
-        modes: [T] uint8, BOTH, PAST or FUTURE; BOTH where a frame has one key only.
-        step: index into STEPS.
+    `levels` [planes, rows, columns] int32; `modes` [T] uint8, BOTH, PAST or FUTURE, BOTH where a
+    frame has one key only; `step`: index into STEPS.
     """
 
     levels: np.ndarray
@@ -188,14 +186,10 @@ def _code(coder, parts: list[Segment], value: FieldLevels, default_step: int, ta
 def encode_levels(
     parts: list[Segment], value: FieldLevels, default_step: int = DEFAULT_STEP
 ) -> bytes:
-    """The payload of a group.
+    """The payload of a group, whose segments the decoder knows.
 
-    Args:
-        parts: the segments of the group, which the decoder knows.
-        value: levels, modes and step.
-        default_step: index of the step that costs nothing to name; in the stream's header.
-
-    Raises ValueError: levels of the wrong shape or larger than MAX_LEVEL, or modes out of range.
+    `default_step`: index of the step that costs nothing to name; in the stream's header. Raises
+    ValueError: levels of the wrong shape or larger than MAX_LEVEL, or modes out of range.
     """
     tables = default_tables()
     levels = np.array(value.levels, np.int32)

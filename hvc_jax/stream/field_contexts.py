@@ -110,11 +110,9 @@ def scan(rows: int, columns: int) -> tuple[tuple[tuple[int, int], ...], ...]:
 class Neighbours(NamedTuple):
     """Planes coded before one plane that say something of it; -1 where there is none.
 
-    Attributes:
-        lower: the next lower temporal frequency of the same component.
-        lower_2: the one below that.
-        other: the other component, of this frequency for component 1, of the next lower for 0.
-        before: the same frequency and component in the segment before.
+    `lower` and `lower_2` are the next lower temporal frequencies of the same component; `other` the
+    other component, of this frequency for component 1, of the next lower for 0; `before` the same
+    frequency and component in the segment before.
     """
 
     lower: int
@@ -172,13 +170,9 @@ def outer_score(
 ) -> np.ndarray:
     """The part of the score that is known before a plane is coded: [R, C] int64.
 
-    Args:
-        tables: the fitted weights.
-        plane: which.
-        length: frames of its segment.
-        coarseness: step index less `field.NEUTRAL_STEP`.
-        near: its neighbours.
-        magnitudes: [planes, R, C] int, clipped at MAX_MAGNITUDE, of what was coded before.
+    `length`: frames of its segment; `coarseness`: step index less `field.NEUTRAL_STEP`; `near`: its
+    neighbours; `magnitudes`: [planes, R, C] int, clipped at MAX_MAGNITUDE, of what was coded
+    before.
     """
     w = tables.weights[plane.kind]
     groups = diagonal_groups(*magnitudes.shape[1:])

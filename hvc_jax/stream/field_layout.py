@@ -29,13 +29,9 @@ BOTH, PAST, FUTURE = range(3)
 
 
 class Segment(NamedTuple):
-    """A run of frames that look into the same keys.
+    """A run of frames that look into the same keys: a past one, a future one, or both.
 
-    Attributes:
-        start: its first frame, counted in the group.
-        length: frames in it, at least 1.
-        past: whether there is a past key.
-        future: whether there is a future key.
+    `start` is its first frame, counted in the group, `length` >= 1 its frames.
     """
 
     start: int
@@ -54,13 +50,9 @@ class Plane(NamedTuple):
 
 
 def segments(past: np.ndarray, future: np.ndarray) -> list[Segment]:
-    """The segments of a group.
+    """The segments of a group, from the key that each frame sees in the past and in the future.
 
-    Args:
-        past: [T] int, number of the key that each frame sees in the past; -1 for none.
-        future: [T] int, the same for the future.
-
-    Raises ValueError: a frame has neither.
+    `past`, `future`: [T] int, numbers of the keys; -1 for none. Raises ValueError: neither.
     """
     pairs = list(zip(np.asarray(past).tolist(), np.asarray(future).tolist(), strict=True))
     found: list[Segment] = []

@@ -34,11 +34,9 @@ class Predicted:
 
 @dataclasses.dataclass(frozen=True)
 class FieldGroup:
-    """The content of a FIELD unit.
+    """The content of a FIELD unit of 1 to 256 frames, the first of which has the number `frame`.
 
     Attributes:
-      frame: number of the first frame.
-      count: number of frames, 1 to 256.
       pictures: key pictures in coded order; those of frames behind the group are there early where
         others are predicted from them.
       grid: index into `GRIDS`.

@@ -114,9 +114,8 @@ class Header:
 
 
 def read_header(read: Callable[[int], bytes]) -> tuple[Header, int]:
-    """Returns the header and its length in bytes.
+    """Returns the header and its length in bytes; `read(n)` returns the next n bytes, if there are.
 
-    `read`: returns the next n bytes of the stream, or fewer at its end.
     Raises BitstreamError: when it is no header of a version that is known here.
     """
     source = _Recorder(read)

@@ -20,11 +20,8 @@ _TAIL = 1 << 16
 def key_offsets(file: BinaryIO, begin: int) -> list[tuple[int, int]]:
     """Returns (frame, byte offset) of every KEY unit, in order.
 
-    Args:
-      file: can seek; its position is left anywhere.
-      begin: where the units begin, the length of the header.
-
-    Raises BitstreamError: when there is no index, and a unit's head is damaged.
+    `file` can seek, its position is left anywhere; `begin` is the length of the header. Raises
+    BitstreamError: when there is no index, and a unit's head is damaged.
     """
     end = file.seek(0, os.SEEK_END)
     start = max(begin, end - _TAIL)
@@ -41,14 +38,10 @@ def key_offsets(file: BinaryIO, begin: int) -> list[tuple[int, int]]:
 
 
 def audio_units(file: BinaryIO, begin: int, end: int) -> Iterator[Unit]:
-    """Yields the AUDIO units of a stretch of a file.
+    """Yields the AUDIO units of a stretch of a file, from a unit at `begin` to `end`.
 
-    Args:
-      file: can seek; its position is left anywhere.
-      begin: where the stretch begins, at a unit.
-      end: where it ends.
-
-    Raises BitstreamError: when a unit's head, or an AUDIO unit, is damaged.
+    `file` can seek, its position is left anywhere. Raises BitstreamError: when a unit's head, or an
+    AUDIO unit, is damaged.
     """
     places = [offset for type_, _, offset in _heads(file, begin, end) if type_ == UnitType.AUDIO]
     for start, stop in itertools.pairwise([*places, end]):

@@ -17,13 +17,9 @@ QUANTISER_ONE = 64
 
 
 class Levels:
-    """Rounding of a schema's slots.
+    """Rounding of a schema's slots; `steps` [slots] float64 are quantiser / 64 times the schema's.
 
-    Attributes:
-      schema: what is sent.
-      quantiser: scales all steps by quantiser / 64.
-      dynamic: number of dynamic slots, which come first among all.
-      steps: [slots] float64 steps in force.
+    `dynamic` is the number of dynamic slots, which come first among all.
     """
 
     def __init__(self, schema: Schema, quantiser: int = QUANTISER_ONE) -> None:

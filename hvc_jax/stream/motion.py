@@ -28,11 +28,8 @@ _FRESH = 3  # hold context of the first frame after a restart
 class MotionCoder:
     """Codes groups of dynamic levels; the decoder mirrors the encoder state by state.
 
-    Attributes:
-      contexts: what is expected of the next frame.
-      state: what is remembered of the frames so far, slots in coding order.
-      fresh: whether the next frame is the first after a restart.
-      held: whether the last two frames held still, 0 or 1 each.
+    `state` is what is remembered of the frames so far, slots in coding order; `fresh` whether the
+    next frame is the first after a restart; `held` whether the last two held still, 0 or 1 each.
     """
 
     def __init__(self, tables: CodingTables, quantiser: int) -> None:

@@ -17,20 +17,10 @@ from hvc_jax.stream.tracks import read_tracks
 
 
 class Stream:
-    """A whole stream.
-
-    Attributes:
-      data: The bytes.
-      header: Size, frame rate, variant, model.
-      bytes_by_unit: Bytes of every type of unit; the sum is the size of the stream.
-    """
+    """A whole stream: its bytes, its header, and the bytes of every type of unit, by name."""
 
     def __init__(self, data: bytes, tables: CodingTables | None) -> None:
-        """Reads a stream.
-
-        Args:
-          data: The bytes.
-          tables: Of its model; None where it has no parameters.
+        """Reads a stream; `tables` are those of its model, None where it has no parameters.
 
         Raises BitstreamError: The stream is damaged.
         """

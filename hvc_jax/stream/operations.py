@@ -78,13 +78,9 @@ def parse_assignment(
 ) -> Operation:
     """Returns the operation written as "head_yaw+=20deg", "jaw_x=0.2", "left_elbow*=0.5".
 
-    Args:
-      text: name, one of = += -= *=, a number, and optionally the unit deg or rad.
-      first: first frame of the range.
-      last: frame after the range, or None for the end.
-      ease: frames over which it fades in and out.
-
-    Raises ValueError: when the text is no assignment.
+    `text`: name, one of = += -= *=, a number, and optionally the unit deg or rad. It fades in and
+    out over `ease` frames, from frame `first` to before `last`, None for the end. Raises
+    ValueError: when the text is no assignment.
     """
     match = _ASSIGNMENT.fullmatch(text)
     if match is None or match[4] not in ("", "deg", "rad"):
@@ -175,12 +171,9 @@ def fit_length(
 ) -> np.ndarray:
     """Returns [frames, slots] of a source [n, slots] of another length.
 
-    Args:
-      source: values of a clip.
-      frames: how many are wanted.
-      how: "hold" the last frame, "loop" from the first again, or "stretch" to the length.
-      speed: frames of the source per frame wanted, for clips of different frame rates; "stretch"
-        does without.
+    `how`: "hold" the last frame, "loop" from the first again, or "stretch" to the length; `speed`:
+    frames of the source per frame wanted, for clips of different frame rates; "stretch" does
+    without.
     """
     count = len(source)
     if how == "stretch":
@@ -195,13 +188,9 @@ def fit_length(
 
 
 def apply(operation: Operation, schema: Schema, values: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Returns `values` after the edit.
+    """Returns `values` [frames, slots] float64 of the dynamic slots of `schema` after the edit.
 
-    Args:
-      operation: the edit.
-      schema: what the columns are.
-      values: [frames, slots] float64 values of the dynamic slots.
-      keys: [frames, slots] values of the key picture that each frame is drawn from.
+    `keys` [frames, slots] are the values of the key picture that each frame is drawn from.
     """
     columns = resolve(schema, operation.names)
     _check_unit(operation, [schema.dynamic[c].unit for c in columns])

@@ -28,12 +28,9 @@ class Packets:
     """
 
     def __init__(self, contexts: MotionContexts, state: State, levels: np.ndarray) -> None:
-        """Prepares all choices.
+        """Prepares all choices, levels [n, slots] int64 in coding order.
 
-        Args:
-          contexts: of the coder.
-          state: in front of the frame, which is not the first after a restart.
-          levels: [n, slots] int64 in coding order.
+        `state`: in front of the frame, which is not the first after a restart.
         """
         self.levels = levels
         self.guessed, change, phase = contexts.predict(state)

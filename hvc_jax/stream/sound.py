@@ -25,13 +25,10 @@ _MOST_SKIPPED = 1 << 16
 
 @dataclasses.dataclass(frozen=True)
 class AudioGroup:
-    """Content of an AUDIO unit.
+    """Content of an AUDIO unit: Opus packets of 20 ms each, numbered from `first` on.
 
-    Attributes:
-      first: number of the first packet.
-      channels: 1 or 2.
-      pre_skip: samples before frame 0 that a decoder makes; the same in all units of a stream.
-      packets: Opus packets with one frame of 20 ms each; none in a unit that only announces sound.
+    There are none in a unit that only announces sound. `channels`: 1 or 2; `pre_skip`: samples
+    before frame 0 that a decoder makes; the same in all units of a stream.
     """
 
     first: int
@@ -95,12 +92,7 @@ class SoundQueue:
     """
 
     def __init__(self, groups: list[AudioGroup], begin: Fraction = Fraction(0)) -> None:
-        """Makes a queue.
-
-        Args:
-          groups: of a stream, as far as they were read.
-          begin: seconds of the clip that are left out at its beginning.
-        """
+        """Makes a queue of groups; `begin` seconds of the clip are left out at its beginning."""
         self.groups = groups
         self._begin = round(begin * SAMPLE_RATE)
 

@@ -41,12 +41,9 @@ class Samples:
 def fit_tables(schema: Schema, tracks: list[np.ndarray], *, shared: bool = False) -> t.CodingTables:
     """Returns tables for `schema` learned from `tracks`.
 
-    Args:
-      schema: what is coded.
-      tracks: each [T, size] float vectors of consecutive frames; at least two frames in all.
-      shared: whether all slots share one set of weights (for generic tables).
-
-    Raises ValueError: when there is nothing to learn from.
+    `tracks`: each [T, size] float vectors of consecutive frames, at least two frames in all;
+    `shared`: whether all slots share one set of weights (for generic tables). Raises ValueError:
+    when there is nothing to learn from.
     """
     tracks = [np.asarray(track, np.float64) for track in tracks if len(track) > 1]
     if not tracks or not schema.dynamic:
@@ -72,10 +69,7 @@ def fit_tables(schema: Schema, tracks: list[np.ndarray], *, shared: bool = False
 
 
 def fit_generic(schema: Schema, tracks: list[np.ndarray]) -> dict[str, object]:
-    """Returns the content of `default_tables.json`: one set of contexts for every slot.
-
-    `schema`: what the tracks hold; `tracks`: as for `fit`.
-    """
+    """Returns the content of `default_tables.json`: one set of contexts for every slot."""
     tables = fit_tables(schema, tracks, shared=True)
     samples = [_samples(schema, track, q) for q in QUANTISERS for track in tracks]
     *_, sibling, everyone = _common_weights(*_features(samples, tables)[:2])

@@ -29,7 +29,6 @@ class Interval:
 
     Attributes:
       key: [slots] int64 levels of the key frame.
-      groups: its motion, as coded.
       units: position of each group's unit among the stream's units.
       place: position of its STATIC unit among the stream's units.
       static: [static slots] int64 levels of the frames, after EDIT_STATIC units.
@@ -48,13 +47,11 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class Tracks:
-    """The numbers of a whole stream.
+    """The numbers of a whole stream, in the units of its schema.
 
     Attributes:
-      header: the stream's header.
-      schema: what the columns are.
       units: all units in order.
-      values: [frames, dynamic slots] float64 values, in the units of the schema.
+      values: [frames, dynamic slots] float64 values.
       intervals: one for every key frame.
       constants: [intervals, static slots] float64 values of the frames behind each key frame.
       steps: [dynamic slots] float64 steps in force.
@@ -121,15 +118,10 @@ def stream_tables(header: Header) -> CodingTables:
 
 
 def read_tracks(data: bytes, tables: CodingTables, keep_units: bool = True) -> Tracks:
-    """Returns the numbers of a whole stream.
+    """Returns the numbers of a whole stream; without `keep_units` they cannot be edited.
 
-    Args:
-      data: the stream.
-      tables: of the model that the header names, or `default_tables(builtin_schema(...))`.
-      keep_units: whether the units are wanted; without them the tracks cannot be edited.
-
-    Raises BitstreamError: when the stream is damaged, frames are missing, or it has more than
-    MOST_NUMBERS.
+    `tables`: of the model that the header names, or `default_tables(builtin_schema(...))`. Raises
+    BitstreamError: damaged, frames are missing, or more than MOST_NUMBERS.
     """
     reader = StreamReader(io.BytesIO(data))
     header = reader.header
@@ -194,8 +186,8 @@ def read_tracks(data: bytes, tables: CodingTables, keep_units: bool = True) -> T
 def edited_levels(unit: Unit, decoder: VectorDecoder) -> np.ndarray:
     """Returns the levels [frames, dynamic slots] of an EDIT unit.
 
-    `unit`: the unit; `decoder`: one that decodes EDIT units only, and has the key's numbers.
-    Raises BitstreamError: when it is damaged, or leans on what stands before it.
+    `decoder` decodes EDIT units only, and has the key's numbers. Raises BitstreamError: when it is
+    damaged, or leans on what stands before it.
     """
     group = motion_group(unit)
     if not group.resync:

@@ -32,14 +32,11 @@ class UnitType(IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """One unit.
+    """One unit of a `UnitType`, or of a number that is unknown here.
 
-    Attributes:
-      type: a `UnitType` value, or a number that is unknown here.
-      frame: the frame it belongs to, or the first of them.
-      payload: its content; that of a short unit as if it were a whole one.
-      offset: position of its first byte in the stream.
-      size: bytes it takes in the stream, framing included.
+    `frame`: it belongs to, or the first of them; `payload`: that of a short unit as if it were a
+    whole one; `offset`: of its first byte in the stream; `size`: bytes it takes there, framing
+    included.
     """
 
     type: int
@@ -60,12 +57,9 @@ def unit_bytes(type_: int, frame: int, payload: bytes) -> bytes:
 
 
 def parse_unit(data: bytes, start: int, base: int = 0) -> Unit | int:
-    """Returns the intact whole unit at `start`, or else the number of bytes that were looked at.
+    """Returns the intact whole unit at `start` of `data`, or else the number of bytes looked at.
 
-    Args:
-      data: part of a stream.
-      start: where in `data`.
-      base: position of `data` in the stream.
+    `base`: position of `data` in the stream.
     """
     payload = Payload(data[start + 1 : start + 11], "a unit")
     try:

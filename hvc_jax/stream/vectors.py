@@ -40,13 +40,10 @@ MAX_GROUP_FRAMES = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The coded vectors of consecutive frames: the payload of one MOTION unit.
+    """The coded vectors of 1 to 4096 consecutive frames: the payload of one MOTION unit.
 
-    Attributes:
-      frame: number of the first frame.
-      count: number of frames, 1 to 4096.
-      resync: whether it decodes without the group before it (only the STATIC unit is needed).
-      payload: the bytes.
+    `frame`: number of the first; `resync`: it decodes without the group before it (only the STATIC
+    unit is needed).
     """
 
     frame: int
@@ -57,13 +54,7 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class EncodedVectors:
-    """What `encode_vectors` returns.
-
-    Attributes:
-      static: payload of the STATIC unit.
-      groups: the MOTION groups in order.
-      reconstructed: [T, size] float32, exactly what `decode_vectors` returns.
-    """
+    """The STATIC payload and the MOTION groups, and vectors [T, size] as the decoder has them."""
 
     static: bytes
     groups: list[Group]
@@ -124,11 +115,8 @@ class VectorEncoder:
     def key(self, vector: np.ndarray, frame: int | None = None) -> tuple[bytes, np.ndarray]:
         """Returns the STATIC payload of a key frame and its vector [size] as decoded.
 
-        Args:
-          vector: [size] vector of the key picture.
-          frame: number of the key frame; default: the next frame to be pushed.
-
-        Raises ValueError: when frames are pending or the vector is not finite.
+        `frame`: number of the key frame; default: the next frame to be pushed. Raises ValueError:
+        when frames are pending or the vector is not finite.
         """
         if self._pending:
             raise ValueError("flush() the pending frames before a new key frame")
