@@ -77,18 +77,10 @@ class Call:
     ) -> None:
         """Opens the source and the sockets; `start` starts the call.
 
-        Args:
-          codec: Semantic or keypoint.
-          source: A video file or a camera, see `LiveSource`.
-          side: Of the square pictures, pixels.
-          qp: Of key pictures.
-          avatar: See `Sender`.
-          receiver_avatar: See `Receiver`.
-          record: See `Receiver`.
-          audio_kbps: Rate of the sound of a file; 0 for none.
-          seed: Of what is lost on the way.
-
-        Raises ClipError: The source cannot be opened.
+        `source`: a video file or a camera, see `LiveSource`; `side`: of the square pictures,
+        pixels; `qp`: of key pictures; `avatar`: see `Sender`; `receiver_avatar`, `record`: see
+        `Receiver`; `audio_kbps`: rate of the sound of a file, 0 for none; `seed`: of what is lost
+        on the way. Raises ClipError: The source cannot be opened.
         """
         self._codec, self._side = codec, side
         session = secrets.randbits(32)

@@ -71,14 +71,9 @@ class Receiver(Threads):
     ) -> None:
         """Prepares a receiver.
 
-        Args:
-          codec: Of the model that the sender uses.
-          link: Where packets come in and feedback goes out.
-          sender: Its address.
-          session: Number of the call.
-          avatar: [H, H, 3] uint8 of the person who is shown instead of the sender's, of whom no
-            picture is asked for then.
-          record: WAV file for the sound, if any.
+        `link`: where packets come in and feedback goes out; `sender`: its address; `session`:
+        number of the call; `avatar`: [H, H, 3] uint8 of the person who is shown instead of the
+        sender's, of whom no picture is asked for then; `record`: WAV file for the sound, if any.
         """
         self._codec, self._link, self._session = codec, link, session
         self._keys, self._key, self._key_wanted = KeyCollector(), None, False

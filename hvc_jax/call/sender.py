@@ -51,17 +51,11 @@ class Sender(Threads):
         qp: int = 32,
         avatar: np.ndarray | None = None,
     ) -> None:
-        """Prepares a sender.
+        """Prepares a sender with a semantic or keypoint codec.
 
-        Args:
-          codec: Semantic or keypoint.
-          source: Of frames.
-          link: Where packets go out and feedback comes in.
-          to: Address of the receiver.
-          session: Number that marks the packets of this call.
-          qp: Of key pictures.
-          avatar: [H, H, 3] uint8 of the person who is shown instead; the frames themselves are
-            never sent then.
+        `link`: where packets go out and feedback comes in; `to`: address of the receiver;
+        `session`: number that marks the packets of this call; `qp`: of key pictures; `avatar`: [H,
+        H, 3] uint8 of the person who is shown instead; the frames themselves are never sent then.
         """
         self._codec, self._source, self._link, self._to = codec, source, link, to
         self._session, self._qp, self._avatar = session, qp, avatar

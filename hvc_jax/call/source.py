@@ -44,13 +44,9 @@ class LiveSource(Threads):
     ) -> None:
         """Opens a source; `start` starts it.
 
-        Args:
-          name: A video file, "/dev/video0", "avfoundation:0" or "dshow:video=NAME".
-          side: Of the square pictures, pixels.
-          audio_kbps: Rate of the sound of a file; 0 for none.
-          heard: Is given groups of Opus packets.
-
-        Raises ClipError: It cannot be opened.
+        `name`: a video file, "/dev/video0", "avfoundation:0" or "dshow:video=NAME"; `side`: of the
+        square pictures, pixels; `audio_kbps`: rate of the sound of a file, 0 for none, whose groups
+        of Opus packets `heard` is given. Raises ClipError: It cannot be opened.
         """
         self._name, self._side = os.fspath(name), side
         self._kbps, self._heard = audio_kbps, heard

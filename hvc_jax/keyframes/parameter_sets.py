@@ -76,14 +76,10 @@ class _Positions(NamedTuple):
 
 
 def build(number: int, width: int, height: int) -> list[bytes]:
-    """Returns the SPS and PPS NAL units of a picture of width x height (multiples of 8).
+    """Returns the SPS and PPS NAL units of a picture of width x height pixels (multiples of 8).
 
-    Args:
-        number: index of the recorded example, as `find` gives it.
-        width: in pixels.
-        height: in pixels.
-
-    Raises ValueError: there is no such example.
+    `number`: index of the recorded example, as `find` gives it. Raises ValueError: there is no
+    such.
     """
     if not 0 <= number < len(_RECORDED):
         raise ValueError(f"VVC parameter sets number {number} are unknown to this version.")

@@ -39,13 +39,9 @@ def encode(picture: np.ndarray, qp: int = 32, preset: str = "medium") -> bytes:
 
 
 def encode_many(pictures: Sequence[np.ndarray], qp: int, preset: str = "medium") -> list[bytes]:
-    """Returns one payload each for intra pictures of one size, coded by a single run of ffmpeg.
+    """Returns one payload each for intra pictures [H, W, 3] uint8, coded by a single run of ffmpeg.
 
-    Args:
-        pictures: [H, W, 3] uint8 each, all of one shape.
-        qp: quantisation parameter, 0 (finest) to 63.
-        preset: "faster", "fast", "medium", "slow" or "slower" of libvvenc.
-
+    `qp`: 0 (finest) to 63; `preset`: "faster", "fast", "medium", "slow" or "slower" of libvvenc.
     Raises KeyPictureError: ffmpeg failed, or the shapes differ.
     """
     # One intra picture a GOP keeps pictures independent, with no QP offset by hierarchy.

@@ -15,16 +15,12 @@ from hvc_jax.models.codec_model import CodecModel
 
 
 def multiply_accumulates(function: Callable[..., Any], *arguments: Any) -> Counter[str]:
-    """Multiply-accumulates of the convolutions and matrix products of a function.
+    """Multiply-accumulates of the convolutions and matrix products of a pure function, by module.
 
-    Nothing is computed. Element-wise work, gathers and the rasteriser are not counted; a loop of
-    unknown length counts once and a branch as its most expensive arm.
-
-    Args:
-        function: A pure function, such as a bound `model.apply`.
-        *arguments: Its arguments; only shapes matter, jax.ShapeDtypeStruct will do.
-
-    Returns a counter by module path, as "generator/ResBlock_0/Conv_0"; "" outside any module.
+    Nothing is computed; of the arguments only shapes matter, jax.ShapeDtypeStruct will do.
+    Element-wise work, gathers and the rasteriser are not counted; a loop of unknown length counts
+    once and a branch as its most expensive arm. Modules are paths as "generator/ResBlock_0/Conv_0";
+    "" outside any.
     """
     counts: Counter[str] = Counter()
     _walk(jax.make_jaxpr(function)(*arguments).jaxpr, "", 1, counts)

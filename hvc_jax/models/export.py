@@ -113,11 +113,11 @@ def save_export(
     """Writes an export and opens it.
 
     Args:
-        path: Where; appears under this name only when it is whole.
-        variant: "semantic", "keypoint", "implicit", "field" or "hybrid".
-        config: The training configuration, a ConfigDict; paths in it are stored as bare names.
-        params: Nested dict of arrays; stored as float16.
-        tables: Integer tables fitted with the schema of the learned steps; None for "field".
+      path: Where; appears under this name only when it is whole.
+      variant: "semantic", "keypoint", "implicit", "field" or "hybrid".
+      config: The training configuration, a ConfigDict; paths in it are stored as bare names.
+      params: Nested dict of arrays; stored as float16.
+      tables: Integer tables fitted with the schema of the learned steps; None for "field".
 
     Raises ExportError: A parameter is not finite as float16.
     """

@@ -149,13 +149,10 @@ def measured_scores() -> dict[str, dict[str, float | str]]:
 
 
 def open_stream_file(path: str | os.PathLike[str], model: Path | None = None) -> Stream:
-    """A stream with its parameters.
+    """A stream with its parameters; `model` is the file of its model, if it is not a shipped one.
 
-    `path`: A .hvc file; `model`: the file of its model, where it is not a shipped one.
-
-    Raises:
-        BitstreamError: The file is no stream, or is damaged.
-        ModelError: Its model is not there.
+    Raises BitstreamError: The file is no stream, or is damaged. Raises ModelError: Its model is not
+    there.
     """
     path = Path(path)
     with open_stream(path) as reader:

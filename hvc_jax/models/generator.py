@@ -36,12 +36,9 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, aligned: Pyramid) -> tuple[jax.Array, jax.Array]:
-        """The frame and the mask of what was copied.
+        """The frame [B, H, W, 3], around [0, 1] and not clipped, and the mask of what was copied.
 
-        `aligned`: features moved to the target frame.
-
-        Returns frame [B, H, W, 3], around [0, 1] and not clipped, and mask [B, H, W, 1] in [0, 1],
-        1 where the aligned pixels are copied.
+        It is [B, H, W, 1] in [0, 1], 1 where the aligned pixels are copied.
         """
         fine, middle, coarse = self.widths
         pixels = space_to_depth(aligned.pixels, 4) - 0.5

@@ -119,10 +119,8 @@ def load_lpips_weights(net: str) -> tuple[dict[str, np.ndarray], list[np.ndarray
 def squeezenet_features(params: Params, images: jax.Array) -> list[jax.Array]:
     """Returns SqueezeNet 1.1's seven feature maps (Caffe's weights, torchvision's names).
 
-    Iandola et al., arXiv 1602.07360; maps after the same layers as LPIPS takes them: 64 channels
-    at 1/2, 128 at 1/4, 256 at 1/8, and 384, 384, 512, 512 at 1/16.
-
-    `params`: from `from_torchvision`; `images`: [B, H, W, 3] RGB in [0, 1].
+    Iandola et al., arXiv 1602.07360; maps after the same layers as LPIPS takes them: 64 channels at
+    1/2, 128 at 1/4, 256 at 1/8, and 384, 384, 512, 512 at 1/16. `images`: [B, H, W, 3] in [0, 1].
     """
     x = images[..., ::-1] * 255.0 - jnp.asarray(_CAFFE_MEAN_BGR, images.dtype)
     x = jax.nn.relu(_conv_stride_two(x, params["features.0.weight"], params["features.0.bias"]))
@@ -142,10 +140,8 @@ def vgg16_features(
 ) -> list[jax.Array]:
     """Returns VGG16's five maps relu1_2, relu2_2, relu3_3, relu4_3, relu5_3.
 
-    Args:
-        params: "0.weight" [3, 3, 3, 64], "0.bias", ..., "12.bias".
-        images: [B, H, W, 3], normalised as the weights want.
-        pool: halves a map between stages; 2x2 maximum if None.
+    `params`: "0.weight" [3, 3, 3, 64], "0.bias", ..., "12.bias"; `images`: [B, H, W, 3], normalised
+    as the weights want; `pool`: halves a map between stages; 2x2 maximum if None.
     """
     x, maps = images, []
     for stage in VGG16_STAGES:
@@ -194,9 +190,7 @@ def max_pool_two(x: jax.Array) -> jax.Array:
 def max_pool_three(x: jax.Array, ceil: bool = False) -> jax.Array:
     """Returns the maxima of 3x3 windows at stride 2 of a map that is nowhere negative.
 
-    Args:
-        x: [B, H, W, C], after a ReLU (the border is filled with zeros).
-        ceil: count windows that reach over the border, as Caffe does.
+    The border is filled with zeros; `ceil`: count windows that reach over it, as Caffe does.
     """
     for axis in (1, 2):
         size = x.shape[axis]

@@ -16,12 +16,9 @@ from hvc_jax.stream.tables import sibling_matrix, stage_of_slots
 
 
 def frames_before(track: jax.Array, before: jax.Array, count: int) -> jax.Array:
-    """The vectors before each of a track, the latest first: [count, T, D].
+    """The vectors before each of a track [T, D], the latest first: [count, T, D].
 
-    Args:
-      track: [T, D].
-      before: [D] in front of the first, as often as it is looked for.
-      count: P, how many of each.
+    `before`: [D] in front of the first, as often as it is looked for.
     """
     whole = jnp.concatenate([jnp.broadcast_to(before, (count, *before.shape)), track])
     return jnp.stack([whole[count - 1 - k : count - 1 - k + len(track)] for k in range(count)])
@@ -49,13 +46,10 @@ class AdaptivePrior(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, past: jax.Array) -> jax.Array:
-        """-log2 P(x) of noisy or rounded levels.
+        """-log2 P(x) of noisy or rounded levels: [*, D] bits > 0, given those of earlier stages.
 
-        Args:
-          x: [*, D] in units of the quantisation step. Adding noise or rounding is the caller's.
-          past: [P, *, D] the levels of the P >= 2 frames before, the latest first, treated alike.
-
-        Returns [*, D] bits, positive; of each number given those of earlier stages.
+        `x`: [*, D] in units of the quantisation step; adding noise or rounding is the caller's.
+        `past`: [P, *, D] the levels of the P >= 2 frames before, the latest first, treated alike.
         """
         count = len(self.names)
         changes = past[:-1] - past[1:]
@@ -107,11 +101,9 @@ class FactorizedPrior(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """-log2 P(x) of noisy or rounded symbols.
+        """-log2 P(x) of noisy or rounded symbols: [*, D] bits, positive.
 
         `x`: [*, D] in units of the quantisation step. Adding noise or rounding is the caller's.
-
-        Returns [*, D] bits, positive.
         """
         widths = (1, *self.filters, 1)
         scale = self.init_scale ** (1 / (len(widths) - 1))

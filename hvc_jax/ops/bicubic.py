@@ -47,15 +47,10 @@ def _corner(prepared: jax.Array, index: jax.Array, x: jax.Array, y: jax.Array):
 
 
 def sample(prepared: jax.Array, index: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Pictures sampled bicubically.
+    """Pictures sampled bicubically: [T, h, w, C].
 
-    Args:
-        prepared: [K, H + 4, W + 4, C] from `prepare`.
-        index: [T] int, which picture each frame looks into.
-        x: [T, h, w] columns, in pixels.
-        y: [T, h, w] rows, in pixels.
-
-    Returns [T, h, w, C].
+    `prepared`: [K, H + 4, W + 4, C] from `prepare`; `index`: [T] int, which picture each frame
+    looks into; `x`, `y`: [T, h, w] columns and rows, in pixels.
     """
     wide, channels = prepared.shape[2:]
     corner, fx, fy = _corner(prepared, index, x, y)

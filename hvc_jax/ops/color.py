@@ -14,14 +14,10 @@ _KG = 1.0 - _KR - _KB
 
 
 def rgb_to_yuv420(rgb: np.ndarray, bits: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the planes (Y, Cb, Cr) of a picture in limited-range BT.709 4:2:0.
+    """Returns a picture as limited-range BT.709 4:2:0: Y [H, W], Cb and Cr [H/2, W/2], all uint16.
 
-    Args:
-        rgb: [H, W, 3] uint8; H and W even.
-        bits: bits per sample, 8 to 16.
-
-    Returns Y [H, W], Cb and Cr [H/2, W/2], all uint16.
-    Raises ValueError: a side is odd.
+    `rgb`: [H, W, 3] uint8; H and W even; `bits`: per sample, 8 to 16. Raises ValueError: a side is
+    odd.
     """
     height, width, _ = rgb.shape
     if height % 2 or width % 2:
@@ -40,11 +36,7 @@ def rgb_to_yuv420(rgb: np.ndarray, bits: int = 10) -> tuple[np.ndarray, np.ndarr
 def yuv420_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, bits: int = 10) -> np.ndarray:
     """Returns the picture [H, W, 3] uint8 of limited-range BT.709 planes.
 
-    Args:
-        y: [H, W] samples; H and W even.
-        cb: [H/2, W/2] samples.
-        cr: [H/2, W/2] samples.
-        bits: bits per sample.
+    `y`: [H, W] samples, H and W even; `cb`, `cr`: [H/2, W/2] samples; `bits`: per sample.
     """
     scale = np.float32(1 << (bits - 8))
     luma = (y.astype(np.float32) / scale - 16) * np.float32(1 / 219)

@@ -42,14 +42,10 @@ def compiler_options() -> dict[str, Any] | None:
 
 
 def fast_jit(function: Callable[..., Any], **keywords: Any) -> Any:
-    """`jax.jit(function, **keywords)` with the options of `compiler_options`.
+    """`jax.jit(function, **keywords)` with the options of `compiler_options`, if none are given.
 
     Convolutions on a CPU run about three times faster than under plain `jax.jit`, forward and
     backward. On other back ends the two are the same.
-
-    Args:
-        function: What to compile.
-        **keywords: Passed on to `jax.jit`; a given `compiler_options` wins.
     """
     options = compiler_options()
     if options is not None:

@@ -39,13 +39,9 @@ def tracks_of(path: str | os.PathLike) -> str:
 def run(
     arguments: Sequence[str], data: bytes = b"", folder: str | os.PathLike | None = None
 ) -> bytes:
-    """Returns what ffmpeg writes to its standard output.
+    """Returns what ffmpeg writes to its standard output, with `data` on its standard input.
 
-    Args:
-        arguments: Without the program's name.
-        data: Its standard input.
-        folder: Where it runs, None for the current folder.
-
+    `arguments`: without the program's name; `folder`: where it runs, None for the current folder.
     Raises FfmpegError: It failed, or is not there.
     """
     try:

@@ -34,13 +34,9 @@ def check_output(
 ) -> Path:
     """Returns the path of an output file, checked before any work is done.
 
-    Args:
-        path: Where the user wants the file.
-        inputs: Files the command reads, which the output must not overwrite.
-        suffixes: Endings that the name may have, () for any; devices and pipes may have any.
-
-    Raises OutputError: The parent folder is missing or not writable, the ending is another, or
-    `path` is a folder or an input.
+    `inputs`: files the command reads, which the output must not overwrite; `suffixes`: endings that
+    the name may have, () for any; devices and pipes may have any. Raises OutputError: The parent
+    folder is missing or not writable, the ending is another, or `path` is a folder or an input.
     """
     path = Path(path)
     if path.is_dir():
@@ -114,11 +110,8 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def text_of(path: str | os.PathLike, most: int = -1) -> str:
     """Returns a text file as UTF-8, UTF-16 or, where it is none of these, Windows-1252.
 
-    Byte-order marks are left out. Raises OSError where the file cannot be read.
-
-    Args:
-        path: The file.
-        most: Bytes to read; all of it by default.
+    Byte-order marks are left out. `most`: bytes to read; all of it by default. Raises OSError where
+    the file cannot be read.
     """
     with open(path, "rb") as file:
         data = file.read(most)
@@ -168,11 +161,8 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
 def exclusive(path: str | os.PathLike, wait: bool = True) -> Iterator[None]:
     """Holds a lock file while the block runs; the system drops it when the process dies.
 
-    Args:
-        path: The lock; made where it is missing, in a folder made where that is missing.
-        wait: Wait for whoever holds it, instead of failing at once.
-
-    Raises OutputError: Another process holds it, and `wait` is False.
+    `path` and its folder are made where missing. `wait`: for whoever holds it, instead of failing
+    at once. Raises OutputError: Another process holds it, and `wait` is False.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:

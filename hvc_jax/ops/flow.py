@@ -12,13 +12,9 @@ class MissingFlowError(ValueError):
 def dense_flow(target: np.ndarray, key: np.ndarray) -> np.ndarray:
     """Where a picture shows what another does: [H, W, 2] float32, displacement (x, y) in pixels.
 
-    Dense inverse search (Kroeger et al., ECCV 2016) as in OpenCV, preset medium.
-
-    Args:
-        target: [H, W] uint8, whose pixels are looked for.
-        key: [H, W] uint8, in which they are looked for.
-
-    Raises MissingFlowError: OpenCV is not installed.
+    Dense inverse search (Kroeger et al., ECCV 2016) as in OpenCV, preset medium. Pixels of `target`
+    [H, W] uint8 are looked for in `key` [H, W] uint8. Raises MissingFlowError: OpenCV is not
+    installed.
     """
     return _estimator().calc(target, key, None)
 

@@ -234,13 +234,8 @@ def plain_array(value: Any, most: int) -> np.ndarray:
     """Returns numbers as an array: an array as it is, nested lists of equal lengths stacked.
 
     Lists in a pickle may contain the same list many times, so that a short file can describe more
-    numbers than any memory holds: the count is limited before anything is made.
-
-    Args:
-        value: array, number, or nested lists of them.
-        most: numbers at most, e.g. the bytes of the file.
-
-    Raises ValueError: ragged, too many, or no numbers.
+    numbers than any memory holds: the count is limited to `most`, e.g. the bytes of the file,
+    before anything is made. Raises ValueError: ragged, too many, or no numbers.
     """
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return value

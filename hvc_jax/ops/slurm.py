@@ -21,17 +21,9 @@ def run_shards(
 ) -> Iterator[tuple[int, Any]]:
     """Runs calls as jobs; yields the number and the job of each as it ends, None if it failed.
 
-    Args:
-        calls: (function, arguments ...) of each.
-        folder: See `slurm_executor`.
-        options: See there.
-        cluster: See there.
-        executor: Instead of submitit's.
-        report: Takes a line for each job that ends.
-
-    Raises:
-        ShardError: Jobs failed; once all have ended.
-        ValueError: There is no SLURM here.
+    `calls` are (function, arguments ...); `executor` stands in for `slurm_executor(folder, options,
+    cluster)`; `report` takes a line for each job that ends. Raises ShardError: Jobs failed; once
+    all have ended. Raises ValueError: There is no SLURM here.
     """
     executor = executor or slurm_executor(folder, options, cluster)
     with executor.batch():

@@ -17,15 +17,11 @@ class MetricError(ValueError):
 
 
 def ssim(original: np.ndarray, decoded: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """Returns the mean structural similarity of R, G and B of each frame, at most 1.
+    """Returns the mean structural similarity of R, G and B of frames [T, H, W, 3] uint8, at most 1.
 
-    Gaussian window of 11x11 with sigma 1.5, population covariance, only windows inside the
-    picture (Wang et al., 2004; the same as scikit-image with gaussian_weights).
-
-    Args:
-        original: [T, H, W, 3] uint8.
-        decoded: [T, H, W, 3] uint8.
-        mask: [T, H, W] weights of the windows' centres; a frame without any gives NaN.
+    Gaussian window of 11x11 with sigma 1.5, population covariance, only windows inside the picture
+    (Wang et al., 2004; the same as scikit-image with gaussian_weights). `mask`: [T, H, W] weights
+    of the windows' centres; a frame without any gives NaN.
     """
     check_frames(original, decoded)
     if min(original.shape[1:3]) < _WINDOW:

@@ -224,13 +224,10 @@ for _opcode, _method in _REPLACED.items():
 def load_pickle(path: str | os.PathLike, extra: Mapping[Name, Any] | None = None) -> Any:
     """Returns the object in a pickle (or joblib file) of plain Python values and numpy arrays.
 
-    Sets come back as lists, ordered dictionaries as dictionaries.
-
-    Args:
-        path: the file; zlib, gzip, bz2 and xz compression (of joblib) are undone.
-        extra: further constructors to admit, (module, name) -> callable or `Constructor`.
-
-    Raises UnpickleError: the file is missing, damaged, or names another constructor.
+    Sets come back as lists, ordered dictionaries as dictionaries. The zlib, gzip, bz2 and xz
+    compression of joblib is undone. `extra`: further constructors to admit, (module, name) ->
+    callable or `Constructor`. Raises UnpickleError: the file is missing, damaged, or names another
+    constructor.
     """
 
     def read(file: io.BufferedReader) -> Any:

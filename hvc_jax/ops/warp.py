@@ -43,16 +43,9 @@ def warp(image: jax.Array, grid: jax.Array) -> jax.Array:
 
 
 def resize_grid(grid: jax.Array, height: int, width: int) -> jax.Array:
-    """`grid` at another resolution, by bilinear interpolation of its displacement.
+    """`grid` [B, h, w, 2] at another resolution [B, height, width, 2], by its displacement.
 
     Interpolating the displacement and not the positions keeps the identity exact at the borders.
-
-    Args:
-      grid: [B, h, w, 2].
-      height: rows of the result.
-      width: columns of the result.
-
-    Returns [B, height, width, 2].
     """
     batch, rows, columns, _ = grid.shape
     if (rows, columns) == (height, width):

@@ -93,11 +93,8 @@ def pose_surface(
 ) -> jax.Array:
     """Returns the surface points [*, K, 3] of posed bodies, metres, pelvis at the origin.
 
-    Args:
-      surface: the points.
-      skeleton: of the same body, for its joints.
-      betas: [*, 10] shape coefficients.
-      rotations: [*, 22, 3, 3] of each joint relative to its parent.
+    `skeleton`: of the same body, for its joints; `betas`: [*, 10] shape coefficients; `rotations`:
+    [*, 22, 3, 3] of each joint relative to its parent.
     """
     joints = skeleton.joints + jnp.einsum("...s,sjc->...jc", betas, skeleton.joint_directions)
     points = surface.points + jnp.einsum("...s,skc->...kc", betas, surface.directions)
@@ -161,10 +158,9 @@ class Reference(NamedTuple):
 def appearance_of(pictures: jax.Array, vectors: np.ndarray, *, coarse: bool = False) -> Appearance:
     """Returns the `Appearance` of a clip whose bodies are roughly known.
 
-    Args:
-      pictures: [1 + T, h, h, 3] of `shrunk`, the reference frame first.
-      vectors: [1 + T, 188] body vectors of the same.
-      coarse: at half the resolution, from where bodies are found that are further away.
+    `pictures`: [1 + T, h, h, 3] of `shrunk`, the reference frame first; `vectors`: [1 + T, 188]
+    body vectors of the same; `coarse`: at half the resolution, from where bodies are found that are
+    further away.
     """
     surface = surface_of_open_body()
     places, seen = seen_points(surface, vectors)

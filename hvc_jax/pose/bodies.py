@@ -142,10 +142,8 @@ _averages = jax.jit(averages)
 class Fitted(NamedTuple):
     """Bodies of T frames, padded to a length that programs are compiled for.
 
-    Attributes:
-      bodies: the unknowns.
-      measured: what they were solved from.
-      error: [T, 33] metres between landmarks and where the bodies have them, without padding.
+    `bodies` are the unknowns, solved from `measured`; `error`: [T, 33] metres between landmarks and
+    where the bodies have them, without padding.
     """
 
     bodies: Solution
@@ -158,10 +156,8 @@ def bodies_from_sight(
 ) -> Fitted:
     """Returns the bodies of a clip.
 
-    Args:
-      sight: of the clip.
-      betas: [10] the person's shape where it is known.
-      before: [69] unknowns of the frame before, for a single live one.
+    `betas`: [10] the person's shape where it is known; `before`: [69] unknowns of the frame before,
+    for a single live one.
     """
     count = len(sight.points)
     # Compiled once per length; live pictures come one by one.

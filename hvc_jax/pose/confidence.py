@@ -52,10 +52,8 @@ def overlap(vectors: np.ndarray, masks: np.ndarray) -> np.ndarray:
 def cues(sight: Sight, error: np.ndarray, covered: np.ndarray | None = None) -> np.ndarray:
     """Returns what tells right bodies from wrong ones, [T, 3] in [0, 1], columns as `WEIGHTS`.
 
-    Args:
-      sight: what the bodies were solved from.
-      error: [T, 33] metres between landmarks and where the bodies have them.
-      covered: [T] of `overlap`; None where there is no mask.
+    `error`: [T, 33] metres between landmarks and where the bodies have them; `covered`: [T] of
+    `overlap`; None where there is no mask.
     """
     weight = sight.visibility**2 + 1e-6
     miss = (weight * np.minimum(error, 0.5)).sum(1) / weight.sum(1)

@@ -16,12 +16,7 @@ from hvc_jax.ops.warp import warp
 def window_between(start: np.ndarray, end: np.ndarray, scale: float) -> np.ndarray:
     """Returns windows [*, 4] around `start` whose upper edge's middle lies towards `end`.
 
-    Half the side is the distance of the two points times `scale`.
-
-    Args:
-      start: [*, 2] in picture units.
-      end: [*, 2].
-      scale: how much is added about the circle through `end`.
+    Half the side is the distance of the two points [*, 2], in picture units, times `scale`.
     """
     along = end - start
     half = np.linalg.norm(along, axis=-1) * scale
@@ -30,13 +25,7 @@ def window_between(start: np.ndarray, end: np.ndarray, scale: float) -> np.ndarr
 
 
 def shifted(windows: np.ndarray, up: float, scale: float = 1.0) -> np.ndarray:
-    """Returns windows [*, 4] moved along their own vertical and enlarged.
-
-    Args:
-      windows: [*, 4].
-      up: by how many of their sides they are moved upwards.
-      scale: by what their sides are multiplied afterwards.
-    """
+    """Returns windows [*, 4] moved up by so many of their sides, and multiplied by `scale` then."""
     u, v, half, angle = np.moveaxis(windows, -1, 0)
     step = 2 * half * up
     moved = (u + np.sin(angle) * step, v - np.cos(angle) * step, half * scale, angle)
@@ -53,9 +42,7 @@ def turned(vectors: jax.Array, angle: jax.Array) -> jax.Array:
 def upright(points: jax.Array, windows: jax.Array) -> jax.Array:
     """Returns points in space [B, K, 3], x to the right in the picture, y up, z to the viewer.
 
-    Args:
-      points: [B, K, 3] as networks give them: y down and z away, in the axes of the window.
-      windows: [B, 4].
+    `points`: [B, K, 3] as networks give them: y down and z away, in the axes of windows [B, 4].
     """
     flat = turned(points[..., :2], windows[:, 3])
     return jnp.stack([flat[..., 0], -flat[..., 1], -points[..., 2]], -1)
@@ -78,14 +65,9 @@ def pixel_centres(size: int) -> np.ndarray:
 
 
 def crop(pictures: jax.Array, windows: jax.Array, size: int) -> jax.Array:
-    """Returns what is in a window of every picture, [B, size, size, 3] in [0, 1].
+    """Returns what is in a window [B, 4] of each picture [B, H, H, 3] uint8, as floats in [0, 1].
 
-    Bilinear, the border repeated, as the networks were trained and published.
-
-    Args:
-      pictures: [B, H, H, 3] uint8.
-      windows: [B, 4].
-      size: rows and columns of the result.
+    It is [B, size, size, 3], bilinear, the border repeated, as the networks were trained.
     """
     centres = jnp.broadcast_to(pixel_centres(size), (len(windows), size * size, 2))
     grid = to_picture(centres, windows).reshape(-1, size, size, 2)

@@ -11,11 +11,9 @@ from hvc_jax.pose.estimator import estimate
 
 
 def write_bodies(dataset: FrameDataset, effort: int = 1) -> Iterator[Path]:
-    """Writes the side-car of every clip that has none, and yields its path.
+    """Writes the side-car of every clip that has none, below `body/` of it, and yields its path.
 
-    Args:
-      dataset: The data set; side-cars lie in `dataset.directory/body/`.
-      effort: 0 to 3, how long bodies are fitted.
+    `effort`: 0 to 3, how long bodies are fitted.
     """
     folder = dataset.directory / "body"
     folder.mkdir(exist_ok=True)

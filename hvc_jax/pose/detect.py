@@ -111,10 +111,8 @@ def candidates(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns boxes [B, N, 12] as of `merged` and scores [B, N], the surest first.
 
-    Args:
-      pictures: [B, H, H, 3] uint8.
-      network: pose_detection.
-      half: half the side of what is looked at, around the middle; 1 is the picture.
+    `pictures`: [B, H, H, 3] uint8; `network`: pose_detection; `half`: half the side of what is
+    looked at, around the middle; 1 is the picture.
     """
     run = functools.partial(_detector(network), network.weights, np.float32(half))
     raw, logits, best = in_batches(run, pictures)

@@ -54,12 +54,9 @@ def limb(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns rotations [T, 3, 3] of a limb's two joints relative to their parents.
 
-    Args:
-      parent: [T, 3, 3] rotation of what the limb hangs on.
-      upper: [T, 3] direction of the upper bone.
-      lower: [T, 3] direction of the lower one.
-      rest: [3] direction of both at rest.
-      bent: [3] direction that the lower bone takes when the limb is bent by a right angle.
+    `parent`: [T, 3, 3] rotation of what the limb hangs on; `upper`, `lower`: [T, 3] directions of
+    the bones; `rest`: [3] of both at rest; `bent`: [3] that the lower bone takes when the limb is
+    bent by a right angle.
     """
     turn = shortest_turn(
         jnp.broadcast_to(rest, upper.shape), _apply(_inverse(parent), _unit(upper))
@@ -78,9 +75,7 @@ def limb(
 def pose_from_directions(world: jax.Array, skeleton: Skeleton) -> jax.Array:
     """Returns rotations [T, 22, 3, 3] of bodies whose bones point as those of the landmarks.
 
-    Args:
-      world: [T, 33, 3] landmarks, y up, z to the viewer; only directions count.
-      skeleton: of the body model.
+    `world`: [T, 33, 3] landmarks, y up, z to the viewer; only directions count.
     """
 
     def at(name: str) -> jax.Array:

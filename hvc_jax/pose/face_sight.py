@@ -75,12 +75,9 @@ def mesh_windows(points: np.ndarray) -> np.ndarray:
 
 
 def see_face(pictures: np.ndarray, sight: Sight, folder: str | None = None) -> FaceSight:
-    """Returns the face of the person seen in a clip.
+    """Returns the face of the person seen in pictures [T, H, H, 3] uint8 of a clip.
 
-    Args:
-      pictures: [T, H, H, 3] uint8.
-      sight: of the same clip.
-      folder: of the networks; None for those that come with the package.
+    `folder`: of the networks; None for those that come with the package.
     """
     network = load_network("face_landmark", folder)
     points, _ = look_through(pictures, first_windows(sight), network, _face)

@@ -144,10 +144,7 @@ def continuous_axis_angle(vectors: np.ndarray) -> np.ndarray:
 def smooth_over_time(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     """Returns values [T, *] averaged over time with a Gaussian of `sigma` frames, weighted.
 
-    Args:
-      values: [T, *].
-      weight: [T, *] broadcastable to values, >= 0.
-      sigma: in frames; 0 leaves the values as they are.
+    `weight`: [T, *] broadcastable to values, >= 0; `sigma` 0 leaves the values as they are.
     """
     if sigma <= 0 or len(values) < 2:
         return values

@@ -101,16 +101,7 @@ def objective(
     prior: PosePrior,
     weights: FitWeights,
 ) -> jax.Array:
-    """Returns the mean cost per frame (a scalar) of a clip's bodies.
-
-    Args:
-      bodies: the unknowns.
-      start: where they began.
-      seen: of the clip.
-      skeleton: of the body model.
-      prior: over poses.
-      weights: of the terms.
-    """
+    """Returns the mean cost per frame (a scalar) of a clip's bodies; they began at `start`."""
     screen, points = project_points(skeleton, bodies.frames, bodies.betas)
     # In metres at the person: invariant to how large they are in the picture.
     metres = (screen - seen.points) * jnp.exp(-start.frames[:, None, -1:])

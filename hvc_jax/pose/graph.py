@@ -116,10 +116,8 @@ def run_graph(
 ) -> dict[str, jax.Array]:
     """Returns every output of a network by name, float32, the batch in front.
 
-    Args:
-      graph: "nodes", "input", "outputs", "output_names" of a converted file.
-      weights: its constants by name.
-      pictures: [B, H, W, C], in the range that the network was trained on.
+    `graph`: "nodes", "input", "outputs", "output_names" of a converted file; `weights`: its
+    constants by name; `pictures`: [B, H, W, C], in the range that the network was trained on.
     """
     values: dict[str, jax.Array] = {**weights, graph["input"]: pictures}
     for node in graph["nodes"]:

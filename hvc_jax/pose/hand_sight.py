@@ -64,12 +64,9 @@ def first_windows(sight: Sight, side: str) -> np.ndarray:
 
 
 def see_hands(pictures: np.ndarray, sight: Sight, folder: str | None = None) -> HandSight:
-    """Returns the hands of the person seen in a clip.
+    """Returns the hands of the person seen in pictures [T, H, H, 3] uint8 of a clip.
 
-    Args:
-      pictures: [T, H, H, 3] uint8.
-      sight: of the same clip.
-      folder: of the networks; None for those that come with the package.
+    `folder`: of the networks; None for those that come with the package.
     """
     recrop, hand = load_network("hand_recrop", folder), load_network("hand_landmark", folder)
     count = len(pictures)

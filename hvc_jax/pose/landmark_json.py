@@ -20,12 +20,9 @@ def landmarks_json(scenes: Sequence[tuple[int, Sight | None]], view: View, fps: 
     "frames" is a list of objects with "frame" (from 0), "presence" in [0, 1], "pose_landmarks", 33
     of x and y as fractions of the whole picture and visibility in [0, 1], and
     "pose_world_landmarks", 33 of x, y and z in metres from the middle of the hips, y down and z
-    away from the viewer. Frames without anybody are left out.
-
-    Args:
-      scenes: the first frame of each scene and what is seen in it; None for nobody.
-      view: how the square that was looked at was cut out of the picture.
-      fps: frames per second.
+    away from the viewer. Frames without anybody are left out. `scenes` are the first frame of each
+    and what is seen in it, None for nobody; `view` is how the square that was looked at was cut out
+    of the picture.
     """
     frames = [
         frame

@@ -86,15 +86,10 @@ def _read(path: Path, name: str) -> tuple[dict, dict[str, np.ndarray]]:
 
 @functools.lru_cache(maxsize=8)
 def load_network(name: str, folder: str | None = None) -> Network:
-    """Returns a network of `NETWORKS`.
+    """Returns a network of `NETWORKS`, of this folder or, for None, as it comes with the package.
 
-    Args:
-      name: which.
-      folder: where the files lie; None for those that come with the package.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      NetworkFileError: it is damaged, or another network.
+    Raises FileNotFoundError: there is no such file. Raises NetworkFileError: it is damaged, or
+    another network.
     """
     base = networks_folder() if folder is None else Path(folder)
     graph, arrays = _read(base / f"{name}.safetensors", name)

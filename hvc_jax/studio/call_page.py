@@ -19,14 +19,10 @@ class CallPage:
     """
 
     def __init__(self, call: Call, host: str = "127.0.0.1", port: int = 8090) -> None:
-        """Starts to serve.
+        """Starts to serve; `port` is the first that is tried.
 
-        Args:
-          call: The call.
-          host: Address to listen on; others than loopback open the page to the network.
-          port: The first that is tried.
-
-        Raises ModuleNotFoundError: viser is not installed.
+        `host`: others than loopback open the page to the network. Raises ModuleNotFoundError: viser
+        is not installed.
         """
         self._call = call
         self._server, self.url = open_server(host, port)

@@ -27,14 +27,9 @@ class Folder:
     """
 
     def __init__(self, path: Path, model: Path | None = None, most_bytes: int = 64 << 20) -> None:
-        """Names a folder.
+        """Names a folder; `model` is the model file of streams whose model is not shipped.
 
-        Args:
-          path: It.
-          model: Model file of streams whose model is not shipped.
-          most_bytes: See the class.
-
-        Raises ValueError: There is no such folder.
+        `most_bytes`: see the class. Raises ValueError: There is no such folder.
         """
         if not path.is_dir():
             raise ValueError(f"{path} is no folder; name one that exists with --folder")

@@ -80,17 +80,17 @@ def code_clips(
     seed: int = 0,
     effort: int = 1,
 ) -> None:
-    """Codes clips into a folder; what is there already is not coded again.
+    """Codes clips into a folder; what is there already, by its name, is not coded again.
 
     Args:
-        paths: of the clips; whether one is in `folder` is known by its name.
-        folder: is made.
-        side: of the pictures, pixels.
-        frames: of each clip, from a random place on.
-        kept: frames of them, evenly spaced, among them key pictures.
-        rounds: codings of each clip.
-        seed: of operating points and places.
-        effort: of the encoder.
+      paths: of the clips.
+      folder: is made.
+      side: of the pictures, pixels.
+      frames: of each clip, from a random place on.
+      kept: frames of them, evenly spaced, among them key pictures.
+      rounds: codings of each clip.
+      seed: of operating points and places.
+      effort: of the encoder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(number, path) for number in range(rounds) for path in paths]

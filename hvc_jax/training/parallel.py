@@ -98,13 +98,9 @@ class Parallel:
     def compile(self, step: Step, state: Any, batch: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
         """The step as one compiled program (state, batch) -> (state, terms), for these shapes.
 
-        The state given to a call is donated. A batch of another shape or placement raises: there
-        is nothing in it that could compile again.
-
-        Args:
-            step: The halves of the step.
-            state: A placed state; only shapes and placement matter.
-            batch: A placed batch.
+        The state given to a call is donated. A batch of another shape or placement raises: there is
+        nothing in it that could compile again. Of a placed `state`, only shapes and placement
+        matter.
         """
         placement = jax.tree.map(self.sharding, state)
         inputs = jax.device_put(step.inputs, self._whole)

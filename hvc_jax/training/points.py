@@ -49,9 +49,7 @@ def body_points(body: jax.Array) -> tuple[jax.Array, jax.Array]:
 def points_distance(latent: jax.Array, body: jax.Array) -> jax.Array:
     """Mean distance of a token's first positions to the body's keypoints, half picture widths.
 
-    Args:
-      latent: [B, D] tokens with at least 13 positions, 26 numbers, at the head.
-      body: [B, 188] body vectors.
+    `latent`: [B, D] tokens with at least 13 positions, 26 numbers, at the head; `body`: [B, 188].
     """
     target, known = body_points(body)
     count = 2 * len(SUPERVISED)

@@ -33,14 +33,10 @@ class Rates(NamedTuple):
 def compare_rates(model_config: Any, params: Any, tracks: Sequence[np.ndarray]) -> Rates | None:
     """Estimated and real bits a frame of latents, coded with an encoder's default options.
 
-    Each half of the tracks is coded with tables that were fitted on the other half. The prior is
-    asked about the levels that the encoder chose. Streams of a few frames cost more a frame than
-    long ones, whose contexts have learned.
-
-    Args:
-      model_config: `config.model`.
-      params: Parameters of CodecModel; the learned steps and the prior are taken from them.
-      tracks: Latents of consecutive frames, [T, D] float32 each.
+    Each half of the tracks [T, D] float32 is coded with tables that were fitted on the other half.
+    The prior, taken from `params` with the learned steps, is asked about the levels that the
+    encoder chose. Streams of a few frames cost more a frame than long ones, whose contexts have
+    learned.
 
     Returns means over the frames after the first of each; None with fewer than two tracks.
     """
@@ -69,12 +65,8 @@ def fitted_prior(model_config: Any, params: Any, tracks: Sequence[np.ndarray]) -
     """The parameters with the prior fitted to the levels that an encoder chooses, as tables are.
 
     In training the prior sees noise in the place of rounding; an encoder rounds, and to what is
-    cheap.
-
-    Args:
-      model_config: `config.model`, of a model whose prior sees earlier frames.
-      params: Parameters of CodecModel.
-      tracks: As for `compare_rates`, at least one.
+    cheap. The model's prior sees earlier frames. Arguments as of `compare_rates`, at least one
+    track.
     """
     schema = learned_schema(model_config, params)
     model, tables = CodecModel(FrozenConfigDict(model_config)), fit_tables(schema, list(tracks))

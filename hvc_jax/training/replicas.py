@@ -71,10 +71,7 @@ class Replicas:
     def compile(self, step: Step, state: Any, batch: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
         """The step of all replicas as one compiled program (state, batch) -> (state, terms [R]).
 
-        Args:
-            step: The halves of the step of one model.
-            state: A placed state, which calls donate.
-            batch: A placed batch.
+        It is made of the halves of the step of one model; the state is placed, calls donate it.
         """
 
         def on_device(states: Any, batch: Any, lmbdas: Any, inputs: Any) -> tuple[Any, Any]:

@@ -82,14 +82,9 @@ def discriminator_of(config: Any) -> Discriminator | None:
 
 
 def create_state(config: Any, model: Any, batch: dict[str, jax.Array]) -> TrainState:
-    """The state before the first step, from the seed alone.
+    """The state before the first step, from the seed alone, on the default device.
 
-    Args:
-        config: The whole configuration.
-        model: Linen module called as `model(batch, train=...)`.
-        batch: One batch as the pipeline gives it; only shapes and types matter.
-
-    Returns a TrainState on the default device.
+    Of `batch`, as the pipeline gives it, only shapes and types matter.
     """
     tx, discriminator_tx = optimizers(config)
     discriminator = discriminator_of(config)

@@ -28,12 +28,9 @@ _STOP_SECONDS = 120  # for a run to save itself after SIGTERM
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training run of a sweep; calling it trains.
+    """One training run of a sweep, a row in the table; calling it trains.
 
-    Attributes:
-        name: Its row in the table.
-        arguments: Those of `hvc train` but --workdir.
-        workdir: Its own folder.
+    `arguments`: those of `hvc train` but --workdir; `workdir`: its own folder.
     """
 
     name: str
@@ -171,16 +168,8 @@ def run_on_slurm(
 ) -> Iterator[tuple[Run, int]]:
     """Queues runs as one SLURM array and yields each with its exit status as it ends.
 
-    Jobs outlive this program: called again, it waits for those that are still queued or running
-    and queues the others.
-
-    Args:
-        runs: Those to train.
-        folder: Shared by all machines; takes submitit's files.
-        options: Parameters of submitit, as {"timeout_min": 600, "slurm_partition": "gpu"}.
-        cluster: "slurm"; "local" runs the jobs here.
-
-    Raises ValueError: submitit is not installed or finds no SLURM here.
+    Jobs outlive this program: called again, it waits for those that are still queued or running and
+    queues the others. `folder`, `options`, `cluster` and errors: see `ops.slurm.slurm_executor`.
     """
     executor = slurm_executor(folder, options, cluster)
     import submitit

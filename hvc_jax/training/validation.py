@@ -21,18 +21,13 @@ HostBatch = dict[str, np.ndarray]
 def make_validate(
     config: Any, model: Any, extract: losses.Features | None, sequences: Sequence[HostBatch]
 ) -> Callable[[Any], dict[str, float]]:
-    """A function of parameters that gives means over all frames of some sequences.
+    """A function of parameters that gives means over all frames of some sequences, at least one.
 
     Latents are rounded to their steps, as the codec does it. Its terms: "validation/total", the
     training objective without an adversarial part, and the terms of `losses.rate_distortion` beside
     it; "validation/psnr" in dB; "validation/bits_estimated" and "validation/bits_real" of
-    `compare_rates`, where there are two sequences.
-
-    Args:
-      config: The whole configuration.
-      model: The codec model.
-      extract: Feature network of the perceptual loss, or None.
-      sequences: Of `data.validation`, at least one.
+    `compare_rates`, where there are two sequences. `extract` is the network of the perceptual loss,
+    or None.
     """
     whole = ConfigDict(config.loss.to_dict() | {"perceptual_window": 0})  # nothing random
 

@@ -117,11 +117,9 @@ class Candidates(NamedTuple):
 def warp(prepared: jax.Array, references: References, fields: jax.Array, two: bool) -> Candidates:
     """Key pictures as dense fields displace them, unclipped.
 
-    Args:
-        prepared: key pictures laid out by `bicubic.prepare`.
-        references: which of them, and the shares.
-        fields: [T, 5, H, W]; displacements in pixels.
-        two: whether any frame looks into two pictures; False looks only into `past`.
+    `prepared`: laid out by `bicubic.prepare`; `references`: which of them, and the shares;
+    `fields`: [T, 5, H, W], displacements in pixels; `two`: whether any frame looks into two
+    pictures; False looks only into `past`.
     """
     height, width = fields.shape[-2:]
     x, y = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)[:, None]

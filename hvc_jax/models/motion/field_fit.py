@@ -243,10 +243,7 @@ def log_rate(levels: jax.Array, penalty: jax.Array, rarity: jax.Array) -> jax.Ar
 def begin(problem: Problem, levels: jax.Array, count: int) -> Descent:
     """The state before anything was looked at, of `count` segments; anything is better.
 
-    Args:
-        problem: the group.
-        levels: [N, R, C] float, where to start.
-        count: segments.
+    `levels`: [N, R, C] float, where to start.
     """
     (frames, height, width), outputs = problem.target.shape[:3], problem.synthesis.shape[1]
     moments = np.zeros((frames, outputs, outputs, height // CELLS, width // CELLS), np.float32)
@@ -270,14 +267,14 @@ def descend(
     is damped more.
 
     Args:
-        problem: the group.
-        state: of the step before, or `begin`.
-        model: from `linearise` at the state's trial: a program of its own, which takes long to
-            compile and serves other steps too.
-        frame_segment: [T] int, the segment of each frame.
-        plane_segment: [N] int, the segment of each plane.
-        penalty: as in `solve`.
-        rarity: as in `solve`.
+      problem: the group.
+      state: of the step before, or `begin`.
+      model: from `linearise` at the state's trial: a program of its own, which takes long to
+        compile and serves other steps too.
+      frame_segment: [T] int, the segment of each frame.
+      plane_segment: [N] int, the segment of each plane.
+      penalty: as in `solve`.
+      rarity: as in `solve`.
     """
     trial, count = state.trial, len(state.cost)
     cost = jax.ops.segment_sum(model.error, frame_segment, count)

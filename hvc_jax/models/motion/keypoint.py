@@ -81,14 +81,9 @@ class Matching(nn.Module):
 
 
 def attend(query: jax.Array, key: jax.Array, values: jax.Array) -> jax.Array:
-    """Values gathered from where the matching features agree: softmax(-|q - k|^2) V.
+    """Values [B, h, w, V] gathered from where matching features agree: softmax(-|q - k|^2) V.
 
-    Args:
-      query: [B, h, w, M] matching features of the target frame.
-      key: [B, h, w, M] matching features of the key frame.
-      values: [B, h, w, V] of the key frame.
-
-    Returns [B, h, w, V].
+    `query`: [B, h, w, M] of the target frame; `key`: [B, h, w, M] of the key frame.
     """
     batch, rows, columns, channels = query.shape
     q, k = query.reshape(batch, -1, channels), key.reshape(batch, -1, channels)
@@ -173,16 +168,10 @@ class KeypointMotion(TokenMotion):
         latent: jax.Array,
         parts: KeyParts | None = None,
     ) -> tuple[Pyramid, dict[str, jax.Array]]:
-        """The key frame's features, moved to the frame of `latent`.
+        """The key frame's features, moved to the frame of `latent`, tokens [B, D] both.
 
-        Args:
-          features: Pyramid of the key picture.
-          key_latent: [B, D] token of the key frame.
-          latent: [B, D] token of the target frame.
-          parts: from `key_parts`, where they are known.
-
-        Returns the aligned Pyramid, and {"warped": [B, H, W, 3] its pixels, "background":
-        [B, H/4, W/4, 1] the share of what stands still}.
+        `parts`: from `key_parts`, where they are known. Returns the aligned Pyramid, and {"warped":
+        [B, H, W, 3] its pixels, "background": [B, H/4, W/4, 1] the share of what stands still}.
         """
         parts = self.key_parts(features, key_latent) if parts is None else parts
         target, source = self._positions(latent), self._positions(key_latent)

@@ -16,10 +16,8 @@ _NEAREST = 3
 class MaskShape(NamedTuple):
     """Gaussians whose softmax are the masks.
 
-    Attributes:
-      size: [K] standard deviations in half picture widths.
-      level: [K] logits at the keypoints.
-      background: [1] logit of the background everywhere.
+    `size`: [K] standard deviations in half picture widths; `level`: [K] logits at the keypoints;
+    `background`: [1] logit of the background everywhere.
     """
 
     size: jax.Array
@@ -48,13 +46,8 @@ class SoftMasks(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """Masks [B, rows, columns, K + 1] that sum to 1, the background last, and offsets.
 
-        Args:
-          positions: [B, K, 2] keypoints (u, v) in [-1, 1].
-          rows: of the grid.
-          columns: of the grid.
-
-        Returns the masks, and [B, rows, columns, K + 1, 2] offsets from the keypoints in half
-        picture widths.
+        `positions`: [B, K, 2] keypoints (u, v) in [-1, 1]; offsets [B, rows, columns, K + 1, 2] are
+        from the keypoints, in half picture widths.
         """
         batch = positions.shape[0]
         grid = jnp.broadcast_to(identity_grid(rows, columns), (batch, rows, columns, 2))
@@ -68,10 +61,8 @@ class SoftMasks(nn.Module):
 class AffineMotion(NamedTuple):
     """Where each keypoint's warp samples the key frame: `source + linear (pixel - target)`.
 
-    Attributes:
-      target: [B, K, 2] keypoints in the target frame, (u, v) in [-1, 1].
-      source: [B, K, 2] the same keypoints in the key frame.
-      linear: [B, K, 2, 2] linear part of the affine map.
+    `target`, `source`: [B, K, 2] keypoints in the two frames, (u, v) in [-1, 1]; `linear`: [B, K,
+    2, 2].
     """
 
     target: jax.Array
@@ -144,15 +135,8 @@ def warp_by_keypoints(
     """A picture or features of the key frame, warped by every keypoint and mixed by soft masks.
 
     Of each cell of `masks` the `_NEAREST` keypoints of largest weight and the background are
-    warped, and mixed by the softmax that `SoftMasks` takes over all.
-
-    Args:
-      x: [B, h, w, C] of the key frame.
-      masks: [B, h', w', K + 1] from `SoftMasks`, h' a divisor of h.
-      motion: of the keypoints.
-      shape: of the masks.
-
-    Returns [B, h, w, C].
+    warped, and mixed by the softmax that `SoftMasks` takes over all. `x`: [B, h, w, C], as is
+    returned; `masks`: [B, h', w', K + 1] from `SoftMasks` of `shape`, h' a divisor of h.
     """
     batch, rows, columns, _ = x.shape
     count = masks.shape[-1] - 1

@@ -32,14 +32,10 @@ class FlowRefiner(nn.Module):
 
     @nn.compact
     def __call__(self, motion: MeshMotion, fine: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Refined grid and occlusion.
+        """Refined grid [B, H/4, W/4, 2], and occlusion [B, H/4, W/4, 1] in [0, 1].
 
-        Args:
-          motion: from `mesh_motion`, at the resolution of `fine`.
-          fine: [B, H/4, W/4, C0] features of the key picture.
-
-        Returns grid [B, H/4, W/4, 2], and occlusion [B, H/4, W/4, 1] in [0, 1], 1 where the key
-        frame shows what is needed.
+        1 is where the key frame shows what is needed. `motion` is from `mesh_motion`, at the
+        resolution of `fine` [B, H/4, W/4, C0], features of the key picture.
         """
         looks = Conv(self.width // 4, 1)(fine)
         seen = jnp.concatenate([motion.maps, looks, warp(looks, motion.grid)], -1)
@@ -117,16 +113,10 @@ class SemanticMotion(nn.Module):
         latent: jax.Array,
         parts: KeyParts | None = None,
     ) -> tuple[Pyramid, dict[str, jax.Array]]:
-        """The key frame's features, moved to the pose of `latent`.
+        """The key frame's features, moved to the pose of `latent`, body vectors [B, 188] both.
 
-        Args:
-          features: Pyramid of the key picture.
-          key_latent: [B, 188] body vector of the key frame.
-          latent: [B, 188] body vector of the target frame.
-          parts: from `key_parts`, where they are known.
-
-        Returns the aligned Pyramid, and {"grid": [B, H/4, W/4, 2], "mesh_grid": same, "occlusion":
-        [B, H/4, W/4, 1], "warped": [B, H, W, 3]}.
+        `parts`: from `key_parts`, where they are known. Returns the aligned Pyramid, and {"grid":
+        [B, H/4, W/4, 2], "mesh_grid": same, "occlusion": [B, H/4, W/4, 1], "warped": [B, H, W, 3]}.
         """
         height, width = features.pixels.shape[1:3]
         parts = self.key_parts(features, key_latent) if parts is None else parts

@@ -52,13 +52,7 @@ class MeshMotion(NamedTuple):
 
 
 def key_mesh(body: jax.Array, height: int, width: int) -> KeyMesh:
-    """The posed mesh of key frames and maps of it.
-
-    Args:
-      body: [B, 188] body vectors.
-      height: rows of the maps.
-      width: columns of the maps.
-    """
+    """The posed mesh of key frames, body vectors [B, 188], and maps [height, width] of it."""
     mesh = load_body()
     screen = screen_vertices(mesh, body)[1]
     fragments = raster.rasterize(screen, mesh.faces, height, width, cull=True)
@@ -69,12 +63,8 @@ def key_mesh(body: jax.Array, height: int, width: int) -> KeyMesh:
 def mesh_motion(key: KeyMesh, body: jax.Array) -> MeshMotion:
     """The motion field between two posed bodies, and maps of both.
 
-    The rest-pose position tells the network which part of the body a pixel shows, continuously
-    and for any mesh.
-
-    Args:
-      key: the mesh of the key frame, with maps of the size that is wanted.
-      body: [B, 188] body vectors of the target frame.
+    The rest-pose position tells the network which part of the body a pixel shows, continuously and
+    for any mesh. `key` has maps of the size that is wanted; `body`: [B, 188] of the target frame.
     """
     mesh = load_body()
     height, width = key.view.shape[1:3]

@@ -19,14 +19,9 @@ _STILL = 0.02
 
 
 def change_pose(frames: jax.Array, sent: jax.Array, edited: jax.Array) -> jax.Array:
-    """Frames with the body moved from one pose to another.
+    """Frames [B, H, W, 3] in [0, 1] with the body moved from one pose to another, [B, 188] each.
 
-    Args:
-      frames: [B, H, W, 3] in [0, 1], decoded.
-      sent: [B, 188] body vectors that the frames show.
-      edited: [B, 188] body vectors that they are to show.
-
-    Returns [B, H, W, 3]. What the body no longer covers is filled from the background around it.
+    What the body no longer covers is filled from the background around it.
     """
     batch, height, width, _ = frames.shape
     rows, columns = height // _SCALE, width // _SCALE
