@@ -33,12 +33,8 @@ def crf_of_qp(qp: int) -> int:
 def encode(picture: np.ndarray, qp: int = 32, preset: int = 2) -> bytes:
     """Returns the payload of one picture [H, W, 3] uint8.
 
-    Args:
-        picture: [H, W, 3] uint8.
-        qp: quality on the scale of the VVC key pictures, 0 to 63.
-        preset: SVT-AV1 preset, 0 (best) to 13 (fastest).
-
-    Raises KeyPictureError: PyAV has no SVT-AV1, or it failed.
+    `qp`: on the scale of the VVC key pictures, 0 to 63; `preset`: of SVT-AV1, 0 (best) to 13
+    (fastest). Raises KeyPictureError: PyAV has no SVT-AV1, or it failed.
     """
     return b"".join(_run([picture], qp, preset, "avif=1:lp=1"))
 
@@ -46,19 +42,12 @@ def encode(picture: np.ndarray, qp: int = 32, preset: int = 2) -> bytes:
 def encode_sequence(
     pictures: Sequence[np.ndarray], qp: int, low_delay: bool, preset: int = 2
 ) -> list[bytes]:
-    """Returns one payload for each picture in the order of display, the first of them intra.
+    """Returns one payload for each picture [H, W, 3] uint8, as displayed, the first of them intra.
 
-    Without `low_delay` SVT-AV1 codes pictures ahead of their turn; such hidden pictures lie in
-    the payload before the one at whose turn they are first needed, so that every payload shows
-    exactly one picture.
-
-    Args:
-        pictures: [H, W, 3] uint8 each, all of one shape.
-        qp: quality on the scale of the VVC key pictures, 0 to 63.
-        low_delay: whether pictures are predicted from past ones only.
-        preset: SVT-AV1 preset, 0 (best) to 13 (fastest).
-
-    Raises KeyPictureError: PyAV has no SVT-AV1, or it failed, or the shapes differ.
+    Without `low_delay` (from past ones only) SVT-AV1 codes pictures ahead of their turn; such
+    hidden pictures lie in the payload before the one at whose turn they are first needed, so that
+    every payload shows exactly one picture. `qp`, `preset`: as in `encode`. Raises KeyPictureError:
+    as `encode`, or the shapes differ.
     """
     # Temporal filtering blends neighbours into a picture, which makes keys far apart costly.
     structure = f"pred-struct={1 if low_delay else 2}:enable-tf=0"

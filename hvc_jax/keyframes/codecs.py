@@ -12,13 +12,10 @@ _NAMES = {"vvc": VVC, "av1": AV1}
 
 
 def choose(codec: str, qp: int) -> int:
-    """Returns the number of a codec that can be written here.
+    """Returns the number of a codec that can be written here at this QP.
 
-    Args:
-        codec: "vvc", "av1", or "auto" for the best that this machine can write.
-        qp: the QP that will be asked of it.
-
-    Raises KeyPictureError: the codec is unknown or missing here, or the QP is not in 0..63.
+    `codec`: "vvc", "av1", or "auto" for the best. Raises KeyPictureError: the codec is unknown or
+    missing here, or the QP is not in 0..63.
     """
     if not 0 <= qp <= 63:
         raise KeyPictureError(f"Key picture QP {qp} is out of range; use 0 (finest) to 63.")

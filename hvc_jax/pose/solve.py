@@ -221,11 +221,7 @@ def _average(values: jax.Array, weight: jax.Array, sigma: float) -> jax.Array:
 def averages(frames: jax.Array, seen: jax.Array, held: jax.Array, weights: Weights) -> jax.Array:
     """Returns the unknowns [T, 69] averaged over time, what is held over more frames.
 
-    Args:
-      frames: [T, 69].
-      seen: [T] what each frame weighs.
-      held: [T] as in `Measured`.
-      weights: how many frames.
+    `seen`: [T] what each frame weighs; `held`: [T] as in `Measured`; `weights`: how many frames.
     """
     short, middle, long = (
         _average(frames, seen, sigma)

@@ -15,10 +15,7 @@ _STEPS = 500
 class Span:
     """Frames that an edit changes.
 
-    Attributes:
-      first: First frame.
-      last: Frame after the last, None for the end.
-      ease: Frames of fading in and out.
+    `last` is the frame after the last, None for the end; `ease` frames fade in and out.
     """
 
     first: int = 0

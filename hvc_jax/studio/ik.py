@@ -33,10 +33,7 @@ _OTHER_LIMIT = 1.0
 def movable(schema: Schema, joint: str, parents: tuple[int, ...]) -> list[str]:
     """Names of the slots that are sent with every frame and move `joint`, but for the pelvis.
 
-    Args:
-      schema: What is sent.
-      joint: The joint that is dragged.
-      parents: Of every joint, -1 for the root.
+    `parents`: of every joint, -1 for the root.
     """
     above, place = [], parents[JOINT_INDEX[joint]]
     while place > 0:
@@ -60,14 +57,9 @@ def solve(
 ) -> np.ndarray:
     """The vector [188] whose `joint` is as near to `target` as limits allow, by `slots` alone.
 
-    Args:
-      body: With the 55 joints.
-      vector: [188] where it starts.
-      joint: One of `DRAGGED`.
-      target: [3] metres from the pelvis.
-      slots: From `movable`; not empty.
-
-    Raises ValueError: Nothing that is sent moves the joint, or a target that is not finite.
+    `body`: with the 55 joints; `joint`: one of `DRAGGED`; `target`: [3] metres from the pelvis;
+    `slots`: from `movable`; not empty. Raises ValueError: Nothing that is sent moves the joint, or
+    a target that is not finite.
     """
     if not slots:
         raise ValueError(f"nothing that is sent with every frame moves {joint.replace('_', ' ')}")

@@ -24,12 +24,7 @@ class LiveDrive:
     """
 
     def __init__(self, source: LiveSource, found: Callable[[], None]) -> None:
-        """Starts.
-
-        Args:
-          source: Of square frames; is started and, by `stop`, stopped.
-          found: Called after every body.
-        """
+        """Starts on a source of square frames; `found` is called after every body."""
         self._source, self._found = source, found
         self._find, self._stop = BodyFinder(0), threading.Event()
         self.bodies: list[np.ndarray] = []

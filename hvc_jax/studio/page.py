@@ -37,14 +37,7 @@ class Closed(Exception):
 
 
 class Page:
-    """What one browser sees; nothing of it is shared with another.
-
-    Attributes:
-      session: The stream and its edits.
-      client: The browser.
-      folder: Where files are.
-      uploads: Takes files for it.
-    """
+    """What one browser sees: a session (a stream and its edits); nothing is shared with another."""
 
     def __init__(
         self,
@@ -54,14 +47,10 @@ class Page:
         path: Path,
         source: np.ndarray | None,
     ) -> None:
-        """Builds the page.
+        """Builds the page of a client; `path` is the stream that is shown first.
 
-        Args:
-          client: The browser.
-          folder: Where files are.
-          uploads: Takes files for it.
-          path: The stream that is shown first.
-          source: [T, H, W, 3] uint8 of the clip that it was made from, if that is known.
+        `uploads` takes files for `folder`; `source`: [T, H, W, 3] uint8 of the clip that the stream
+        was made from, if that is known.
         """
         self.client, self.folder, self.uploads, self._source = client, folder, uploads, source
         self._times: deque[float] = deque(maxlen=_TIMES)

@@ -162,13 +162,9 @@ class HybridPlayer(FixedPlayer):
 
 
 class Opened(NamedTuple):
-    """A stream that is ready to be shown.
+    """A stream that is ready to be shown: its bytes, what draws it, its intact units, in order.
 
-    Attributes:
-      data: Its bytes.
-      player: Draws it.
-      tables: Its coding tables; None where it has no parameters that can be changed.
-      units: Those that are intact, in order.
+    `tables`: its coding tables; None where it has no parameters that can be changed.
     """
 
     data: bytes
@@ -178,17 +174,11 @@ class Opened(NamedTuple):
 
 
 def open_player(path: Path, model: Path | None = None, codecs: dict | None = None) -> Opened:
-    """Opens a stream to be shown.
+    """Opens a stream to be shown; `model` is its model file, where it is not a shipped one.
 
-    Args:
-      path: A .hvc file.
-      model: Its model file, where it is not a shipped one.
-      codecs: (variant, model id) -> codec; those that are made are put there, to compile once.
-
-    Raises:
-      BitstreamError: The file is no stream.
-      ModelError: Its model is not there.
-      ValueError: It cannot be played without holding too much.
+    `codecs`: (variant, model id) -> codec; those that are made are put there, to compile once.
+    Raises BitstreamError: The file is no stream. Raises ModelError: Its model is not there. Raises
+    ValueError: It cannot be played without holding too much.
     """
     data = path.read_bytes()
     try:

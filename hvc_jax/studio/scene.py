@@ -32,10 +32,8 @@ class BodyScene:
     ) -> None:
         """Puts the body there.
 
-        Args:
-          client: The browser.
-          dragged: Is told where the handle is, [3] metres from the pelvis, and whether the drag has
-            ended there.
+        `dragged`: is told where the handle is, [3] metres from the pelvis, and whether the drag has
+        ended there.
         """
         self.body, self.joint = load_body(), ""
         self._client, self._dragged = client, dragged

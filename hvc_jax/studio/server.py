@@ -32,16 +32,11 @@ class Studio:
         host: str = "127.0.0.1",
         port: int = 8080,
     ) -> None:
-        """Starts to serve.
+        """Starts to serve a folder; `stream` is what every new page shows.
 
-        Args:
-          folder: Where files are.
-          stream: What every new page shows.
-          source: [T, H, W, 3] uint8 of the clip that it was made from, if that is known.
-          host: Address to listen on; others than loopback open the page to the network.
-          port: The first that is tried.
-
-        Raises ModuleNotFoundError: viser is not installed.
+        `source`: [T, H, W, 3] uint8 of the clip that it was made from, if that is known; `host`:
+        others than loopback open the page to the network; `port`: the first that is tried. Raises
+        ModuleNotFoundError: viser is not installed.
         """
         self._server, self.url = open_server(host, port)
         uploads = self._uploads = Uploads(

@@ -37,12 +37,8 @@ _TIMES = 200
 class Session:
     """A stream with edits on top.
 
-    Attributes:
-      opened: The stream and its player.
-      path: Where it came from, for the command line.
-      history: The edits.
-      controls: What can be moved.
-      times: Seconds that the last frames took to be drawn after a change.
+    `path` is where it came from, for the command line; `controls` what can be moved; `times`
+    seconds that the last frames took to be drawn after a change.
     """
 
     def __init__(self, opened: Opened, path: Path, model: Path | None = None) -> None:
@@ -260,9 +256,7 @@ class Session:
     def save_video(self, path: Path, going_on: Callable[[], None] = lambda: None) -> int:
         """Writes the edited clip as a video; returns its frames.
 
-        Args:
-          path: Of the video.
-          going_on: Called before every frame; what it raises ends the writing, without a file.
+        `going_on`: called before every frame; what it raises ends the writing, without a file.
         """
         player = self.opened.player
 

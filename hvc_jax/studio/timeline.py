@@ -45,12 +45,8 @@ def draw_bars(
 ) -> np.ndarray:
     """A picture [HEIGHT, WIDTH, 3] uint8 of bits [T] over time, on a scale of their logarithm.
 
-    Args:
-      bits: Of every frame.
-      keys: Key frames, drawn in red.
-      now: Frame under the black line.
-      held: Frames that are lost, marked in orange.
-      span: Frames that edits change, on a blue ground.
+    `keys` frames are drawn in red, `now` is under the black line, `held` are lost ones, marked in
+    orange, `span` those that edits change, on a blue ground.
     """
     picture = np.full((HEIGHT, WIDTH, 3), _PAPER, np.uint8)
     count = max(len(bits), 1)

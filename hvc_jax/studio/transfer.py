@@ -50,19 +50,9 @@ def retarget_operation(
 ) -> tuple[Operation, str]:
     """The edit that drives a stream by a motion, and what was done to its length.
 
-    What was assumed of a file of bodies is printed to standard error.
-
-    Args:
-      motion: Which, and how.
-      header: Of the stream that takes it.
-      tables: Its tables.
-      frames: Its number of frames.
-      model: Model file of a stream whose model is not shipped.
-      first: First frame that is edited.
-      last: Frame after the last, None for the end.
-      ease: Frames of fading in and out.
-
-    Raises ValueError: A file of another kind, a damaged one, or one that shares no parameter.
+    What was assumed of a file of bodies is printed to standard error. `header`, `tables`, `frames`
+    are of the stream that takes it; `first`, `last`, `ease`: see `Operation`. Raises ValueError: A
+    file of another kind, a damaged one, or one that shares no parameter.
     """
     path = motion.path
     names = [slot.name for slot in tables.schema.dynamic]

@@ -54,13 +54,7 @@ class Uploads:
     """
 
     def __init__(self, folder: Folder, host: str, port: int) -> None:
-        """Starts to listen.
-
-        Args:
-          folder: Where files are put; `Folder.most_bytes` is the largest.
-          host: Address to listen on, that of the page.
-          port: A free one.
-        """
+        """Starts to listen on the page's host; `Folder.most_bytes` is the largest file."""
         self.port, self._folder = port, folder
         self._taken: dict[str, Callable[[Path], None]] = {}
         server = _Server6 if ":" in host else ThreadingHTTPServer

@@ -47,13 +47,8 @@ def free_port(host: str, port: int) -> int:
 def open_server(host: str, port: int) -> tuple[viser.ViserServer, str]:
     """Starts a server; returns it with the address of its page.
 
-    Args:
-      host: Address to listen on; others than loopback open the page to the network.
-      port: The first that is tried.
-
-    Raises:
-      ModuleNotFoundError: viser is not installed.
-      ValueError: See `free_port`.
+    `host`: others than loopback open the page to the network; `port`: the first that is tried.
+    Raises ModuleNotFoundError: viser is not installed. Raises ValueError: see `free_port`.
     """
     try:
         import viser

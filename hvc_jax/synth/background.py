@@ -11,12 +11,8 @@ from hvc_jax.synth.look import random_color
 def octaves(rng: np.random.Generator, size: int, first: int, count: int, fall: float) -> np.ndarray:
     """Returns noise `[size, size]` of about zero mean and unit spread.
 
-    Args:
-      rng: Source of randomness.
-      size: Side in pixels.
-      first: Cells a side in the coarsest octave.
-      count: Octaves, each with twice the cells.
-      fall: Amplitude ratio from one octave to the next.
+    `first`: cells a side in the coarsest octave; `count`: octaves, each with twice the cells;
+    `fall`: amplitude ratio from one octave to the next.
     """
     total = np.zeros((size, size), np.float32)
     norm = 0.0

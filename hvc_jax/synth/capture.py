@@ -15,13 +15,8 @@ def resample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns `frames` states at `fps` from second `start` on; the last one holds at the end.
 
-    Args:
-      pose: `[T, J, 3]` axis-angle, interpolated along great circles.
-      root: `[T, 3]` positions, interpolated linearly.
-      source_fps: Frames a second of both.
-      frames: Frames wanted.
-      fps: Frames a second wanted.
-      start: Seconds.
+    `pose`: `[T, J, 3]` axis-angle, interpolated along great circles; `root`: `[T, 3]` positions,
+    interpolated linearly; `source_fps`: of both.
     """
     times = np.arange(len(pose)) / source_fps
     wanted = np.clip(start + np.arange(frames) / fps, 0, times[-1])
@@ -36,10 +31,8 @@ def resample(
 def face_camera(pose: np.ndarray, root: np.ndarray, extra: float) -> tuple[np.ndarray, np.ndarray]:
     """Returns the motion turned about the vertical so that it faces +z on average, plus `extra`.
 
-    Args:
-      pose: `[T, J, 3]` axis-angle, the root first.
-      root: `[T, 3]` positions.
-      extra: Radians to the person's left.
+    `pose`: `[T, J, 3]` axis-angle, the root first; `root`: `[T, 3]` positions; `extra`: radians to
+    the person's left.
     """
     forward = Rotation.from_rotvec(pose[:, 0]).apply([0, 0, 1]).mean(0)
     turn = Rotation.from_rotvec([0, extra - np.arctan2(forward[0], forward[2]), 0])
@@ -53,13 +46,8 @@ def captured_motion(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns body rotations `[T, 66]` (22 joints), root positions `[T, 3]` in metres from frame 0.
 
-    Args:
-      rng: Chooses the stretch and the view.
-      path: BVH file.
-      frames: T.
-      fps: Frames a second.
-
-    Raises ValueError: The file is no BVH file, or its skeleton cannot be carried over.
+    `rng` chooses the stretch and the view. Raises ValueError: The file is no BVH file, or its
+    skeleton cannot be carried over.
     """
     joints = np.asarray(load_body().J_template)
     motion, pose = read_motion(path, joints)

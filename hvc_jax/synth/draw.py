@@ -90,11 +90,8 @@ def _enlarging(canvas: int) -> np.ndarray:
 def draw(scene: Scene, screen: jax.Array, camera: jax.Array, triangle: jax.Array) -> jax.Array:
     """Returns one drawing `[4, S, S]`: RGB in [0, 255] and the mask, 0 or 1; S is the canvas.
 
-    Args:
-      scene: What it shows.
-      screen: `[V', 3]` (u, v, depth) of the vertices.
-      camera: `[3]` weak perspective; its scale turns depth into the units of (u, v).
-      triangle: `[S, S]` nearest triangles, -1 for none.
+    `screen`: `[V', 3]` (u, v, depth) of the vertices; `camera`: `[3]` weak perspective, its scale
+    turns depth into the units of (u, v); `triangle`: `[S, S]` nearest triangles, -1 for none.
     """
     canvas = triangle.shape[0]
     # Positions are relative to the picture's corner, in pixels whose centres are whole numbers.

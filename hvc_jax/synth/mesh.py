@@ -214,10 +214,7 @@ def dress(look: Look) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def part_ids() -> np.ndarray:
-    """Returns the part number of every vertex of the dressed body, int32 `[V']`.
-
-    Skirt and hair have the two numbers after those of the body.
-    """
+    """Returns the part number of each vertex, int32 `[V']`; skirt and hair follow the body."""
     mesh = dressed_body()
     body = np.asarray(mesh.body.part_ids)
     sheets = [np.full(count, body.max() + 1 + i) for i, count in enumerate(mesh.counts[1:])]

@@ -49,17 +49,11 @@ def random_style(rng: np.random.Generator, legs_visible: bool) -> MotionStyle:
 def smooth_steps(
     rng: np.random.Generator, time: np.ndarray, rate: float, draw: np.ndarray
 ) -> np.ndarray:
-    """Returns tracks that hold a row of `draw` for a while and glide to the next.
+    """Returns tracks `[T, C]` that hold a row of `draw` for a while and glide to the next.
 
-    The glide is the minimum-jerk profile 10 s^3 - 15 s^4 + 6 s^5 (Flash and Hogan, 1985).
-
-    Args:
-      rng: Source of the times.
-      time: `[T]` seconds.
-      rate: Rows a second, about.
-      draw: `[K, C]` key values, used in turn; the last one holds.
-
-    Returns `[T, C]`.
+    The glide is the minimum-jerk profile 10 s^3 - 15 s^4 + 6 s^5 (Flash and Hogan, 1985). `time`:
+    `[T]` seconds; `rate`: rows a second, about; `draw`: `[K, C]` key values, used in turn; the last
+    one holds.
     """
     out = np.repeat(draw[:1], len(time), axis=0)
     start = time[0] - rng.uniform(0, 1 / rate)
@@ -239,14 +233,7 @@ def _set(
 def random_motion(
     rng: np.random.Generator, frames: int, fps: float, style: MotionStyle
 ) -> np.ndarray:
-    """Returns body vectors `[T, 188]` of `frames` frames; the camera entries stay 0.
-
-    Args:
-      rng: Source of randomness.
-      frames: T, at least 1.
-      fps: Frames a second.
-      style: From `random_style`.
-    """
+    """Returns body vectors `[T, 188]` of `frames` >= 1 frames; the camera entries stay 0."""
     time = rng.uniform(0, 100) + np.arange(frames) / fps
     time = time - time[0]
     vectors = np.zeros((frames, BODY_VECTOR_SIZE))

@@ -106,13 +106,10 @@ def _mix(color: jax.Array, share: jax.Array, other: jax.Array) -> jax.Array:
 
 
 def fabric_color(p: jax.Array, fine: jax.Array, fields: jax.Array, fabric: Fabric) -> jax.Array:
-    """Returns the albedo `[3, N]` of a fabric.
+    """Returns the albedo `[3, N]` of a fabric at rest positions `p` `[3, N]`.
 
-    Args:
-      p: `[3, N]` rest positions.
-      fine: `[N]` noise of the threads.
-      fields: `[2, N]` this fabric's folds and patches, see `smooth_fields`.
-      fabric: The material.
+    `fine`: `[N]` noise of the threads; `fields`: `[2, N]` this fabric's folds and patches, see
+    `smooth_fields`.
     """
     base, first, second = fabric.colors
     folds, patches = fields
@@ -239,13 +236,10 @@ def _if_any(chosen: jax.Array, paint, color: jax.Array) -> jax.Array:
 
 
 def albedo(p: jax.Array, fields: jax.Array, kind: jax.Array, look: Look) -> jax.Array:
-    """Returns the colour `[3, N]` of visible points before light.
+    """Returns the colour `[3, N]` of visible points, at rest positions `p` `[3, N]`, before light.
 
-    Args:
-      p: `[3, N]` rest positions.
-      fields: `[6, N]` of `smooth_fields`.
-      kind: `[N]` part of the body, numbered as in `mesh.part_ids`.
-      look: Appearance.
+    `fields`: `[6, N]` of `smooth_fields`; `kind`: `[N]` part of the body, numbered as in
+    `mesh.part_ids`.
     """
     fine = grain(p, 260.0)
     color = look.skin[:, None] * (1 + 0.03 * fine)
@@ -268,17 +262,12 @@ def gloss_of(kind: jax.Array) -> jax.Array:
 
 
 def shade(color: jax.Array, normal: jax.Array, gloss: jax.Array, light: Light) -> jax.Array:
-    """Returns lit RGB `[3, N]` of albedo `color` under `light`.
+    """Returns lit RGB `[3, N]` of albedo `color` `[3, N]` in [0, 1] under `light`.
 
-    Lambert with a soft terminator (wrap 0.25), hemisphere ambient, Blinn highlight for a viewer
-    on +z, and a little darkening where the surface turns away, which stands in for contact
-    shadows.
-
-    Args:
-      color: `[3, N]` albedo in [0, 1].
-      normal: `[3, N]` unit normals, camera space (+z to the viewer).
-      gloss: `[N]` strength of the highlight.
-      light: Lights.
+    Lambert with a soft terminator (wrap 0.25), hemisphere ambient, Blinn highlight for a viewer on
+    +z, and a little darkening where the surface turns away, which stands in for contact shadows.
+    `normal`: `[3, N]` unit normals, camera space (+z to the viewer); `gloss`: `[N]` strength of the
+    highlight.
     """
     up = 0.5 + 0.5 * normal[1]
     total = light.ground[:, None] + up * (light.sky - light.ground)[:, None]

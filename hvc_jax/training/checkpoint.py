@@ -44,13 +44,9 @@ class Checkpoints:
         """Starts writing a checkpoint; the state may be donated once this returns.
 
         One that cannot be written, as on a full disk, is reported and left out: what was written
-        before it stays, and training goes on.
-
-        Args:
-            step: Its name; one that exists already is left alone.
-            state: A pytree of arrays.
-            score: What to keep the best by, as the loss of validation; lower is better. Of equal
-                ones the newest stays.
+        before it stays, and training goes on; one that exists already is left alone. `score`: what
+        to keep the best by, as the loss of validation; lower is better. Of equal ones the newest
+        stays.
         """
         try:
             self._manager.wait_until_finished()

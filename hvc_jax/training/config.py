@@ -18,15 +18,12 @@ _SHIPPED = Path(__file__).parents[1] / "configs"
 
 
 def load_config(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
-    """A configuration from its file, argument string and overrides.
+    """The locked ConfigDict that the file's `get_config(argument)` gives, overridden.
 
-    Args:
-        spec: "PATH" or "PATH:ARGUMENT", as in "configs/semantic.py:size=tiny,res=128". A path
-            that does not exist is looked up among the shipped configs by its file name.
-        overrides: Items such as "--config.optim.lr=1e-4", parsed to the type of the field.
-
-    Returns the locked ConfigDict that the file's `get_config(argument)` gives, overridden.
-    Raises ValueError: No such file or field, or a value that does not fit the field.
+    `spec`: "PATH" or "PATH:ARGUMENT", as in "configs/semantic.py:size=tiny,res=128". A path that
+    does not exist is looked up among the shipped configs by its file name. `overrides`: items such
+    as "--config.optim.lr=1e-4", parsed to the type of the field. Raises ValueError: No such file or
+    field, or a value that does not fit the field.
     """
     text, _, argument = spec.partition(":")
     path = Path(text)

@@ -91,17 +91,12 @@ def export_run(
 
 
 def blended(params: dict[str, Any], source: Path, share: float) -> dict[str, Any]:
-    """Weighted means of the parameters and those of another run of the same model.
+    """Weighted means of the parameters and those of `source`, another run of the same model.
 
     A model that was trained on from another, and fits its training data better, often does best on
     other data halfway between the two (Wortsman et al., "Robust fine-tuning of zero-shot models").
-
-    Args:
-        params: Parameters of CodecModel.
-        source: An export or a workdir.
-        share: Of the parameters of `source`, 0 to 1.
-
-    Raises ValueError: The parameters of `source` have other names or shapes.
+    `source`: an export or a workdir; `share`: of its parameters, 0 to 1. Raises ValueError: The
+    parameters of `source` have other names or shapes.
     """
     other = load_params(source)
     if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, other):
@@ -125,10 +120,7 @@ def latent_tracks(
 ) -> list[np.ndarray]:
     """The latents [T, D] float32 of clips, by the parameters as float16, as the export holds them.
 
-    Args:
-        model_config: `config.model`.
-        params: Parameters of CodecModel.
-        clips: See `export_run`.
+    `clips`: see `export_run`.
     """
     model, stored = CodecModel(FrozenConfigDict(model_config)), _as_stored(params)
 
@@ -156,10 +148,7 @@ def _as_stored(params: dict[str, Any]) -> dict[str, Any]:
 def training_clips(config: Any, most_clips: int, most_frames: int) -> Iterator[Clip]:
     """The first frames of clips of a run's training data, at its picture size.
 
-    Args:
-        config: The whole configuration.
-        most_clips: Clips from each data set at most, spread over it.
-        most_frames: Frames of a clip at most.
+    `most_clips`: from each data set at most, spread over it; `most_frames`: of a clip at most.
     """
     from hvc_jax.body.params import BODY_VECTOR_SIZE
     from hvc_jax.data.frames import FrameDataset

@@ -36,11 +36,8 @@ PLANES = 16
 def code_frames(frames: np.ndarray, qp: int, spacing: int, effort: int = 1) -> np.ndarray:
     """What the decoder makes every frame of, and the frame: [T, H, W, 16] uint8.
 
-    Args:
-        frames: [T, H, W, 3] uint8.
-        qp: of the intra key picture, 0 to 63.
-        spacing: frames between key pictures.
-        effort: of the encoder, 0 to 3.
+    `frames`: [T, H, W, 3] uint8; `qp`: of the intra key picture, 0 to 63; `spacing`: frames between
+    key pictures; `effort`: of the encoder, 0 to 3.
     """
     keys = code_keys(frames, key_places(len(frames), spacing), qp, preset="fast")
     quality = Quality(qp, Point(qp).lmbda, FIELD_STEP, GRID)
