@@ -255,10 +255,7 @@ def test_sound_goes_along(models: Path, tmp_path: Path, capfdbinary: pytest.Capt
 
 
 def test_demo_codes_edits_and_shows(
-    models: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def render(seed: int, frames: int, size: int, **_: object) -> SyntheticClip:
         mask = np.ones((frames, size, size), np.float32)

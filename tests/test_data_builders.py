@@ -14,13 +14,7 @@ from hvc_jax.data import coded_keys, shards, sources
 from hvc_jax.data.builders import HumanClips, clip_names, split_folder, split_of, videos_in
 from hvc_jax.data.clips import ClipError, open_clip, read_clip, write_video
 from hvc_jax.data.frames import FrameDataset
-from hvc_jax.data.metadata_builders import (
-    Chunk,
-    TaichiHd,
-    UbcFashion,
-    make_builder,
-    read_metadata,
-)
+from hvc_jax.data.metadata_builders import Chunk, TaichiHd, UbcFashion, make_builder, read_metadata
 from hvc_jax.ops.slurm import ShardError
 
 

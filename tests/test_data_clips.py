@@ -152,10 +152,7 @@ def test_failure_leaves_no_file(tmp_path):
 
 
 def test_a_full_disk_is_a_plain_error(tmp_path):
-    with (
-        pytest.raises(OutputError, match="No space left"),
-        atomic_path(tmp_path / "out.bin"),
-    ):
+    with pytest.raises(OutputError, match="No space left"), atomic_path(tmp_path / "out.bin"):
         raise OSError(28, "No space left on device")
     assert not list(tmp_path.iterdir())
 

@@ -204,8 +204,7 @@ def test_keys_are_appended_by_coding_again(low_delay):
 @needs_vvc
 @pytest.mark.parametrize("preset", ["fast", "medium", "slow"])
 @pytest.mark.parametrize(
-    "structure",
-    [gop.LOW_DELAY, gop.REORDERED, gop.REORDERED._replace(looks_ahead=False)],
+    "structure", [gop.LOW_DELAY, gop.REORDERED, gop.REORDERED._replace(looks_ahead=False)]
 )
 def test_built_parameter_sets_are_those_of_libvvenc(preset, structure):
     """Then nothing of them is in the payload; 255 would say that they had to be sent."""

@@ -3,14 +3,7 @@
 import numpy as np
 import pytest
 
-from hvc_jax.pose.confidence import (
-    WEIGHTS,
-    body_cells,
-    bridge_doubted,
-    cues,
-    overlap,
-    trusted,
-)
+from hvc_jax.pose.confidence import WEIGHTS, body_cells, bridge_doubted, cues, overlap, trusted
 from hvc_jax.pose.sight import Sight
 
 

@@ -5,13 +5,7 @@ import pytest
 
 from hvc_jax.stream import binary_coder, field_contexts, field_layout
 from hvc_jax.stream.binary_coder import BinaryDecoder, BinaryEncoder, Contexts, TooManyBits
-from hvc_jax.stream.field import (
-    STEPS,
-    FieldLevels,
-    decode_levels,
-    encode_levels,
-    level_costs,
-)
+from hvc_jax.stream.field import STEPS, FieldLevels, decode_levels, encode_levels, level_costs
 
 GROUPS = {
     "between keys": ([0] * 7 + [1] * 3, [1] * 7 + [2] * 3),

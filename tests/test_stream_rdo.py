@@ -84,12 +84,7 @@ def test_faint_noise_at_the_edge_between_two_levels_is_cheaper() -> None:
 def test_any_weight_decodes(seed: int, weight: float, group: int) -> None:
     vectors = track(seed, 12) * 10.0 ** (seed % 9)
     coded = encode_vectors(
-        SCHEMA,
-        TABLES,
-        vectors,
-        group_frames=group,
-        rate_weight=weight,
-        search_width=1 + seed % 3,
+        SCHEMA, TABLES, vectors, group_frames=group, rate_weight=weight, search_width=1 + seed % 3
     )
     assert coded.reconstructed.shape == vectors.shape
     np.testing.assert_allclose(coded.reconstructed[0], vectors[0], atol=0.06, rtol=1e-6)

@@ -9,12 +9,7 @@ from hypothesis import strategies as st
 
 from hvc_jax.stream.schema import builtin_schema, semantic_schema, token_schema
 from hvc_jax.stream.slots import Schema
-from hvc_jax.stream.tables import (
-    TOTAL,
-    CodingTables,
-    default_tables,
-    pmf_to_frequencies,
-)
+from hvc_jax.stream.tables import TOTAL, CodingTables, default_tables, pmf_to_frequencies
 from hvc_jax.stream.tables_fit import fit_tables
 from hvc_jax.stream.tokens import EXTRA_BITS, MAX_VALUE, NUM_TOKENS, read_values, to_tokens
 from hvc_jax.stream.vectors import encode_vectors

@@ -46,8 +46,7 @@ def test_bad_specs_say_what_there_is(spec: str, words: str) -> None:
 
 def test_overrides_take_the_type_of_the_field() -> None:
     config = load_config(
-        "semantic.py",
-        ["--config.optim.lr=1e-3", "--config.total_steps=7", "--config.loss.l1=2"],
+        "semantic.py", ["--config.optim.lr=1e-3", "--config.total_steps=7", "--config.loss.l1=2"]
     )
     assert config.optim.lr == 1e-3 and config.total_steps == 7
     assert isinstance(config.loss.l1, float)

@@ -205,11 +205,7 @@ def trade(learn: list[np.ndarray], test: list[np.ndarray]) -> list[dict[str, obj
     ):
         for quantiser in (22, 32, 45, 64, 90, 128, 181):
             bits, error = coder.cost(
-                test,
-                quantiser=quantiser,
-                group_frames=4096,
-                rate_weight=weight,
-                search_width=width,
+                test, quantiser=quantiser, group_frames=4096, rate_weight=weight, search_width=width
             )
             rows.append(
                 {

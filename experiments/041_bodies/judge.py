@@ -16,12 +16,7 @@ from PIL import Image
 from hvc_jax.body.landmarks import COCO_MIRROR
 from hvc_jax.data.builders import videos_in
 from hvc_jax.data.clips import read_clip
-from hvc_jax.evaluation.lite_networks import (
-    LiteNetwork,
-    movenet_keypoints,
-    person_box,
-    square_crop,
-)
+from hvc_jax.evaluation.lite_networks import LiteNetwork, movenet_keypoints, person_box, square_crop
 
 BODYPIX = Path("seg", "bodypix_mnv1_x050_stride8_padfix.onnx")
 MOVENET = Path("pose", "movenet_lightning_int8_ptq.tflite")

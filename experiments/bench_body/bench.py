@@ -87,9 +87,7 @@ def layer_rows(args: argparse.Namespace) -> Iterator[tuple]:
     for batch in (1, 64, 512):
         betas = rng.normal(size=(batch, 10)).astype(np.float32)
         pose = rng.normal(0, 0.3, (batch, 72)).astype(np.float32)
-        for k, (name, function) in enumerate(
-            (("forward", forward), ("forward+backward", slope)),
-        ):
+        for k, (name, function) in enumerate((("forward", forward), ("forward+backward", slope))):
             run, memory = compiled(function, betas, pose, body)
             runs = [run]
             if reference is not None:

@@ -26,36 +26,31 @@ The page needs pip install viser.
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("source", help="video file, which repeats, or a camera, as /dev/video0")
-    parser.add_argument(
+    add = parser.add_argument
+    add("source", help="video file, which repeats, or a camera, as /dev/video0")
+    add(
         "--variant", choices=("semantic", "keypoint"), default="keypoint",
         help="what a frame costs: a token, or parameters of a body (keypoint)",
     )  # fmt: skip
-    parser.add_argument("--size", type=int, default=256, help="side in pixels (256)")
-    parser.add_argument("--key-qp", type=int, default=32, help="of key pictures, 0 to 63 (32)")
-    parser.add_argument(
+    add("--size", type=int, default=256, help="side in pixels (256)")
+    add("--key-qp", type=int, default=32, help="of key pictures, 0 to 63 (32)")
+    add(
         "--avatar", type=Path, metavar="PICTURE",
         help="the sender's choice of who is shown; its own picture is never sent then",
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--receiver-avatar", type=Path, metavar="PICTURE",
         help="the receiver's choice; no picture is asked for then, and none is sent",
     )  # fmt: skip
-    parser.add_argument(
-        "--record", type=Path, metavar="WAV", help="write the sound that the receiver hears"
-    )
-    parser.add_argument(
-        "--audio-kbps", type=float, default=8.0, help="of the sound of a file, 0 for none (8)"
-    )
-    parser.add_argument("--loss", type=float, default=0.0, help="per cent of packets, 0 to 20 (0)")
-    parser.add_argument("--jitter", type=float, default=0.0, help="milliseconds, 0 to 200 (0)")
-    parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
+    add("--record", type=Path, metavar="WAV", help="write the sound that the receiver hears")
+    add("--audio-kbps", type=float, default=8.0, help="of the sound of a file, 0 for none (8)")
+    add("--loss", type=float, default=0.0, help="per cent of packets, 0 to 20 (0)")
+    add("--jitter", type=float, default=0.0, help="milliseconds, 0 to 200 (0)")
+    add("--model", type=Path, help="model file (default: the one that is shipped)")
     add_page_options(parser, 8090)
-    parser.add_argument("--no-page", action="store_true", help="only measure")
-    parser.add_argument(
-        "--seconds", type=float, help="end so long after the first picture (default: never)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON at the end")
+    add("--no-page", action="store_true", help="only measure")
+    add("--seconds", type=float, help="end so long after the first picture (default: never)")
+    add("--json", action="store_true", help="print the figures as JSON at the end")
 
 
 def run(arguments: argparse.Namespace) -> int:

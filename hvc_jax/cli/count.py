@@ -17,12 +17,13 @@ the rasteriser and element-wise work are not.
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
+    add = parser.add_argument
     from hvc_jax.training.config import add_config_options
 
     add_config_options(parser)
-    parser.add_argument("--side", type=int, default=384, help="of the picture, pixels")
-    parser.add_argument("--depth", type=int, default=1, help="levels of modules to show (1)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add("--side", type=int, default=384, help="of the picture, pixels")
+    add("--depth", type=int, default=1, help="levels of modules to show (1)")
+    add("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:

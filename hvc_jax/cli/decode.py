@@ -33,25 +33,20 @@ examples:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("input", type=Path, nargs="+", help="streams; - is standard input")
-    parser.add_argument(
+    add = parser.add_argument
+    add("input", type=Path, nargs="+", help="streams; - is standard input")
+    add(
         "output",
         help="video file (.mp4, .mkv, .mov, ...), a folder for PNG pictures, or - for Matroska on "
         "the standard output",
     )
-    parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
-    parser.add_argument(
-        "--each", action="store_true", help="a folder per stream, even for a single one"
-    )
-    parser.add_argument(
-        "--frames", default=":", metavar="FROM:TO", help="which frames; TO is left out"
-    )
-    parser.add_argument(
-        "--conceal", action="store_true", help="hold what is lost of a damaged stream"
-    )
+    add("--model", type=Path, help="model file (default: found by its id)")
+    add("--each", action="store_true", help="a folder per stream, even for a single one")
+    add("--frames", default=":", metavar="FROM:TO", help="which frames; TO is left out")
+    add("--conceal", action="store_true", help="hold what is lost of a damaged stream")
     add_memory_option(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object per stream")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add("--json", action="store_true", help="print one JSON object per stream")
+    add("--quiet", action="store_true", help="no progress bar")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -22,28 +22,25 @@ _EDITS = ("head_yaw+=25deg", "left_shoulder_z+=45deg")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("input", type=Path, nargs="?", help="video file (default: a rendered clip)")
-    parser.add_argument(
-        "--output", type=Path, default=Path("hvc_demo"), help="folder (default: hvc_demo)"
-    )
-    parser.add_argument("--start", type=int, default=0, help="frames to skip")
-    parser.add_argument("--frames", type=int, default=50, help="frames to code (default: 50)")
+    add = parser.add_argument
+    add("input", type=Path, nargs="?", help="video file (default: a rendered clip)")
+    add("--output", type=Path, default=Path("hvc_demo"), help="folder (default: hvc_demo)")
+    add("--start", type=int, default=0, help="frames to skip")
+    add("--frames", type=int, default=50, help="frames to code (default: 50)")
     add_picture_options(parser)
-    parser.add_argument("--key-qp", type=int, default=32, help="0 (finest) to 63 (default: 32)")
-    parser.add_argument(
+    add("--key-qp", type=int, default=32, help="0 (finest) to 63 (default: 32)")
+    add(
         "--set",
         action="append",
         dest="edits",
         metavar="EDIT",
         help=f"edit of the hybrid stream (default: {' and '.join(_EDITS)})",
     )
-    parser.add_argument("--seed", type=int, default=3, help="of the rendered person")
-    parser.add_argument("--models", type=Path, help="folder with VARIANT.safetensors")
-    parser.add_argument(
-        "--dists-weights", type=Path, help="alpha and beta of DISTS (weights.pt), to measure it"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add("--seed", type=int, default=3, help="of the rendered person")
+    add("--models", type=Path, help="folder with VARIANT.safetensors")
+    add("--dists-weights", type=Path, help="alpha and beta of DISTS (weights.pt), to measure it")
+    add("--json", action="store_true", help="print one JSON object")
+    add("--quiet", action="store_true", help="no progress")
 
 
 def run(arguments: argparse.Namespace) -> int:

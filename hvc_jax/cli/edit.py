@@ -29,9 +29,10 @@ radians unless written with deg: head_yaw+=20deg.
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("input", type=Path, help="stream, or - for a pipe")
-    parser.add_argument("output", type=Path, help="edited stream, or - for a pipe")
-    parser.add_argument(
+    add = parser.add_argument
+    add("input", type=Path, help="stream, or - for a pipe")
+    add("output", type=Path, help="edited stream, or - for a pipe")
+    add(
         "--set",
         action="append",
         default=[],
@@ -39,10 +40,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         dest="assignments",
         help="set, add to, subtract from or scale a parameter; may be repeated",
     )
-    parser.add_argument(
-        "--freeze", action="append", default=[], metavar="NAME", help="hold at the first frame"
-    )
-    parser.add_argument(
+    add("--freeze", action="append", default=[], metavar="NAME", help="hold at the first frame")
+    add(
         "--smooth",
         action="append",
         nargs=2,
@@ -50,14 +49,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar=("NAME", "FRAMES"),
         help="Gaussian of this standard deviation",
     )
-    parser.add_argument(
+    add(
         "--retarget", type=Path, metavar="FILE",
         help="take the motion of another stream, of motion capture (.bvh) or of a file of bodies: "
         "what it moves since its first frame, added to the pose of the key picture",
     )  # fmt: skip
-    parser.add_argument(
-        "--absolute", action="store_true", help="--retarget takes its poses as they are"
-    )
+    add("--absolute", action="store_true", help="--retarget takes its poses as they are")
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--loop", action="store_true", help="--retarget repeats it where it is shorter"
@@ -65,10 +62,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     length.add_argument(
         "--stretch", action="store_true", help="--retarget makes it as long as the stream"
     )
-    parser.add_argument(
-        "--person", type=int, metavar="N", help="which of several people in a file of bodies"
-    )
-    parser.add_argument(
+    add("--person", type=int, metavar="N", help="which of several people in a file of bodies")
+    add(
         "--edit",
         action="append",
         default=[],
@@ -77,11 +72,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="an edit with its own range, in the order given and after the others: KIND NAMES "
         "VALUE [FROM:TO] [ease N], of the kinds set, add, scale, freeze, copy, smooth",
     )
-    parser.add_argument("--frames", default=":", metavar="FROM:TO", help="where; TO is left out")
-    parser.add_argument(
-        "--ease", type=int, default=0, metavar="N", help="frames to fade in and out at the range"
-    )
-    parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
+    add("--frames", default=":", metavar="FROM:TO", help="where; TO is left out")
+    add("--ease", type=int, default=0, metavar="N", help="frames to fade in and out at the range")
+    add("--model", type=Path, help="model file (default: found by its id)")
 
 
 def run(arguments: argparse.Namespace) -> int:

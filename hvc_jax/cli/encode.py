@@ -30,16 +30,15 @@ examples:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "input",
         type=Path,
         help="video file, - for a pipe, a folder of pictures, or a pattern of their names as "
         "frames/%%06d.png or 'frames/*.png'",
     )
-    parser.add_argument(
-        "output", type=Path, help="stream to write, ending in .hvc, or - for a pipe"
-    )
-    parser.add_argument(
+    add("output", type=Path, help="stream to write, ending in .hvc, or - for a pipe")
+    add(
         "--variant",
         choices=("hybrid", "field", "semantic", "keypoint", "implicit"),
         default="hybrid",
@@ -48,76 +47,70 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "implicit, one key picture moved by a model (implicit: with --model FILE)",
     )
     add_picture_options(parser)
-    parser.add_argument(
+    add(
         "--key-qp",
         type=int,
         help="quality, 0 (finest) to 63 (default: 42 for hybrid and field, else 32)",
     )
-    parser.add_argument(
+    add(
         "--kbps", dest="target_kbps", type=float, default=0.0, metavar="KBPS",
         help="rate to be met, by hybrid and field"
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--bytes", dest="target_bytes", type=int, default=0, metavar="BYTES",
         help="size of the stream without sound, by hybrid and field"
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--lmbda",
         type=float,
         default=0.0,
         help="squared error of a frame (mean, 8-bit steps) that a bit is worth, for hybrid and "
         "field; key QP and spacing follow",
     )
-    parser.add_argument(
+    add(
         "--key-spacing",
         type=int,
         default=0,
         metavar="N",
         help="frames between predicted key pictures of hybrid and field (default: chosen)",
     )
-    parser.add_argument(
+    add(
         "--lookahead",
         type=int,
         choices=(0,),
         help="0: every frame's bytes leave when it came, for hybrid and field (default: a segment "
         "of at most 256 frames is coded together)",
     )
-    parser.add_argument(
-        "--key-every", type=int, default=0, metavar="N", help="a key frame every N frames"
-    )
-    parser.add_argument(
-        "--no-cuts", dest="cuts", action="store_false", help="no key frames at scene cuts"
-    )
-    parser.add_argument(
+    add("--key-every", type=int, default=0, metavar="N", help="a key frame every N frames")
+    add("--no-cuts", dest="cuts", action="store_false", help="no key frames at scene cuts")
+    add(
         "--group-frames",
         type=int,
         default=256,
         metavar="N",
         help="frames a motion unit; 1 for the lowest delay (default: 256)",
     )
-    parser.add_argument(
+    add(
         "--resync-groups",
         type=int,
         default=0,
         metavar="N",
         help="every N motion units one that decodes without those before it (default: never)",
     )
-    parser.add_argument(
+    add(
         "--key-codec",
         choices=("auto", "vvc", "av1"),
         default="auto",
         help="of key pictures; auto is VVC where the machine has it (default: auto)",
     )
-    parser.add_argument(
-        "--quantiser", type=int, default=64, help="steps of the parameters, in 1/64 (default: 64)"
-    )
-    parser.add_argument(
+    add("--quantiser", type=int, default=64, help="steps of the parameters, in 1/64 (default: 64)")
+    add(
         "--no-hold",
         dest="hold",
         action="store_false",
         help="send motion also where the key picture alone is closer to the frame",
     )
-    parser.add_argument(
+    add(
         "--quality",
         "--effort",
         dest="effort",
@@ -127,20 +120,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "of the body fit and of cheap levels; with one key picture 2 and 3 also polish what is "
         "sent through the decoder, a second or more a frame (default: good)",
     )
-    parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
+    add("--model", type=Path, help="model file (default: the one that is shipped)")
     add_memory_option(parser)
-    parser.add_argument(
-        "--start", type=int, default=0, help="frames to skip (default: %(default)s)"
-    )
-    parser.add_argument("--frames", type=int, help="most frames to code (default: all)")
-    parser.add_argument(
+    add("--start", type=int, default=0, help="frames to skip (default: %(default)s)")
+    add("--frames", type=int, help="most frames to code (default: all)")
+    add(
         "--fps",
         type=_rate,
         metavar="N",
         help="frames a second, as 25, 29.97 or 30000/1001: of pictures (default: 25), or to which "
         "a video is brought by its times (default: its own rate)",
     )
-    parser.add_argument(
+    add(
         "--audio-kbps",
         type=_audio_rate,
         default=8.0,
@@ -148,7 +139,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="rate of the sound, as Opus, 6 to 256, or 0 to leave it out (default: 8, where there "
         "is sound); --kbps and --bytes are without it",
     )
-    parser.add_argument(
+    add(
         "--body-params",
         type=Path,
         metavar="FILE",
@@ -156,15 +147,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "capture (.bvh), or SMPL, SMPL-H or SMPL-X parameters as estimators and AMASS write them; "
         "their cameras are those of the whole picture. Look at them first: hvc fit --body-params",
     )
-    parser.add_argument(
+    add(
         "--person", type=int, metavar="N",
         help="which of several people in that file (default: the main one)",
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--body", type=Path, metavar="FILE",
         help="the SMPL, SMPL-H or SMPL-X model that --body-params are of; see hvc fit",
     )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add("--quiet", action="store_true", help="no progress bar")
 
 
 def _audio_rate(text: str) -> float:

@@ -31,53 +31,54 @@ results.csv (a row for each clip and rate point), run.json, streams/, strips/, a
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("--clips", type=Path, required=True, help="folder of video files")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--clips", type=Path, required=True, help="folder of video files")
+    add("--out", type=Path, required=True, help="folder of the results")
+    add(
         "--model", nargs="*", default=["semantic", "keypoint"], metavar="M",
         help="model files, or the names of shipped ones (default: semantic keypoint); without a "
         "name the anchors and hold alone, to which models can be added later"
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--key-qp", nargs="+", default=["32"], metavar="QP",
         help="of the key picture; each is a rate point (default: 32; the protocol has 22,32,42,52)"
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--axes", nargs="+", default=[], metavar="NAME=V,V",
         help="further curves, named MODEL-NAME: bytes=1500,3000 and lmbda=.05,.2 (models field and "
         "hybrid), quantiser=32,128 at the middle key QP (models with parameters), no_hold at every "
         "key QP (semantic, keypoint)"
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--anchors", nargs="+", default=[], metavar="NAME",
         help="vvc, vvc-ld, hevc, av1; with -half, coded at half the size and enlarged; and upper "
         "bounds that are no codecs, at each --key-qp: flow-oracle (the coded key picture warped by "
         "optical flow that costs nothing), flow-oracle-sparse (a key picture every 8 frames)"
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--anchor-qp", nargs="+", default=[], metavar="NAME=QP,QP",
         help="other quality settings for an anchor than the protocol's"
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--anchor-effort",
         choices=("fast", "good", "best"),
         default="best",
         help="how long they search (default: best)",
     )
-    parser.add_argument("--frames", type=int, default=64, help="of each clip (default: 64)")
+    add("--frames", type=int, default=64, help="of each clip (default: 64)")
     add_picture_options(parser)
-    parser.add_argument("--effort", type=int, choices=range(4), default=1, help="of the body fit")
-    parser.add_argument("--clip-count", type=int, metavar="N", help="evenly spaced clips only")
-    parser.add_argument("--jobs", type=int, default=1, help="clips side by side (default: 1)")
+    add("--effort", type=int, choices=range(4), default=1, help="of the body fit")
+    add("--clip-count", type=int, metavar="N", help="evenly spaced clips only")
+    add("--jobs", type=int, default=1, help="clips side by side (default: 1)")
     add_slurm_options(parser)
-    parser.add_argument(
+    add(
         "--manifest", type=Path, metavar="CSV",
         help="with the columns name (of the file) and kind (talk, sign, exercise, dance, walk); "
         "the report then has a table by kind"
     )  # fmt: skip
     add_score_options(parser)
-    parser.add_argument("--json", action="store_true", help="print the means as a JSON list")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add("--json", action="store_true", help="print the means as a JSON list")
+    add("--quiet", action="store_true", help="no progress bar")
 
 
 def add_score_options(parser: argparse.ArgumentParser) -> None:

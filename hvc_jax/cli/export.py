@@ -17,27 +17,24 @@ example:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("--workdir", required=True, type=Path, help="that of hvc train")
-    parser.add_argument("--out", required=True, type=Path, help="the .safetensors file to write")
-    parser.add_argument(
-        "--size", type=int, help="side of the pictures in pixels, if not that of training"
-    )
-    parser.add_argument(
-        "--lmbda", type=float, help="which of the models of a run with several loss.lmbdas"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--workdir", required=True, type=Path, help="that of hvc train")
+    add("--out", required=True, type=Path, help="the .safetensors file to write")
+    add("--size", type=int, help="side of the pictures in pixels, if not that of training")
+    add("--lmbda", type=float, help="which of the models of a run with several loss.lmbdas")
+    add(
         "--blend",
         metavar="MODEL=SHARE",
         help="another run of the same model, an export or a workdir, such as the one that this "
         "began from; parameters are the weighted means: start.safetensors=0.25",
     )
-    parser.add_argument(
+    add(
         "--bodies-of",
         metavar="MODEL",
         help="for a generator of fields: the semantic model whose parameters hybrid streams send",
     )
-    parser.add_argument("--clips", type=int, default=32, help="clips to fit tables on, at most")
-    parser.add_argument("--frames", type=int, default=128, help="frames of each, at most")
+    add("--clips", type=int, default=32, help="clips to fit tables on, at most")
+    add("--frames", type=int, default=128, help="frames of each, at most")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -50,37 +50,32 @@ _ENDINGS = (".npy", ".npz", ".bvh", ".json")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("input", type=Path, help="any video file")
-    parser.add_argument(
-        "output", type=Path, nargs="?", help="bodies: .npy, .npz, .bvh or .json, see below"
-    )
-    parser.add_argument(
-        "--out", type=Path, nargs="+", default=[], metavar="FILE", help="more files to write"
-    )
-    parser.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
-    parser.add_argument(
+    add = parser.add_argument
+    add("input", type=Path, help="any video file")
+    add("output", type=Path, nargs="?", help="bodies: .npy, .npz, .bvh or .json, see below")
+    add("--out", type=Path, nargs="+", default=[], metavar="FILE", help="more files to write")
+    add("--size", type=int, default=256, help="side in pixels (default: 256)")
+    add(
         "--fit", choices=("crop", "pad"), default="crop", help="how to make it square; as in encode"
     )
-    parser.add_argument("--frames", type=int, help="at most so many frames")
-    parser.add_argument(
-        "--effort", type=int, choices=range(4), default=1, help="of the fit to pixels (default: 1)"
-    )
-    parser.add_argument("--overlay", type=Path, help="also write a video with the mesh drawn on it")
-    parser.add_argument("--sheet", type=Path, help="also write a picture of twelve overlaid frames")
+    add("--frames", type=int, help="at most so many frames")
+    add("--effort", type=int, choices=range(4), default=1, help="of the fit to pixels (default: 1)")
+    add("--overlay", type=Path, help="also write a video with the mesh drawn on it")
+    add("--sheet", type=Path, help="also write a picture of twelve overlaid frames")
     known = parser.add_mutually_exclusive_group()
     known.add_argument("--keypoints", type=Path, help="2D keypoints to fit to, see below")
     known.add_argument("--body-params", type=Path, help="parameters to take as they are")
-    parser.add_argument(
+    add(
         "--person", type=int, metavar="N",
         help="which of several people: in a file its track number, or place; in the clip 1 is the "
         "largest (default: the main one)",
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--body", type=Path, metavar="FILE",
         help="the SMPL, SMPL-H or SMPL-X model that --body-params are of, for its exact pelvis and "
         "the mean pose of its hands",
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--nets", type=Path, metavar="FOLDER", help="landmark networks instead of those that come "
         "with the program, converted with third_party/landmarks/convert.py",
     )  # fmt: skip

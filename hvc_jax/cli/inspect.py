@@ -40,11 +40,12 @@ _KEY_CODECS = {1: "VVC", 2: "AV1"}
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("input", type=Path, help="stream, or - for a pipe")
-    parser.add_argument("--units", action="store_true", help="list every unit, also in --json")
-    parser.add_argument("--tracks", type=Path, metavar="CSV", help="write all decoded parameters")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
+    add = parser.add_argument
+    add("input", type=Path, help="stream, or - for a pipe")
+    add("--units", action="store_true", help="list every unit, also in --json")
+    add("--tracks", type=Path, metavar="CSV", help="write all decoded parameters")
+    add("--json", action="store_true", help="print one JSON object")
+    add("--model", type=Path, help="model file (default: found by its id)")
 
 
 def run(arguments: argparse.Namespace) -> int:

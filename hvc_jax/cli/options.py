@@ -27,14 +27,13 @@ def add_slurm_options(parser: argparse.ArgumentParser) -> None:
 
 def add_page_options(parser: argparse.ArgumentParser, port: int) -> None:
     """Adds where a page is served, and whether it is opened."""
-    parser.add_argument(
-        "--port", type=int, default=port, help="of the page, or the next free one (%(default)s)"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--port", type=int, default=port, help="of the page, or the next free one (%(default)s)")
+    add(
         "--host", default="127.0.0.1",
         help="address to listen on; others than 127.0.0.1 let other machines in (%(default)s)"
     )  # fmt: skip
-    parser.add_argument("--browse", action="store_true", help="open it in the default browser")
+    add("--browse", action="store_true", help="open it in the default browser")
 
 
 def add_memory_option(parser: argparse.ArgumentParser) -> None:

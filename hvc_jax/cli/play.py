@@ -28,13 +28,12 @@ video{{max-width:95vw;max-height:85vh;image-rendering:auto}}</style>
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("input", type=Path, help="stream, or - for a pipe")
-    parser.add_argument("--browser", action="store_true", help="in the browser, not in ffplay")
-    parser.add_argument(
-        "--no-open", action="store_true", help="print the address, open no browser (and no ffplay)"
-    )
-    parser.add_argument("--port", type=int, default=0, help="of the page (default: a free one)")
-    parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
+    add = parser.add_argument
+    add("input", type=Path, help="stream, or - for a pipe")
+    add("--browser", action="store_true", help="in the browser, not in ffplay")
+    add("--no-open", action="store_true", help="print the address, open no browser (and no ffplay)")
+    add("--port", type=int, default=0, help="of the page (default: a free one)")
+    add("--model", type=Path, help="model file (default: found by its id)")
     add_memory_option(parser)
 
 

@@ -17,16 +17,11 @@ examples:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument(
-        "path", type=Path, nargs="+", help="folders of hvc evaluate, and Markdown files"
-    )
-    parser.add_argument(
-        "--plots", nargs="+", metavar="SCORE", help="plot these alone (default: all measured)"
-    )
-    parser.add_argument("--check", action="store_true", help="only say which tables are stale")
-    parser.add_argument(
-        "--json", action="store_true", help="print the rows of means.csv as a JSON list a folder"
-    )
+    add = parser.add_argument
+    add("path", type=Path, nargs="+", help="folders of hvc evaluate, and Markdown files")
+    add("--plots", nargs="+", metavar="SCORE", help="plot these alone (default: all measured)")
+    add("--check", action="store_true", help="only say which tables are stale")
+    add("--json", action="store_true", help="print the rows of means.csv as a JSON list a folder")
 
 
 def run(arguments: argparse.Namespace) -> int:

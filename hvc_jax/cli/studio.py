@@ -26,20 +26,19 @@ default that of the stream. Every browser window has its own edits.
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("input", type=Path, help="stream, or a video that is encoded first")
-    parser.add_argument("--source", type=Path, metavar="CLIP", help="what the stream was made from")
-    parser.add_argument(
-        "--folder", type=Path, help="what may be read and written (default: that of the stream)"
-    )
+    add = parser.add_argument
+    add("input", type=Path, help="stream, or a video that is encoded first")
+    add("--source", type=Path, metavar="CLIP", help="what the stream was made from")
+    add("--folder", type=Path, help="what may be read and written (default: that of the stream)")
     add_page_options(parser, 8080)
-    parser.add_argument(
+    add(
         "--most-upload",
         type=int,
         default=64,
         metavar="MIB",
         help="largest file from a browser (64)",
     )
-    parser.add_argument("--model", type=Path, help="model file (default: found by its id)")
+    add("--model", type=Path, help="model file (default: found by its id)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -23,14 +23,13 @@ again after a crash: finished runs are skipped, others go on from their checkpoi
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("experiment", type=Path, help="folder with a sweep.py")
-    parser.add_argument(
-        "--workdir", type=Path, help="takes a folder for each run; default: runs/EXPERIMENT"
-    )
-    parser.add_argument("--only", nargs="+", metavar="RUN", help="these runs alone")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side on this machine")
-    parser.add_argument("--dry-run", action="store_true", help="print the commands, run none")
-    parser.add_argument(
+    add = parser.add_argument
+    add("experiment", type=Path, help="folder with a sweep.py")
+    add("--workdir", type=Path, help="takes a folder for each run; default: runs/EXPERIMENT")
+    add("--only", nargs="+", metavar="RUN", help="these runs alone")
+    add("--jobs", type=int, default=1, help="runs side by side on this machine")
+    add("--dry-run", action="store_true", help="print the commands, run none")
+    add(
         "--slurm",
         nargs="*",
         metavar="NAME=VALUE",

@@ -30,17 +30,18 @@ memory in large pages, which saves up to a sixth of a step of the larger models.
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
+    add = parser.add_argument
     from hvc_jax.training.config import add_config_options
 
     add_config_options(parser)
-    parser.add_argument("--workdir", required=True, type=Path, help="checkpoints and logs")
-    parser.add_argument(
+    add("--workdir", required=True, type=Path, help="checkpoints and logs")
+    add(
         "--hosts",
         metavar="auto|ADDRESS:PORT,COUNT,NUMBER",
         help="one of several processes of a run: auto on SLURM and TPU pods, else the address of "
         "process 0, how many there are, and the number of this one",
     )
-    parser.add_argument("--no-export", action="store_true", help="write no model.safetensors")
+    add("--no-export", action="store_true", help="write no model.safetensors")
 
 
 def run(arguments: argparse.Namespace) -> int:

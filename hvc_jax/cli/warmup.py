@@ -25,18 +25,17 @@ _FRAMES = 12
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--variant",
         choices=("hybrid", "field", "semantic", "keypoint", "implicit"),
         nargs="+",
         default=["hybrid"],
         help="(default: hybrid)",
     )
-    parser.add_argument(
-        "--size", type=int, nargs="+", default=[256], help="sides in pixels (default: 256)"
-    )
-    parser.add_argument("--effort", type=int, choices=range(4), default=1, help="(default: 1)")
-    parser.add_argument("--model", type=Path, help="model file (default: the one that is shipped)")
+    add("--size", type=int, nargs="+", default=[256], help="sides in pixels (default: 256)")
+    add("--effort", type=int, choices=range(4), default=1, help="(default: 1)")
+    add("--model", type=Path, help="model file (default: the one that is shipped)")
     add_memory_option(parser)
 
 
