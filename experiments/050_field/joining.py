@@ -137,7 +137,7 @@ class Group:
         """Bytes of the field on top of a prediction, and the frames [T, H, W, 3] uint8."""
         options = FieldOptions(self.lmbda, self.grid, self.unit.step, self.effort)
         made = encode_group(self.frames[self.times], self.references, options, prediction)
-        return len(made.payload), self._shown(made.decoded.frames)
+        return len(made.payload), self._shown(made.frames)
 
     def without_field(self, prediction: np.ndarray | None) -> np.ndarray:
         """The frames that a prediction makes by itself."""
