@@ -31,10 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     from hvc_jax.training.config import load_config
 
     config = load_config(arguments.config, arguments.overrides)
-    if arguments.json:
-        print(json.dumps(_record(config.model, arguments.side, arguments.depth), indent=2))
-        return 0
-    print("\n".join(table(config.model, arguments.side, arguments.depth)))
+    record = _record(config.model, arguments.side, arguments.depth)
+    print(json.dumps(record, indent=2) if arguments.json else "\n".join(_table(record)))
     return 0
 
 
@@ -48,29 +46,18 @@ def _record(model_config: Any, side: int, depth: int) -> dict[str, Any]:
     return {"side": side, "multiply_accumulates": macs, "parameters": sizes}
 
 
-def table(model_config: Any, side: int, depth: int) -> list[str]:
-    """The lines of the table.
-
-    Args:
-        model_config: `config.model`.
-        side: Rows and columns of the picture.
-        depth: Levels of modules to show.
-    """
-    from hvc_jax.models.count import costs, group, parameter_counts
-
-    counts, params = costs(model_config, side)
+def _table(record: dict[str, Any]) -> list[str]:
+    """The lines of the table of a record."""
     titles = {
         "analyse": "analyse, encoder, every frame",
         "reference": "reference, decoder, every key frame",
         "synthesise": "synthesise, decoder, every frame",
     }
-    lines = [f"{side}x{side} pixels{'GMAC':>40}"]
+    lines = [f"{record['side']}x{record['side']} pixels{'GMAC':>40}"]
     for part, title in titles.items():
-        lines.append(f"{title:<44}{sum(counts[part].values()) / 1e9:>9.3f}")
-        for path, count in sorted(group(counts[part], depth).items()):
-            lines.append(f"  {path or '(no module)':<42}{count / 1e9:>9.3f}")
-    sizes = parameter_counts(params)
+        counts = record["multiply_accumulates"][part]
+        lines.append(f"{title:<44}{sum(counts.values()) / 1e9:>9.3f}")
+        lines += [f"  {path or '(no module)':<42}{n / 1e9:>9.3f}" for path, n in counts.items()]
+    sizes = record["parameters"]
     lines.append(f"{'parameters':<44}{sum(sizes.values()):>9,}")
-    for path, count in sorted(group(sizes, depth).items()):
-        lines.append(f"  {path:<42}{count:>9,}")
-    return lines
+    return lines + [f"  {path:<42}{count:>9,}" for path, count in sizes.items()]
