@@ -88,10 +88,7 @@ class Body:
 
 
 def open_body_path() -> Path:
-    """Returns the path of the shipped open body, in an installed package or in a checkout.
-
-    Raises FileNotFoundError: when neither place has it.
-    """
+    """Returns the path of the shipped open body; FileNotFoundError where it is not."""
     package = Path(__file__).resolve().parents[1]
     places = [
         package / "third_party" / "open_body" / "open_body.npz",

@@ -58,10 +58,7 @@ class _Broken(ValueError):
 
 
 def read_bvh(path: str | Path) -> Motion:
-    """Returns the motion of a BVH file.
-
-    Raises ValueError: the file is not one, or damaged; one line with its name.
-    """
+    """Returns the motion of a BVH file; ValueError with its name: none, or damaged."""
     try:
         size = Path(path).stat().st_size
         if size > BYTES_AT_MOST:

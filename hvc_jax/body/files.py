@@ -228,10 +228,7 @@ def read_model(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def parents(model: Mapping[str, np.ndarray], path: str | os.PathLike = "the model") -> tuple:
-    """Returns the parent of every joint, -1 for the root, from `kintree_table`.
-
-    Raises BodyFileError: a parent does not come before its child.
-    """
+    """Returns the parent of every joint, -1 for the root; BodyFileError: one follows its child."""
     table = np.asarray(model["kintree_table"][0]).astype(np.int64)
     out = (-1, *(int(p) for p in table[1:]))
     if any(not 0 <= p < j for j, p in enumerate(out) if j):

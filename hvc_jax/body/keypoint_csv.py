@@ -34,10 +34,7 @@ _WIDTHS = ((33, 4), (133, 3), (25, 3), (17, 3))
 
 
 def read_csv(path: Path) -> list[Seen]:
-    """Returns the people of a table, one a frame.
-
-    Raises ValueError: the columns are not understood; OSError where the file cannot be read.
-    """
+    """Returns the people of a table, one a frame; ValueError: unknown columns; OSError."""
     text = re.sub(r"^(\s*(#[^\n]*|sep=.?)\n)+", "", text_of(path))
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)

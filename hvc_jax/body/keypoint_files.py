@@ -148,10 +148,7 @@ def load_keypoints(
 
 
 def describe(path: str | os.PathLike) -> str:
-    """Returns what kind of keypoints a file holds, in a line.
-
-    Raises ValueError: it holds none that are known.
-    """
+    """Returns what kind of keypoints a file holds, in a line; ValueError: none known."""
     file = _read(Path(path))
     counts = sorted({len(entry.rows) for entry in file.people})
     names = [LAYOUTS[n].name if n in LAYOUTS else f"{n} points" for n in counts]

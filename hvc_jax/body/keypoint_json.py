@@ -63,10 +63,7 @@ class Seen(NamedTuple):
 
 
 def find_people(content: Any) -> Iterator[Seen]:
-    """Yields every person of a decoded JSON file.
-
-    Raises ValueError: points in an unknown layout.
-    """
+    """Yields every person of decoded JSON; ValueError: points in an unknown layout."""
     swap = isinstance(content, dict) and "skeleton" in content and "keypoints" in content
     order = _order_of_categories(content)
     for person in _walk(content, Seen(None, None, np.zeros((0, 3))), 0):
@@ -132,10 +129,7 @@ def _is_rows(value: Any) -> bool:
 
 
 def parse(text: str) -> Any:
-    """Returns decoded JSON; of several lines of JSON (OpenPifPaf) a list.
-
-    Raises ValueError: it is neither.
-    """
+    """Returns decoded JSON; of several lines of JSON (OpenPifPaf) a list; else ValueError."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

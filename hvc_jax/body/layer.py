@@ -12,10 +12,7 @@ from hvc_jax.ops import rotation
 
 @jax.tree_util.register_pytree_node_class
 class BodyLayer:
-    """A body model of the SMPL family; a pytree, so it may go through jit, vmap and grad.
-
-    `body`: Its arrays.
-    """
+    """A body model of the SMPL family, a pytree: it may go through jit, vmap and grad."""
 
     def __init__(self, body: Body) -> None:
         self.body = body

@@ -52,10 +52,7 @@ _PERSON_HEIGHT, _SMALLEST_PERSON = 1.7, 0.01
 
 
 class View(NamedTuple):
-    """How the coded square was made of the picture that an estimator saw, in its pixels.
-
-    `fit`: "crop" (the centre) or "pad".
-    """
+    """How the coded square, "crop" (the centre) or "pad", was made of a picture, in its pixels."""
 
     width: int
     height: int

@@ -126,10 +126,7 @@ def load_parameters(
 
 
 def describe(path: str | os.PathLike) -> str:
-    """Returns what kind of parameters a file holds, in a line.
-
-    Raises ValueError: it holds none that are known.
-    """
+    """Returns what kind of parameters a file holds, in a line; ValueError: none known."""
     found = load_parameters(path, view=View(1000, 1000))
     gaps = int((found.confidence == 0).sum())
     missing = f" ({gaps} without a body)" if gaps else ""

@@ -44,10 +44,7 @@ def numbered(
 
 
 def rate_of(raw: Mapping[str, np.ndarray], path: Any) -> float | None:
-    """Returns rows a second, None where the file does not say.
-
-    Raises BodyFileError: no rate of a clip is given.
-    """
+    """Returns rows a second, None where it is not said; BodyFileError: no rate of a clip."""
     for name, value in raw.items():
         plain = re.sub(r"[^a-z]", "", name.lower())
         if value.size != 1 or not (_RATE.fullmatch(plain) or _TIME.fullmatch(plain)):

@@ -7,10 +7,7 @@ from scipy.spatial.transform import Rotation
 
 
 class Rows(NamedTuple):
-    """One person in T frames: `pose` [T, 55, 3] axis-angle, radians, and `rest` [T, N].
-
-    `rest` is what is interpolated linearly: shape, expression, camera.
-    """
+    """T frames of a person: `pose` [T, 55, 3], radians; `rest` [T, N], interpolated linearly."""
 
     pose: np.ndarray
     rest: np.ndarray

@@ -83,10 +83,7 @@ class Record(NamedTuple):
 
 
 def read_records(path: str | os.PathLike) -> list[Record]:
-    """Returns the people of a file or folder.
-
-    Raises BodyFileError: it cannot be read, or holds nobody's parameters; one line with its name.
-    """
+    """Returns the people of a file or folder; BodyFileError with its name: none, or unreadable."""
     path = Path(path)
     try:
         if path.is_dir():

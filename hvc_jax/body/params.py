@@ -147,10 +147,7 @@ def pack(params: BodyParams) -> Any:
 
 
 def unpack(vector: Any) -> BodyParams:
-    """Returns the `BodyParams` of body vectors [*, 188].
-
-    Raises ValueError: when the last dimension is not 188.
-    """
+    """Returns the `BodyParams` of body vectors [*, 188]; ValueError on another size."""
     if vector.shape[-1] != BODY_VECTOR_SIZE:
         raise ValueError(
             f"a body vector has {BODY_VECTOR_SIZE} entries, got {vector.shape[-1]}; "

@@ -31,10 +31,7 @@ POSES: dict[str, dict[str, float]] = {
 
 
 def pose_vector(name: str) -> np.ndarray:
-    """Returns the body vector [188] of a named pose.
-
-    Raises ValueError: when there is no such pose.
-    """
+    """Returns the body vector [188] of a named pose; ValueError: there is no such pose."""
     if name not in POSES:
         raise ValueError(f"unknown pose {name!r}; choose one of {', '.join(POSES)}")
     vector = identity_vector()

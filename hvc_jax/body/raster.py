@@ -84,10 +84,7 @@ def _fragments(screen, faces, height, width, cull):
 
 @jax.jit
 def interpolate(fragments: Fragments, faces: jax.Array, attributes: jax.Array) -> jax.Array:
-    """Returns vertex attributes [B, V, C], or [V, C] for all, at pixels: [B, H, W, C].
-
-    0 where nothing is seen; `faces` are [F, 3] int32.
-    """
+    """Returns vertex attributes [(B,) V, C] at pixels: [B, H, W, C], 0 where nothing is seen."""
     if attributes.ndim == 2:
         attributes = jnp.broadcast_to(attributes, (fragments.triangle.shape[0], *attributes.shape))
     corners = _corners(fragments.triangle, faces)
@@ -99,20 +96,14 @@ def interpolate(fragments: Fragments, faces: jax.Array, attributes: jax.Array) -
 
 
 def labels(fragments: Fragments, faces: jax.Array, vertex_labels: jax.Array) -> jax.Array:
-    """Returns the label [V] int32 of the nearest corner at each pixel, [B, H, W]; -1 outside.
-
-    `faces` are [F, 3] int32, labels for example `Body.part_ids`.
-    """
+    """Returns the label [V] int32 of the nearest corner at each pixel, [B, H, W]; -1 outside."""
     corner = jnp.argmax(fragments.barycentric, axis=-1)
     ids = faces[jnp.maximum(fragments.triangle, 0), corner]
     return jnp.where(fragments.triangle >= 0, vertex_labels[ids], -1)
 
 
 def vertex_normals(vertices: jax.Array, faces: jax.Array) -> jax.Array:
-    """Returns outward unit normals [*, V, 3]: area-weighted means over the triangles at a vertex.
-
-    `faces` are [F, 3] int32, counter-clockwise seen from outside.
-    """
+    """Returns outward unit normals [*, V, 3]: means over triangles, weighted by their area."""
     a, b, c = (vertices[..., faces[:, k], :] for k in range(3))
     normal = jnp.cross(b - a, c - a)
     total = jnp.zeros_like(vertices)

@@ -16,10 +16,7 @@ def body_of(codec: Codec, picture: np.ndarray, find: BodyFinder) -> np.ndarray:
 
 
 class Avatar:
-    """Moves the latent of a picture as other latents move, from the first of them on.
-
-    `latent`: [size] of the picture.
-    """
+    """Moves the latent [size] of a picture as other latents move, from the first of them on."""
 
     def __init__(self, codec: Codec, latent: np.ndarray) -> None:
         """Begins at the latent [size] of the avatar's picture."""

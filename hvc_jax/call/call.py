@@ -57,10 +57,7 @@ class Figures(NamedTuple):
 
 
 class Call:
-    """Both ends of a call.
-
-    `sender`: one end; `receiver`: the other.
-    """
+    """Both ends of a call. `sender`: one end; `receiver`: the other."""
 
     def __init__(
         self,

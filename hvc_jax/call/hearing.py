@@ -20,10 +20,7 @@ class Hearing:
     """
 
     def __init__(self, record: Path | None = None) -> None:
-        """Begins with nothing heard.
-
-        `record`: WAV file (48 kHz, 16 bits) that is written, if any.
-        """
+        """Begins with nothing heard; `record`: WAV file (48 kHz, 16 bits) to write, if any."""
         self.loudness, self.packets = 0.0, 0
         self._record, self._file = record, None
         self._waiting: dict[int, tuple[float, bytes]] = {}

@@ -131,10 +131,7 @@ class KeyMessage(NamedTuple):
     key: KeyUnit
 
     def parts(self, number: int) -> list[KeyPart]:
-        """Returns its parts as the key picture with this number.
-
-        Raises ValueError: when it is too large to be sent.
-        """
+        """Returns its parts as the key picture with this number; ValueError: it is too large."""
         data = self.header.to_bytes() + varint(len(self.static)) + self.static
         data += bytes([self.key.codec, self.key.qp]) + self.key.payload
         pieces = [data[i : i + PART_BYTES] for i in range(0, len(data), PART_BYTES)]
@@ -144,10 +141,7 @@ class KeyMessage(NamedTuple):
 
     @classmethod
     def read(cls, data: bytes) -> "KeyMessage":
-        """Returns the message of all parts.
-
-        Raises BitstreamError: when it is malformed.
-        """
+        """Returns the message of all parts. Raises BitstreamError: when it is malformed."""
         header, size = read_header(io.BytesIO(data).read)
         payload = Payload(data[size:], "a key message")
         static = payload.take(payload.varint())

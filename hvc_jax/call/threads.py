@@ -7,10 +7,7 @@ _PATIENCE = 10.0  # seconds that a thread has to end
 
 
 class Threads:
-    """Runs jobs from `start` to `stop`; each ends when `_stop` is set.
-
-    `error`: What ended one of them, if anything did.
-    """
+    """Runs jobs from `start` to `stop`, when `_stop` is set; `error` is what ended one, if any."""
 
     def __init__(self, *jobs: Callable[[], None]) -> None:
         self.error: Exception | None = None

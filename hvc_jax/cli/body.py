@@ -210,10 +210,7 @@ def run_render(arguments: argparse.Namespace) -> int:
 
 
 def read_pose(text: str) -> np.ndarray:
-    """Returns body vectors [N, 188] of a pose name or a .npy file.
-
-    Raises ValueError: no such pose, or the file holds something else.
-    """
+    """Returns body vectors [N, 188] of a pose name or a .npy file; else ValueError."""
     from hvc_jax.body.params import BODY_VECTOR_SIZE
     from hvc_jax.body.poses import pose_vector
 
@@ -226,10 +223,7 @@ def read_pose(text: str) -> np.ndarray:
 
 
 def assign(vectors: np.ndarray, text: str) -> None:
-    """Changes body vectors [N, 188] in place as "head_yaw+=20deg" says.
-
-    Raises ValueError: the text is no assignment, or names no parameter.
-    """
+    """Changes body vectors [N, 188] in place as "head_yaw+=20deg" says; else ValueError."""
     from hvc_jax.body.params import resolve_name
     from hvc_jax.stream.operations import parse_assignment
 

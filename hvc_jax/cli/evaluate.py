@@ -185,10 +185,7 @@ def items(words: list[str]) -> list[str]:
 
 
 def whole(text: str, option: str) -> int:
-    """A whole number of an option.
-
-    Raises ValueError: It is none.
-    """
+    """A whole number of an option. Raises ValueError: It is none."""
     if not text.isdigit():
         raise ValueError(f"{option}: {text!r} is no whole number; write 22,32,42,52")
     return int(text)

@@ -63,10 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _blend(text: str) -> tuple[Path, float]:
-    """MODEL=SHARE as (path, share).
-
-    Raises ValueError: It is not of that form, or the share is not between 0 and 1.
-    """
+    """MODEL=SHARE as (path, share); ValueError: another form, or a share not in [0, 1]."""
     path, _, share = text.rpartition("=")
     try:
         number = float(share)

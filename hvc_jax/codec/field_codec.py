@@ -20,10 +20,7 @@ from hvc_jax.stream.vectors import VectorDecoder
 
 
 class FieldCodec(BaseCodec):
-    """Encoder and decoder of displacement fields between key pictures.
-
-    `export`: The model, or None.
-    """
+    """Encoder and decoder of displacement fields; `export` is the model, or None."""
 
     def __init__(
         self,

@@ -21,10 +21,7 @@ class FieldRepairingDecoder(Intact):
         self._decoder = codec.decoder(self.header)
 
     def frames(self) -> Iterator[np.ndarray]:
-        """Yields all frames [H, W, 3] uint8 RGB; once.
-
-        Raises BitstreamError: A gap is longer than any loss that is worth holding over.
-        """
+        """Yields all frames [H, W, 3] uint8 RGB, once; BitstreamError: a gap too long to hold."""
         shown, done = np.full((*self._decoder.size, 3), 128, np.uint8), 0
 
         def hold(until: int) -> Iterator[np.ndarray]:

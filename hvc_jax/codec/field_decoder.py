@@ -47,10 +47,7 @@ def _change_pose(frames: jax.Array, sent: jax.Array, wanted: jax.Array) -> jax.A
 
 
 class FieldDecoder:
-    """Units in, frames out.
-
-    `frame`: number of the next frame to come out; `size`: (height, width) of the pictures.
-    """
+    """Units in, frames out: next the one numbered `frame`, of `size` (height, width)."""
 
     def __init__(
         self,
@@ -204,8 +201,5 @@ def _pose_changer(max_memory: int) -> Callable[..., Iterator[np.ndarray]]:
 
 
 def posed(frame: np.ndarray, sent: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """A frame [H, W, 3] uint8 with its body moved from the sent to the wanted vector, [188] each.
-
-    What the decoder shows for an EDIT unit, of one frame at once.
-    """
+    """A frame [H, W, 3] uint8 with its body moved from the sent to the wanted vector [188]."""
     return np.asarray(_change_pose(frame[None], sent[None], wanted[None]))[0]

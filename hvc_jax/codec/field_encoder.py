@@ -28,10 +28,7 @@ SEARCH_BYTES = 64
 
 
 class FieldEncoder:
-    """Codes the frames of one clip.
-
-    `confidence`: In the body of every frame, where bodies go along; 1 elsewhere.
-    """
+    """Codes the frames of one clip; `confidence` in the body of each, 1 without bodies."""
 
     def __init__(
         self,

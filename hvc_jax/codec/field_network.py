@@ -13,10 +13,7 @@ from hvc_jax.ops.compile import fast_jit
 
 
 class FieldNetwork:
-    """What makes frames of key pictures and fields.
-
-    `generator`: For `field_group.rendered`: sources -> frames in [0, 1].
-    """
+    """What makes frames of key pictures and fields: `generator`, sources -> frames in [0, 1]."""
 
     def __init__(self, export: Export, max_memory: int = DEFAULT_MAX_MEMORY) -> None:
         """Loads a model of the variant field or hybrid; a frame takes at most `max_memory` bytes.
@@ -38,10 +35,7 @@ class FieldNetwork:
         self._key = Fitting(fast_jit(_key_frame), 1, max_memory)
 
     def key(self, picture: np.ndarray, qp: int) -> np.ndarray:
-        """The frame [H, W, 3] uint8 that is shown where a key picture stands, itself uint8.
-
-        Raises CodecError: It takes more memory than is allowed.
-        """
+        """The frame [H, W, 3] uint8 shown where a key picture is; CodecError: too much memory."""
         inputs = self.generator, picture, np.float32(qp)
         height, width = picture.shape[:2]
         program, _ = self._key.compiled(lambda _: inputs, f"a frame of {width}x{height} pixels")

@@ -15,10 +15,7 @@ _LEAST, _MOST = 0.25, 4.0
 
 
 def projected_vertices(vectors: np.ndarray, side: int) -> np.ndarray:
-    """Returns where the mesh's vertices lie in the picture, [T, V, 2] pixels.
-
-    `vectors`: [T, 188] body vectors; `side`: of the picture, pixels.
-    """
+    """Returns where the mesh's vertices are for vectors [T, 188]: [T, V, 2] pixels of `side`."""
     points = _projection()
     return np.stack([np.asarray(points(v)) for v in np.asarray(vectors, np.float32)]) * (side / 2)
 

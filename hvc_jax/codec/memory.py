@@ -12,10 +12,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def parse_memory(text: str) -> int:
-    """Returns bytes of a text such as "8G", "500M" or "1.5 GB".
-
-    Raises ValueError: It is no amount of memory.
-    """
+    """Returns bytes of a text such as "8G", "500M" or "1.5 GB"; else ValueError."""
     word = text.strip().lower().removesuffix("b").removesuffix("i").strip()
     unit = word[-1:] if word[-1:] in _UNITS else ""
     try:
@@ -28,10 +25,7 @@ def parse_memory(text: str) -> int:
 
 
 def check_memory(what: str, needed: int, allowed: int) -> None:
-    """Checks that work takes as many bytes as are allowed.
-
-    Raises CodecError: It takes more; `what` is the beginning of the sentence, up to its verb.
-    """
+    """Raises CodecError where work, named by `what` up to its verb, takes more than is allowed."""
     if needed > allowed:
         gib = 1 << 30
         raise CodecError(

@@ -115,10 +115,7 @@ class Source:
 
 
 def check_side(name: str, pixels: int) -> int:
-    """`pixels`, if the networks can work on pictures with such a side.
-
-    Raises CodecError: If not; proposes the nearest that they can.
-    """
+    """`pixels`, if networks can work on such a side, else CodecError, which proposes another."""
     if pixels % SIDE_MULTIPLE == 0 and MIN_SIDE <= pixels <= MAX_SIDE:
         return pixels
     near = round(pixels / SIDE_MULTIPLE) * SIDE_MULTIPLE

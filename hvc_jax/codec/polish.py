@@ -37,10 +37,7 @@ _IDLE = 10.0  # bits a level: numbers whose gradient is smaller hardly move, so 
 
 
 class PolishKey(NamedTuple):
-    """A key frame as polishing sees it.
-
-    `features`: of the key picture at the working size; `latent`: [D] of the key frame, as decoded.
-    """
+    """A key frame as polishing sees it: features at the working size, latent [D] as decoded."""
 
     features: Any
     latent: np.ndarray
@@ -86,10 +83,7 @@ class Polisher:
         self._reference = fast_jit(lambda v, x: model.apply(v, x, method="reference"))
 
     def key(self, picture: np.ndarray, latent: np.ndarray) -> PolishKey:
-        """What polishing needs of a key frame.
-
-        `picture`: [H, W, 3] uint8, as decoded; `latent`: [D], as decoded.
-        """
+        """What polishing needs of a key frame [H, W, 3] uint8 and its latent [D], as decoded."""
         return PolishKey(self._reference(self._variables, _shrunk(picture[None])), latent)
 
     def objective(
@@ -100,10 +94,7 @@ class Polisher:
         before: np.ndarray,
         quantiser: int = QUANTISER_ONE,
     ) -> float:
-        """What polishing makes smaller: bits plus weighted squared errors of a run of frames.
-
-        Arguments as of `polish`.
-        """
+        """What polishing makes smaller: bits plus weighted squared errors; see `polish`."""
         run = _Run(self, frames, latents, key, before, quantiser)
         return run.cost(run.levels)[0]
 

@@ -34,10 +34,7 @@ class BodyFinder:
         self._before: Before | None = None
 
     def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Body vectors [T, 188] and confidence [T] of the next frames.
-
-        `pictures`: [T, H, H, 3] uint8.
-        """
+        """Body vectors [T, 188] and confidence [T] of the next frames [T, H, H, 3] uint8."""
         from hvc_jax.pose.estimator import estimate  # networks that are read if needed
 
         starts = scene_starts(pictures, self._cuts)
@@ -59,10 +56,7 @@ class BodyFinder:
 
 
 def given_bodies(bodies: Iterator[np.ndarray], count: int) -> np.ndarray:
-    """The body vectors [count, 188] float32 of the next frames, which the caller knows.
-
-    Raises CodecError: There are fewer, or of another size.
-    """
+    """The next body vectors [count, 188] float32 that the caller gives; CodecError: fewer."""
     vectors = np.array(list(itertools.islice(bodies, count)), np.float32)
     if vectors.shape != (count, BODY_VECTOR_SIZE):
         raise CodecError(
@@ -73,10 +67,7 @@ def given_bodies(bodies: Iterator[np.ndarray], count: int) -> np.ndarray:
 
 
 def lasting(trust: np.ndarray) -> np.ndarray:
-    """Whether a person is surely seen from each frame on, for a while: [T] bool.
-
-    `trust`: [T] confidence of consecutive frames.
-    """
+    """Whether, by confidence [T], a person is surely seen for a while from each frame on."""
     sure = np.asarray(trust) >= SURE
     run, out = 0, np.zeros(len(sure), bool)
     for t in range(len(sure) - 1, -1, -1):

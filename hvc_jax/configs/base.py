@@ -29,10 +29,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def parse_argument(argument: str | None) -> dict[str, Any]:
-    """The argument string as a dict with the types of `ARGUMENTS`.
-
-    Raises ValueError: An unknown name, or a value that does not fit; lists what there is.
-    """
+    """The argument string as a dict with the types of `ARGUMENTS`; ValueError lists these."""
     values = dict(ARGUMENTS)
     name = ""
     for item in filter(None, (argument or "").split(",")):

@@ -26,10 +26,7 @@ JPEG_QUALITY = 95
 
 
 class SourceClip(NamedTuple):
-    """A video to take into a data set: its name there, its file, the frames to read, its group.
-
-    `group` names the person or the take, where that is known.
-    """
+    """A video to take: its name there, file, frames to read, and group (person or take)."""
 
     name: str
     path: Path
@@ -197,10 +194,7 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split: clips for split, clips in own.items() if clips and split not in self.empty}
 
     def build(self) -> None:
-        """Builds the data set; splits of which no clip can be read are left out.
-
-        Raises ClipError: None of any split can.
-        """
+        """Builds the data set without splits that cannot be read; ClipError: none can."""
         while self.own_clips():
             try:
                 return self.download_and_prepare()

@@ -144,10 +144,7 @@ def read_clip(
     stride: int = 1,
     fps: Fraction | None = None,
 ) -> Clip:
-    """Returns a whole clip in memory; arguments and errors as of `open_clip`.
-
-    Raises ClipError: also where fewer than two frames are left.
-    """
+    """Returns a whole clip in memory; see `open_clip`; ClipError: also of a single frame."""
     info, rest = open_clip(path, size, fit, start, frames, fps, stride)
     pictures = list(rest)
     if not pictures:

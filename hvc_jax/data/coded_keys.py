@@ -148,10 +148,7 @@ def index_path(dataset: FrameDataset) -> Path:
 
 
 class CodedKeys:
-    """The coded key pictures of one split; opened lazily, so that it pickles to worker processes.
-
-    `by_clip`: For every clip number the `CodedKey`s of that clip.
-    """
+    """Coded key pictures of a split, by clip number; opened lazily, so that it pickles."""
 
     def __init__(self, dataset: FrameDataset, qps: tuple[int, int] = (0, 63)):
         """Opens the cache of `dataset`, keys with `qps[0] <= qp <= qps[1]` only.

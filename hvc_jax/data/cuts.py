@@ -32,8 +32,5 @@ class CutDetector:
 
 
 def scene_starts(pictures: np.ndarray, cuts: CutDetector) -> list[int]:
-    """Returns which of the pictures [T, H, W, 3] uint8 begin another scene than the one before.
-
-    `cuts` has seen those before, if any.
-    """
+    """Returns which pictures [T, H, W, 3] uint8 begin a scene; `cuts` has seen those before."""
     return [t for t, picture in enumerate(pictures) if cuts.push(picture)]

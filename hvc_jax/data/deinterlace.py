@@ -27,10 +27,7 @@ class Deinterlacer:
     """Makes a full frame of each that is interlaced."""
 
     def __init__(self, frame: Any, parity: str = "") -> None:
-        """Prepares for frames like an `av.VideoFrame`.
-
-        `parity`: "tff" or "bff" where all frames are interlaced, "" for those that are marked.
-        """
+        """Prepares for frames like one; "tff", "bff": all are interlaced, "": those marked."""
         self._shape, self._parity = _shape_of(frame), parity
         self._graph = av.filter.Graph()
         source = self._graph.add_buffer(

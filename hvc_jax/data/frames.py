@@ -15,10 +15,7 @@ CLIP_INDEX = "clips.json"
 
 
 class ClipEntry(NamedTuple):
-    """A clip of the index: name, number of its first record, frames, rate ("30000/1001").
-
-    `group` names the person or the take, where that is known.
-    """
+    """A clip of the index: name, first record, frames, rate ("30000/1001"), person or take."""
 
     name: str
     first: int
@@ -28,10 +25,7 @@ class ClipEntry(NamedTuple):
 
 
 def find_directory(path: str | Path) -> Path:
-    """Returns the folder with the records: `path`, or the newest version below it.
-
-    Raises FileNotFoundError: No built data set is there.
-    """
+    """Returns the folder with the records, `path` or its newest version; else FileNotFoundError."""
     path = Path(path)
     for pattern in (CLIP_INDEX, f"*/{CLIP_INDEX}", f"*/*/{CLIP_INDEX}"):
         found = [index.parent for index in path.glob(pattern)]

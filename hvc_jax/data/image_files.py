@@ -87,10 +87,7 @@ def _gap(files: list[Path]) -> str:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """Returns a picture file as `[H, W, 3]` uint8 RGB, upright, transparency on black.
-
-    Raises ClipError: It is no picture, or damaged.
-    """
+    """Returns a picture [H, W, 3] uint8 RGB, upright, transparency on black; else ClipError."""
     try:
         with Image.open(path) as image:
             return _rgb(ImageOps.exif_transpose(image))
@@ -121,10 +118,7 @@ def is_animated_webp(path: str | os.PathLike) -> bool:
 
 
 def animation(path: str | os.PathLike) -> Iterator[tuple[float, float, np.ndarray]]:
-    """Yields (time, duration, picture) of an animation that Pillow reads; seconds, RGB uint8.
-
-    Raises ClipError: It is damaged.
-    """
+    """Yields (time, duration, picture) of what Pillow reads; seconds, RGB uint8; ClipError."""
     try:
         with Image.open(path) as image:
             time = 0.0

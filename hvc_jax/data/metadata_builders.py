@@ -268,10 +268,7 @@ def make_builder(
     manifest: Path | None = None,
     metadata: Path | None = None,
 ) -> FrameBuilder:
-    """Returns the builder of a kind; lists that it does not read are left out.
-
-    Raises ValueError: A kind of `MetadataBuilder` without `metadata`.
-    """
+    """Returns the builder of a kind, with lists that it reads; ValueError: it lacks `metadata`."""
     common: dict[str, Any] = {"source": source, "data_dir": data_dir, "size": size, "fit": fit}
     if not issubclass(KINDS[kind], MetadataBuilder):
         return KINDS[kind](manifest=manifest, **common)

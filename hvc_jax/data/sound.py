@@ -169,10 +169,7 @@ class ClipSound:
 
 
 def sound_of(container: Any, kbps: float) -> ClipSound | None:
-    """The sound of an `av.container.InputContainer`, of the track that a player takes.
-
-    None where there is none, or for 0 kbps.
-    """
+    """The sound of the track of a container that a player takes; None: none, or 0 kbps."""
     tracks = [track for track in container.streams.audio if track.codec_context is not None]
     if not kbps or not tracks:
         return None

@@ -19,10 +19,7 @@ SYNTHETIC = "synthetic"
 
 
 def cache_folder() -> Path:
-    """Returns the folder of data sets that runs build for themselves.
-
-    `HVC_CACHE` in the environment names another one.
-    """
+    """Returns the folder of data sets that runs build for themselves, `HVC_CACHE` if given."""
     named = os.environ.get("HVC_CACHE")
     home = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(named or Path(home) / "hvc_jax").expanduser()

@@ -242,10 +242,7 @@ def _decode(stream: bytes, container: str, height: int, width: int) -> list[np.n
 
 
 def _ffmpeg(arguments: list[str], data: bytes, what: str) -> bytes:
-    """Returns what ffmpeg writes to its output.
-
-    Raises AnchorError: it failed; with the last line that it said.
-    """
+    """Returns what ffmpeg writes to its output; AnchorError with its last line: it failed."""
     try:
         made = ffmpeg.run(arguments, data)
     except ffmpeg.FfmpegError as error:

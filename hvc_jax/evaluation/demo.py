@@ -43,10 +43,7 @@ and keypoint move one key picture by a model, for research and for hardly any by
 
 
 class Demo:
-    """One demonstration in one existing folder; pictures have `size` pixels a side.
-
-    `models`: Folder with the models; None for those that are shipped.
-    """
+    """One demonstration in one folder, pictures of `size` pixels; `models`: None for shipped."""
 
     def __init__(
         self,

@@ -112,10 +112,7 @@ def _dists_weights(path: str) -> tuple[list[jax.Array], list[jax.Array]]:
 
 
 class _Memory:
-    """The maps of the pictures that networks saw last.
-
-    Half of all work: an original meets every codec, and a held picture all originals.
-    """
+    """The maps of the last pictures: an original meets every codec, a held one all originals."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple, tuple[dict, list[jax.Array]]] = OrderedDict()

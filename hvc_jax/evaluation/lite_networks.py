@@ -18,10 +18,7 @@ from hvc_jax.ops.ssim import MetricError
 
 
 class LiteNetwork:
-    """A .tflite file as a function of one array.
-
-    Raises MetricError: the file or the package ai-edge-litert is missing, or it is no network.
-    """
+    """A .tflite file as a function of one array; MetricError: it, or ai-edge-litert, is missing."""
 
     def __init__(self, path: str | PathLike) -> None:
         try:

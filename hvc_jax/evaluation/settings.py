@@ -90,10 +90,7 @@ class Settings:
 
     @property
     def hold_qps(self) -> tuple[int, ...]:
-        """Key QPs of hold: those of the models and a finer one.
-
-        At the finer one hold is compared with the bytes of a model's finest point.
-        """
+        """Key QPs of hold: those of the models, and a finer one for a model's finest bytes."""
         return (max(min(self.key_qps) - 5, 0), *self.key_qps)
 
     def fixed(self) -> dict[str, Any]:

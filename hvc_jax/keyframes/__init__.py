@@ -51,10 +51,7 @@ def encode(picture: np.ndarray, qp: int = 32, codec: str = "auto") -> KeyPicture
 
 
 def decode(codec: int, payload: bytes, height: int, width: int) -> np.ndarray:
-    """Returns the picture [height, width, 3] uint8 RGB of a coded key picture.
-
-    Raises KeyPictureError: the codec number is unknown, or the payload is damaged.
-    """
+    """Returns the picture [height, width, 3] uint8 RGB of a payload; else KeyPictureError."""
     return SequenceDecoder(height, width).push(codec, payload)
 
 

@@ -33,10 +33,7 @@ class PictureDecoder(abc.ABC):
 
     @abc.abstractmethod
     def packet(self, payload: bytes) -> tuple[bytes, bool]:
-        """What the decoder takes for a payload, and whether it is an intra picture.
-
-        Raises KeyPictureError: the payload is none.
-        """
+        """What the decoder takes for a payload, and whether it is intra; else KeyPictureError."""
 
     def push(self, payload: bytes) -> np.ndarray:
         """Returns the picture [height, width, 3] uint8 of the next payload.

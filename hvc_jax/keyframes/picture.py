@@ -20,10 +20,7 @@ def coded_size(height: int, width: int, minimum: int) -> tuple[int, int]:
 
 
 def pad(pictures: Sequence[np.ndarray], minimum: int) -> list[np.ndarray]:
-    """Returns pictures [H, W, 3] with last row and column repeated up to `coded_size`.
-
-    Raises KeyPictureError: the shapes differ.
-    """
+    """Pictures [H, W, 3] with borders repeated to `coded_size`; KeyPictureError: sizes differ."""
     if len({picture.shape for picture in pictures}) != 1:
         raise KeyPictureError("Key pictures of one run must have one size; code them separately.")
     height, width = pictures[0].shape[:2]

@@ -94,10 +94,7 @@ class Up(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention and a feed-forward layer over tokens: [B, N, C] -> [B, N, C].
-
-    `heads`: attention heads; divides C.
-    """
+    """Self-attention and a feed-forward layer over tokens [B, N, C]; `heads` divide C."""
 
     heads: int
 

@@ -16,10 +16,7 @@ from hvc_jax.stream.tables import sibling_matrix, stage_of_slots
 
 
 def frames_before(track: jax.Array, before: jax.Array, count: int) -> jax.Array:
-    """The vectors before each of a track [T, D], the latest first: [count, T, D].
-
-    `before`: [D] in front of the first, as often as it is looked for.
-    """
+    """Vectors before each of a track [T, D], latest first: [count, T, D]; first `before` [D]."""
     whole = jnp.concatenate([jnp.broadcast_to(before, (count, *before.shape)), track])
     return jnp.stack([whole[count - 1 - k : count - 1 - k + len(track)] for k in range(count)])
 
@@ -101,10 +98,7 @@ class FactorizedPrior(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """-log2 P(x) of noisy or rounded symbols: [*, D] bits, positive.
-
-        `x`: [*, D] in units of the quantisation step. Adding noise or rounding is the caller's.
-        """
+        """-log2 P(x) of noisy or rounded symbols x [*, D], in steps: [*, D] bits, positive."""
         widths = (1, *self.filters, 1)
         scale = self.init_scale ** (1 / (len(widths) - 1))
         layers = []

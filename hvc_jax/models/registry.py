@@ -11,9 +11,6 @@ from hvc_jax.stream.header import WITH_FIELD
 
 
 def make_model(config: Any) -> nn.Module:
-    """The module of a model block; called as `model(batch, train=...)`.
-
-    `config`: `config.model`; `motion.kind` names the variant.
-    """
+    """The module of a model block, whose `motion.kind` names it: `model(batch, train=...)`."""
     kind = FieldGenerator if config.motion.kind in WITH_FIELD else CodecModel
     return kind(FrozenConfigDict(config))

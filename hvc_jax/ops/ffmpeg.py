@@ -15,10 +15,7 @@ class FfmpegError(ValueError):
 
 @functools.cache
 def listing(what: str) -> str:
-    """Returns what ffmpeg says to "-encoders", "-filters" or "-version"; "" where it does not run.
-
-    `what`: The option.
-    """
+    """Returns what ffmpeg says to "-encoders", "-filters" or "-version"; "" without it."""
     try:
         done = subprocess.run([_program(), "-hide_banner", what], capture_output=True, check=True)
     except (OSError, RuntimeError, subprocess.CalledProcessError):

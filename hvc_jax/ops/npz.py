@@ -24,18 +24,12 @@ class _TooLarge(ValueError):
 
 
 def read_npy(path: str | os.PathLike) -> Any:
-    """Returns the array of a .npy file, or the plain objects that it holds.
-
-    Raises UnpickleError: missing, damaged, or it claims more than it holds.
-    """
+    """Returns the array, or plain objects, of a .npy file; UnpickleError: none, or damaged."""
     return guarded(path, lambda file: _array(file.read()))
 
 
 def read_npz(path: str | os.PathLike) -> dict[str, Any]:
-    """Returns the arrays of a .npz file by name; arrays of records are left out.
-
-    Raises UnpickleError: missing, damaged, or it claims far more than its size.
-    """
+    """Returns arrays of a .npz file by name, but for records; UnpickleError: none, or damaged."""
 
     def read(file: io.BufferedReader) -> dict[str, Any]:
         room = INFLATED_ROOM + 2 * GROWTH * Path(path).stat().st_size

@@ -42,19 +42,13 @@ class Stateful:
 
 
 class Budget:
-    """Counts the bytes that a file makes.
-
-    `size`: of the file, bytes.
-    """
+    """Counts the bytes that a file makes. `size`: of the file, bytes."""
 
     def __init__(self, size: int):
         self.left = ROOM + GROWTH * size
 
     def take(self, count: int) -> None:
-        """Takes bytes off.
-
-        Raises UnpickleError: more than the file may make.
-        """
+        """Takes bytes off. Raises UnpickleError: more than the file may make."""
         self.left -= count
         if count < 0 or self.left < 0:
             raise UnpickleError("The file claims arrays far larger than itself; it was not read.")

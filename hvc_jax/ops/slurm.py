@@ -76,10 +76,7 @@ def slurm_executor(folder: Path, options: dict[str, Any], cluster: str = "slurm"
 
 
 def slurm_option(text: str) -> tuple[str, Any]:
-    """A "NAME=VALUE" item of `--slurm`, whole numbers as int.
-
-    Raises ValueError: It is none.
-    """
+    """A "NAME=VALUE" item of `--slurm`, whole numbers as int. Raises ValueError: It is none."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"--slurm {text}: write NAME=VALUE, as timeout_min=600")

@@ -97,10 +97,7 @@ class PlainUnpickler(pickle._Unpickler):
         return PlainUnpickler(self.file, *inner).load()
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns what stands for an allowed name.
-
-        Raises UnpickleError: the name is not on the list.
-        """
+        """Returns what stands for an allowed name; UnpickleError of any other."""
         try:
             found = self._allowed[module, name]
         except KeyError:
@@ -238,10 +235,7 @@ def load_pickle(path: str | os.PathLike, extra: Mapping[Name, Any] | None = None
 
 
 def inflate(data: bytes) -> bytes:
-    """Returns the content of a compressed file, and other files as they are.
-
-    Raises UnpickleError: the content is far larger than the file.
-    """
+    """Returns the content of a compressed file, or the file; UnpickleError: far larger."""
     makers = {
         b"\x1f\x8b": lambda: zlib.decompressobj(31),
         b"BZh": bz2.BZ2Decompressor,

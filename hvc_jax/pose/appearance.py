@@ -136,20 +136,14 @@ def _seen(body: Body, vertex: jax.Array, vectors: jax.Array) -> tuple[jax.Array,
 
 
 def seen_points(surface: Surface, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns where surface points are [T, K, 2] (u, v), and in {0, 1} whether seen [T, K].
-
-    `surface`: points of the open body; `vectors`: [T, 188] body vectors.
-    """
+    """Returns where surface points of vectors [T, 188] are, [T, K, 2] (u, v); 1 if seen [T, K]."""
     look = functools.partial(_seen, load_body(), surface.vertex)
     places, seen = in_batches(look, vectors)
     return places, seen
 
 
 class Reference(NamedTuple):
-    """The frame that says how the skin looks.
-
-    `picture`: [H, H, 3] uint8; `vector`: [188] its body vector.
-    """
+    """The frame [H, H, 3] uint8 that says how the skin looks, and its body vector [188]."""
 
     picture: np.ndarray
     vector: np.ndarray

@@ -34,10 +34,7 @@ _STRIDES = (8, 16, 32, 32, 32)
 
 
 class Detection(NamedTuple):
-    """One person in one picture.
-
-    `window`: [4] as in `hvc_jax.pose.crops`, padding included; `score`: in [0, 1].
-    """
+    """One person in one picture: `window` [4] as in `crops`, padded, `score` in [0, 1]."""
 
     window: np.ndarray
     score: float
@@ -93,10 +90,7 @@ def merged(boxes: np.ndarray, scores: np.ndarray) -> list[Detection]:
 
 
 def detect(pictures: np.ndarray, network: Network) -> list[list[Detection]]:
-    """Returns the people in each picture.
-
-    `pictures`: [B, H, H, 3] uint8; `network`: pose_detection.
-    """
+    """Returns the people in each picture [B, H, H, 3] uint8, by the network pose_detection."""
     boxes, scores = candidates(pictures, network, 1.0)
     unsure = np.flatnonzero(scores[:, 0] < _LEAST_SCORE)
     if len(unsure):

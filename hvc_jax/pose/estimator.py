@@ -123,10 +123,7 @@ def estimate(
 
 
 def compile_for_live(side: int) -> None:
-    """Compiles what the body of a single picture needs, which would hold up the first one.
-
-    `side`: of the pictures, pixels.
-    """
+    """Compiles what the body of one picture of `side` pixels needs, ahead of the first one."""
     grey, whole = np.full((1, side, side, 3), 128, np.uint8), np.array([[0, 0, 1, 0]], np.float32)
     see(grey)  # finds nobody
     points, *rest = look_at_pose(grey, whole, load_network("pose_landmark"))

@@ -47,10 +47,7 @@ def face_pixels(face: FaceSight, side: int) -> float:
 
 
 def expressions(face: FaceSight, side: int) -> np.ndarray:
-    """Returns expression coefficients [T, 10] of a clip, 0 where no face of some size is seen.
-
-    `face`: of the clip; `side`: of its pictures, pixels.
-    """
+    """Returns expressions [T, 10] of faces in pictures of `side` pixels, 0 for small ones."""
     out = np.zeros((len(face.points), NUM_EXPRESSION), np.float32)
     seen = face.presence >= _LEAST_PRESENCE
     if not seen.any() or face_pixels(face, side) < LEAST_PIXELS:

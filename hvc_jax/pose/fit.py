@@ -27,10 +27,7 @@ _project = jax.jit(project_points)
 
 
 def padded_rows(array: np.ndarray, length: int) -> jax.Array:
-    """Returns an array [T, *] as float32 [length, *], its last row repeated.
-
-    Programs are compiled for few lengths.
-    """
+    """Returns an array [T, *] as float32 [length, *], its last row repeated, to compile less."""
     return jnp.asarray(padded(np.asarray(array, np.float32), length))
 
 

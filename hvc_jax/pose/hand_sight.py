@@ -51,10 +51,7 @@ def _hand(found: dict, windows: jax.Array, size: int) -> tuple[jax.Array, ...]:
 
 
 def first_windows(sight: Sight, side: str) -> np.ndarray:
-    """Returns the windows [T, 4] of a hand as pose landmarks tell them.
-
-    `sight`: of the clip; `side`: "left" or "right".
-    """
+    """Returns windows [T, 4] of the "left" or "right" hand as pose landmarks tell them."""
     wrist, index, pinky = (
         sight.points[:, INDEX[f"{side}_{name}"]] for name in ("wrist", "index", "pinky")
     )

@@ -48,10 +48,7 @@ def _draw(body: Body, vectors: jax.Array, side: int) -> tuple[jax.Array, jax.Arr
 
 
 def overlay(frames: np.ndarray, bodies: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields frames [H, W, 3] uint8 with the mesh drawn over them, coloured by body part.
-
-    `frames`: [T, H, W, 3] uint8, H = W; `bodies`: [T, 188] body vectors.
-    """
+    """Yields frames [H, H, 3] uint8 with the mesh of bodies [T, 188] on them, coloured by part."""
     body = load_body()
     part = np.asarray(body.part_ids)[np.asarray(body.faces)[:, 0]]
     colours = _COLOURS[part % len(_COLOURS)]

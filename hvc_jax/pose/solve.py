@@ -190,10 +190,7 @@ def _residuals(
 
 
 def stillness(held: jax.Array, weights: Weights) -> jax.Array:
-    """Returns [*, 69]: by how much unknowns may differ from their average over time.
-
-    `held`: [*] as in `Measured`; `weights`: of the residuals.
-    """
+    """Returns [*, 69]: how far unknowns may be from their average over time, by `held` [*]."""
 
     def between(free: float, tight: float) -> jax.Array:
         return free * (tight / free) ** held[..., None]

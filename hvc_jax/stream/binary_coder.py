@@ -153,10 +153,7 @@ class BinaryDecoder:
         return value
 
     def finish(self) -> None:
-        """Checks that the bytes end where the bits do.
-
-        Raises ValueError: bytes are left that no bit was read from.
-        """
+        """Checks that the bytes end where the bits do; ValueError: some are left."""
         if self._place < len(self._data):
             raise ValueError(
                 f"{len(self._data) - self._place} bytes are left after a field payload"

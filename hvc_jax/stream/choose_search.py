@@ -20,10 +20,7 @@ class LevelSearch:
     """Chooses the levels of whole groups; slots are in coding order."""
 
     def __init__(self, costs: Costs, width: int) -> None:
-        """Prepares the search.
-
-        `costs`: with a weight > 0; `width`: histories kept of every slot, >= 1.
-        """
+        """Prepares the search; `costs.weight` > 0; `width` >= 1: histories kept of a slot."""
         tables, self._contexts, self._weight, self._importance = costs
         self._wide = self._contexts.repeated(width)
         self._width = width

@@ -76,10 +76,7 @@ def _short_units(data: bytes, position: int, base: int, chain: Chain) -> Iterato
 
 
 def frames_and_keys(header: Header, units: Sequence[Unit]) -> tuple[int, list[int]]:
-    """Returns how many frames there should be and the numbers of the key frames, as far as known.
-
-    `header`: of the stream; `units`: the intact ones.
-    """
+    """Returns how many frames there should be, and the key frames, by what units are intact."""
     keys = [unit.frame for unit in units if unit.type in (UnitType.KEY, UnitType.STATIC)]
     ends = [header.frame_count or 0]
     for unit in units:
@@ -146,10 +143,7 @@ class ConcealingDecoder:
         return vector
 
     def edit_static(self, payload: bytes, frame: int) -> None:
-        """Takes an EDIT_STATIC unit, which is of no use where its key's numbers are lost.
-
-        Raises BitstreamError: when the payload is damaged.
-        """
+        """Takes an EDIT_STATIC unit, unless its key is lost; BitstreamError: it is damaged."""
         if frame == self._key_frame:
             self._last = self._decoder.edit_static(payload)
 

@@ -125,10 +125,7 @@ class StreamReader:
     """
 
     def __init__(self, file: BinaryIO, keep_sound: bool = False) -> None:
-        """Reads the header.
-
-        Raises BitstreamError: when there is none.
-        """
+        """Reads the header. Raises BitstreamError: when there is none."""
         self.file = file
         self.sound: list[AudioGroup] = []
         self._keep_sound = keep_sound
@@ -152,10 +149,7 @@ class StreamReader:
         self.file.seek(self._offset)
 
     def find_sound(self) -> None:
-        """Takes the sound of the whole file, which must be able to seek, instead of what passes.
-
-        Raises BitstreamError: when it is damaged.
-        """
+        """Takes the sound of the whole file, which can seek; BitstreamError: it is damaged."""
         units = audio_units(self.file, self.header_size, self.file.seek(0, os.SEEK_END))
         self.sound, self._keep_sound = [self._audio(unit) for unit in units], False
         self.file.seek(self._offset)
@@ -305,20 +299,14 @@ def meta_payload(record: dict[str, Any]) -> bytes:
 
 
 def key_unit(unit: Unit) -> KeyUnit:
-    """Returns the content of a KEY unit.
-
-    Raises BitstreamError: when it is malformed.
-    """
+    """Returns the content of a KEY unit. Raises BitstreamError: when it is malformed."""
     if len(unit.payload) < 2:
         raise BitstreamError("a key unit is too short", unit.offset)
     return KeyUnit(unit.frame, unit.payload[0], unit.payload[1], unit.payload[2:])
 
 
 def meta_record(unit: Unit) -> dict[str, Any]:
-    """Returns the JSON object in a META unit.
-
-    Raises BitstreamError: when it holds no JSON object.
-    """
+    """Returns the JSON object in a META unit; BitstreamError: it holds none."""
     try:
         record = json.loads(unit.payload)
     except (ValueError, RecursionError) as error:

@@ -206,10 +206,7 @@ def encode_levels(
 def decode_levels(
     data: bytes, parts: list[Segment], rows: int, columns: int, default_step: int = DEFAULT_STEP
 ) -> FieldLevels:
-    """The levels of a payload; arguments as in `encode_levels`.
-
-    Raises ValueError: bytes that no encoder wrote, as far as that can be told.
-    """
+    """The levels of a payload; see `encode_levels`. ValueError: bytes that no encoder wrote."""
     tables = default_tables()
     coder = BinaryDecoder(tables.contexts(), data)
     blank = FieldLevels(

@@ -23,10 +23,7 @@ GRIDS = (8, 16, 4, 12)
 
 @dataclasses.dataclass(frozen=True)
 class Predicted:
-    """A key picture that is predicted from those of its segment that were coded before.
-
-    `frame`: number of the frame that it shows; `payload`: the coded picture.
-    """
+    """A key picture predicted from earlier ones of its segment: number of its frame, payload."""
 
     frame: int
     payload: bytes
@@ -65,10 +62,7 @@ def field_payload(group: FieldGroup) -> bytes:
 
 
 def field_group(unit: Unit) -> FieldGroup:
-    """Returns the content of a FIELD unit.
-
-    Raises BitstreamError: when it is malformed.
-    """
+    """Returns the content of a FIELD unit. Raises BitstreamError: when it is malformed."""
     payload = Payload(unit.payload, "a field unit", unit.offset)
     count, number = payload.varint() + 1, payload.varint()
     if count > MAX_FIELD_FRAMES or unit.frame + count > MAX_FRAMES:

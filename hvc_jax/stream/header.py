@@ -168,10 +168,7 @@ def varint(value: int) -> bytes:
 
 
 def read_varint(next_byte: Callable[[], int]) -> int:
-    """Returns the number written by `varint`.
-
-    Raises BitstreamError: on more than 5 bytes, more than 2**32 - 1, or a needlessly long form.
-    """
+    """Returns the number written by `varint`; BitstreamError: above 2**32 - 1, or too long."""
     value = 0
     for shift in range(0, 35, 7):
         byte = next_byte()
@@ -184,10 +181,7 @@ def read_varint(next_byte: Callable[[], int]) -> int:
 
 
 class Payload:
-    """Bytes of a unit, taken from their beginning on; errors say where the unit stands.
-
-    `at`: bytes that were taken.
-    """
+    """Bytes of a unit, taken from the beginning, `at` so far; errors say where the unit is."""
 
     def __init__(self, data: bytes, name: str, offset: int | None = None) -> None:
         """Goes to the beginning of `data`, which is that of `name`, "an audio unit"."""

@@ -53,10 +53,7 @@ def audio_units(file: BinaryIO, begin: int, end: int) -> Iterator[Unit]:
 
 
 def index_keys(unit: Unit) -> list[tuple[int, int]]:
-    """Returns (frame, byte offset) of every KEY unit from an INDEX unit.
-
-    Raises BitstreamError: when its payload is malformed.
-    """
+    """Returns (frame, byte offset) of every KEY unit, of an INDEX unit; else BitstreamError."""
     payload, keys = Payload(unit.payload, "an index", unit.offset), []
     frame = offset = 0
     while payload.left:

@@ -75,10 +75,7 @@ def with_static(dynamic: np.ndarray, static: np.ndarray) -> np.ndarray:
 
 
 def checked(levels: np.ndarray) -> np.ndarray:
-    """Returns `levels` that were decoded.
-
-    Raises BitstreamError: when one needs more than 32 bits, which no encoder writes.
-    """
+    """Returns decoded `levels`; BitstreamError: one needs more than 32 bits."""
     if levels.size and np.abs(levels).max() > MAX_LEVEL:
         raise BitstreamError("a decoded value leaves the 32-bit range")
     return levels

@@ -148,10 +148,7 @@ class MotionCoder:
             encoder.symbols(symbols[here], self._table.take(rows[here], axis=0))
 
     def decode(self, payload: bytes, count: int) -> np.ndarray:
-        """Returns the dynamic levels [count, slots] int64 of the next frames.
-
-        Raises BitstreamError: when the payload was not written by an encoder.
-        """
+        """Returns dynamic levels [count, slots] int64; BitstreamError: no encoder's payload."""
         levels = np.zeros((count, len(self._order)), np.int64)
         if not payload:
             levels[:] = self.state.last

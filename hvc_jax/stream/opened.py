@@ -31,10 +31,7 @@ class Stream:
 
     @property
     def tracks(self) -> Mapping[str, np.ndarray]:
-        """[T] float64 values of every parameter that is sent with every frame, by name.
-
-        Rotations in radians; empty where a stream has no parameters.
-        """
+        """[T] float64 of every parameter of each frame, by name, radians; empty without any."""
         if self._tracks is None:
             return MappingProxyType({})
         names = [slot.name for slot in self._tracks.schema.dynamic]

@@ -129,10 +129,7 @@ def parse_operation(text: str) -> Operation:
 
 
 def parse_frames(text: str) -> tuple[int, int | None]:
-    """Returns (first, last) of a range written "30:90", "30:", ":90" or "30" (one frame).
-
-    Raises ValueError: when it is no range.
-    """
+    """Returns (first, last) of "30:90", "30:", ":90" or "30" (one frame); else ValueError."""
     match = re.fullmatch(r"(\d{0,9})(:?)(\d{0,9})", text.strip())
     if match is None or not (match[1] or match[2]):
         raise ValueError(f"cannot read the frames {text!r}; write them like 30:90")
@@ -143,10 +140,7 @@ def parse_frames(text: str) -> tuple[int, int | None]:
 
 
 def apply_constant(operation: Operation, schema: Schema, constants: np.ndarray) -> np.ndarray:
-    """Returns `constants` [intervals, static slots] after an edit of some, of the whole clip.
-
-    Raises ValueError: when it is an edit over time.
-    """
+    """Returns `constants` [intervals, static slots] after an edit; ValueError: over time."""
     names = ",".join(operation.names)
     if operation.kind not in ("set", "add", "scale"):
         raise ValueError(f"{names} does not change over time; set, add to or scale it")

@@ -28,10 +28,7 @@ class Packets:
     """
 
     def __init__(self, contexts: MotionContexts, state: State, levels: np.ndarray) -> None:
-        """Prepares all choices, levels [n, slots] int64 in coding order.
-
-        `state`: in front of the frame, which is not the first after a restart.
-        """
+        """Prepares levels [n, slots] int64 in coding order; not the first after a restart."""
         self.levels = levels
         self.guessed, change, phase = contexts.predict(state)
         residuals = levels - predicted(state.last, change)

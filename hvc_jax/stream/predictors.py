@@ -15,10 +15,7 @@ _QUIET = 0.05  # squared error a frame, in weighted steps, that is as good as no
 
 
 def learned_gains(tracks: list[np.ndarray]) -> np.ndarray:
-    """Returns the gains [PREDICTORS, LAGS] int64 in 1/256 that guess these tracks best.
-
-    `tracks`: each [n, D] int64 levels of consecutive frames.
-    """
+    """Returns gains [PREDICTORS, LAGS] int64 in 1/256 that guess tracks [n, D] of levels best."""
     gram, cross, power, frames = _pieces(tracks)
     common = np.linalg.solve(gram.sum(0) + 50 * np.eye(t.LAGS), cross.sum(0))
     # From "as before", which stays, to "half as far again as the common guess says".
@@ -35,10 +32,7 @@ def learned_gains(tracks: list[np.ndarray]) -> np.ndarray:
 
 
 def favourites(tracks: list[np.ndarray], gains: np.ndarray) -> np.ndarray:
-    """Returns for every slot [D] the predictor that guesses it best on the whole.
-
-    `tracks`: as for `learned_gains`; `gains`: [PREDICTORS, LAGS] in 1/256.
-    """
+    """Returns for every slot [D] the predictor that guesses it best; gains are in 1/256."""
     total = np.zeros((t.PREDICTORS, tracks[0].shape[1]))
     for track in tracks:
         lags, change, weight = _lags(track)

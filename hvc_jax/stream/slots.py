@@ -83,10 +83,7 @@ class Schema:
 
     @classmethod
     def from_json(cls, text: str) -> "Schema":
-        """Returns the schema written by `to_json`.
-
-        Raises ValueError: when the text is no schema.
-        """
+        """Returns the schema written by `to_json`; ValueError: the text is none."""
         try:
             record = json.loads(text)
             dynamic, static = (

@@ -46,10 +46,7 @@ class AudioGroup:
 
 
 class SoundSource(Protocol):
-    """What a `StreamWriter` takes sound from.
-
-    `written`: bytes of the AUDIO units that were written, counted by the writer.
-    """
+    """What a `StreamWriter` takes sound from; it counts the bytes of AUDIO units in `written`."""
 
     written: int
 
@@ -66,10 +63,7 @@ def audio_payload(group: AudioGroup) -> bytes:
 
 
 def audio_group(unit: Unit) -> AudioGroup:
-    """Returns the content of an AUDIO unit.
-
-    Raises BitstreamError: when it is malformed.
-    """
+    """Returns the content of an AUDIO unit. Raises BitstreamError: when it is malformed."""
     payload = Payload(unit.payload, "an audio unit", unit.offset)
     first, channels, pre_skip = payload.varint(), payload.byte(), payload.varint()
     packets = []
@@ -86,10 +80,7 @@ def audio_group(unit: Unit) -> AudioGroup:
 
 
 class SoundQueue:
-    """The packets of a stream, handed out while its frames are shown.
-
-    `groups`: those that wait, in order; a reader may append more.
-    """
+    """Packets of a stream, handed out while its frames are shown, of `groups` that may grow."""
 
     def __init__(self, groups: list[AudioGroup], begin: Fraction = Fraction(0)) -> None:
         """Makes a queue of groups; `begin` seconds of the clip are left out at its beginning."""

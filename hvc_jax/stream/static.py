@@ -39,10 +39,7 @@ def encode_static(tables: CodingTables, quantiser: int, levels: np.ndarray) -> b
 
 
 def decode_static(tables: CodingTables, quantiser: int, payload: bytes) -> np.ndarray:
-    """Returns the levels [slots] int64 of a key frame.
-
-    Raises BitstreamError: when the payload was not written by an encoder.
-    """
+    """Returns the levels [slots] int64 of a key frame; BitstreamError: no encoder's payload."""
     decoder = SymbolDecoder(payload)
     contexts = _StaticContexts(tables, quantiser)
     levels = np.zeros(len(tables.schema.slots), np.int64)
@@ -66,10 +63,7 @@ def encode_edit(sent: np.ndarray, wanted: np.ndarray) -> bytes:
 
 
 def decode_edit(sent: np.ndarray, payload: bytes) -> np.ndarray:
-    """Returns static levels [n] int64 after an EDIT_STATIC payload.
-
-    Raises BitstreamError: when the payload was not written by an encoder.
-    """
+    """Returns static levels [n] int64 after an EDIT_STATIC payload; else BitstreamError."""
     source, levels, last = Payload(payload, "an edit of static numbers"), sent.copy(), -1
     while source.left:
         place, folded = source.varint(), source.varint()
@@ -81,10 +75,7 @@ def decode_edit(sent: np.ndarray, payload: bytes) -> np.ndarray:
 
 
 class _StaticContexts:
-    """Scale of each level of a key frame: what is usual for the slot, and how large the last were.
-
-    The second part is for static slots only.
-    """
+    """Scale of a key frame's levels: what is usual, and of static slots how large the last were."""
 
     def __init__(self, tables: CodingTables, quantiser: int) -> None:
         self._rows = tables.frequencies[:, 0].astype(float)

@@ -152,10 +152,7 @@ class CodingTables:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "CodingTables":
-        """Returns the tables stored by `to_arrays`.
-
-        Raises ValueError: when an array is missing or malformed.
-        """
+        """Returns the tables stored by `to_arrays`; ValueError: one is missing or malformed."""
         try:
             text = np.asarray(arrays["schema"]).astype(np.uint8).tobytes().decode()
             schema = Schema.from_json(text)

@@ -105,10 +105,7 @@ def stream_schema(header: Header, tables: CodingTables) -> Schema:
 
 
 def stream_tables(header: Header) -> CodingTables:
-    """Returns the tables of a stream that was coded without a model.
-
-    Raises BitstreamError: when the header names a model, or a schema that does not exist.
-    """
+    """Returns the tables of a stream without a model; BitstreamError: it has one, or no schema."""
     if header.model_id != NO_MODEL:
         raise BitstreamError(f"the tables are those of model {header.model_id.hex()}; open it")
     try:

@@ -57,10 +57,7 @@ def unit_bytes(type_: int, frame: int, payload: bytes) -> bytes:
 
 
 def parse_unit(data: bytes, start: int, base: int = 0) -> Unit | int:
-    """Returns the intact whole unit at `start` of `data`, or else the number of bytes looked at.
-
-    `base`: position of `data` in the stream.
-    """
+    """Returns the whole unit at `start`, or the number of bytes looked at; `data` is at `base`."""
     payload = Payload(data[start + 1 : start + 11], "a unit")
     try:
         frame, length = payload.varint(), payload.varint()
@@ -81,10 +78,7 @@ def motion_payload(group: Group) -> bytes:
 
 
 def motion_group(unit: Unit) -> Group:
-    """Returns the group in a MOTION unit.
-
-    Raises BitstreamError: when it is malformed.
-    """
+    """Returns the group in a MOTION unit. Raises BitstreamError: when it is malformed."""
     payload = Payload(unit.payload, "a motion unit", unit.offset)
     word = payload.varint()
     count = (word >> 1) + 1

@@ -175,10 +175,7 @@ class VectorEncoder:
 
 
 class VectorDecoder:
-    """Reads vectors back, group by group; the mirror image of `VectorEncoder`.
-
-    `static`: [static slots] int64 levels of the frames behind the last key.
-    """
+    """Reads vectors back, group by group; `static` [slots] int64: levels behind the last key."""
 
     def __init__(
         self, schema: Schema, tables: CodingTables, quantiser: int = QUANTISER_ONE
@@ -192,10 +189,7 @@ class VectorDecoder:
         self._next_frame: int | None = None
 
     def key(self, static: bytes) -> np.ndarray:
-        """Returns the vector [size] float32 of a key picture from its STATIC payload.
-
-        Raises BitstreamError: when the payload is damaged.
-        """
+        """Returns the vector [size] float32 of a STATIC payload; BitstreamError: it is damaged."""
         return self._levels.vectors(self.key_levels(static))
 
     def key_levels(self, static: bytes) -> np.ndarray:
@@ -256,10 +250,7 @@ def encode_vectors(
     quantiser: int = QUANTISER_ONE,
     **options: Any,
 ) -> EncodedVectors:
-    """Returns the coded form of `vectors` [T, size] whose first is that of the key picture.
-
-    The other arguments are those of `VectorEncoder`.
-    """
+    """Returns vectors [T, size], the first that of the key picture, coded; see `VectorEncoder`."""
     encoder = VectorEncoder(schema, tables, quantiser, **options)
     static, _ = encoder.key(vectors[0])
     groups = [group for vector in vectors for group in encoder.push(vector)] + encoder.flush()
@@ -275,10 +266,7 @@ def decode_vectors(
     *,
     quantiser: int = QUANTISER_ONE,
 ) -> np.ndarray:
-    """Returns the vectors [T, size] float32 of one key interval.
-
-    Raises BitstreamError: when a payload is damaged.
-    """
+    """Returns the vectors [T, size] float32 of a key interval; BitstreamError: damaged."""
     decoder = VectorDecoder(schema, tables, quantiser)
     decoder.key(static)
     parts = [decoder.motion(group) for group in groups]

@@ -13,10 +13,7 @@ _WIDTH = 440
 
 
 class CallPage:
-    """A server whose page shows one call; everybody who opens it sees the same.
-
-    `url`: Where the page is.
-    """
+    """A server whose page, at `url`, shows one call, the same to everybody."""
 
     def __init__(self, call: Call, host: str = "127.0.0.1", port: int = 8090) -> None:
         """Starts to serve; `port` is the first that is tried.

@@ -21,10 +21,7 @@ _NAME = re.compile(r"[\w][\w .()+=-]{0,120}")
 
 
 class Folder:
-    """A folder whose files are known by their plain names.
-
-    `path`: the folder; `most_bytes`: largest file that is taken from a browser.
-    """
+    """A folder whose files are known by plain names; `most_bytes` is the largest it takes."""
 
     def __init__(self, path: Path, model: Path | None = None, most_bytes: int = 64 << 20) -> None:
         """Names a folder; `model` is the model file of streams whose model is not shipped.
@@ -40,10 +37,7 @@ class Folder:
         self._coming: set[Path] = set()  # names of files that are being received
 
     def file(self, name: str) -> Path:
-        """The path of a file in the folder.
-
-        Raises ValueError: The name leads elsewhere, or has signs that are not allowed.
-        """
+        """The path of a file in the folder; ValueError: a name that leads elsewhere, or is odd."""
         if not _NAME.fullmatch(name) or name in (".", ".."):
             raise ValueError(
                 f"{name[:80]!r} is no plain file name; use letters, digits, blanks and . - _ + ="

@@ -13,10 +13,7 @@ _STEPS = 500
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """Frames that an edit changes.
-
-    `last` is the frame after the last, None for the end; `ease` frames fade in and out.
-    """
+    """Frames `first` to before `last` (None: the end) of an edit, fading over `ease` frames."""
 
     first: int = 0
     last: int | None = None
@@ -45,10 +42,7 @@ class Edit:
 
 
 class History:
-    """Edits in force, and those before.
-
-    `edits`: In force, in the order in which they are applied.
-    """
+    """Edits in force, in the order in which they are applied, and those before."""
 
     def __init__(self) -> None:
         self.edits: tuple[Edit, ...] = ()

@@ -31,10 +31,7 @@ _OTHER_LIMIT = 1.0
 
 
 def movable(schema: Schema, joint: str, parents: tuple[int, ...]) -> list[str]:
-    """Names of the slots that are sent with every frame and move `joint`, but for the pelvis.
-
-    `parents`: of every joint, -1 for the root.
-    """
+    """Names of the slots, sent with every frame, that move `joint`, but for the pelvis."""
     above, place = [], parents[JOINT_INDEX[joint]]
     while place > 0:
         above.append(place)

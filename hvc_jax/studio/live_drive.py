@@ -41,10 +41,7 @@ class LiveDrive:
         self._thread.join(10)
 
     def save(self, path: Path, fps: float) -> int:
-        """Writes the bodies at a constant rate, as [T, 188] float32 .npy; returns T.
-
-        Raises ValueError: Fewer than two bodies were found.
-        """
+        """Writes bodies at a constant rate, [T, 188] float32 .npy; returns T; ValueError: T < 2."""
         if len(self.bodies) < 2:
             raise ValueError("fewer than two frames came; let the camera run longer")
         bodies = resampled(np.stack(self.bodies), np.array(self.times), fps)

@@ -136,10 +136,7 @@ class ViewPanel:
 
 
 class PosePanel:
-    """Everything that changes the person, in the main panel.
-
-    `tabs`: Of the main panel; others may add theirs.
-    """
+    """Everything that changes the person, in the main panel, whose `tabs` others may use."""
 
     def __init__(self, page: Page) -> None:
         self._page, gui = page, page.client.gui

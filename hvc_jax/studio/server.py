@@ -19,10 +19,7 @@ _LAST_SECONDS = 10.0  # for what pages are doing when the server stops
 
 
 class Studio:
-    """A server that runs until it is stopped.
-
-    `url`: Where its page is.
-    """
+    """A server that runs until it is stopped. `url`: Where its page is."""
 
     def __init__(
         self,

@@ -54,10 +54,7 @@ class Session:
 
     @property
     def tracks(self) -> Tracks:
-        """The parameters as sent.
-
-        Raises ValueError: There are none to change; the message says why.
-        """
+        """The parameters as sent; ValueError says why there are none to change."""
         tracks = self.opened.player.tracks
         if tracks is None:
             raise ValueError(self.opened.player.why_fixed)
@@ -71,10 +68,7 @@ class Session:
     # Changes. Each is kept only if it can be applied; else ValueError leaves everything as it was.
 
     def offset(self, slot: str, value: float, span: Span = Span()) -> bool:  # noqa: B008
-        """Moves a slot by `value`, in the unit of its control; 0 takes the edit away.
-
-        Body shape is moved in the whole clip, whatever the span.
-        """
+        """Moves a slot by `value`, in its control's unit, 0 for none; body shape everywhere."""
         span = Span() if self._control(slot).constant else span
         line = f"add {slot} {number(value, self._control(slot).unit)}{span.text()}"
         return self._change(f"add {slot}{span.text()}", [line] if value else [])
@@ -254,10 +248,7 @@ class Session:
         return len(data)
 
     def save_video(self, path: Path, going_on: Callable[[], None] = lambda: None) -> int:
-        """Writes the edited clip as a video; returns its frames.
-
-        `going_on`: called before every frame; what it raises ends the writing, without a file.
-        """
+        """Writes the edited clip, returns its frames; what `going_on` raises before one ends it."""
         player = self.opened.player
 
         def drawn() -> Iterator[np.ndarray]:

@@ -48,10 +48,7 @@ request.send(file);
 
 
 class Uploads:
-    """A port that takes files for pages, each under a secret address.
-
-    `port`: It.
-    """
+    """A port that takes files for pages, each under a secret address. `port`: It."""
 
     def __init__(self, folder: Folder, host: str, port: int) -> None:
         """Starts to listen on the page's host; `Folder.most_bytes` is the largest file."""

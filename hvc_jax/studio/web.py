@@ -19,10 +19,7 @@ _LARGE, _SMALL = 400, 192  # heights of pictures, pixels
 
 
 def free_port(host: str, port: int) -> int:
-    """The first port from `port` on that nobody listens on.
-
-    Raises ValueError: The host is no address of this machine, or no port is free.
-    """
+    """The first free port from `port` on; ValueError: there is none, or no such address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for number in range(port, min(port + _PORTS, 65536)):
         with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:

@@ -64,10 +64,7 @@ def _label_chunk(before: tuple, screen: jax.Array, size: int) -> tuple:
 
 
 def label_frames(screen: np.ndarray, size: int) -> Labels:
-    """Returns the labels of frames from where the dressed mesh stands in them.
-
-    `screen`: `[T, V', 3]` (u, v, depth) of its vertices; `size`: S.
-    """
+    """Returns labels of S x S frames from the dressed mesh, `[T, V', 3]` (u, v, depth)."""
     # The first frame is drawn twice: it is its own predecessor.
     frames = len(screen) + 1
     screen = np.concatenate([screen[:1], screen, np.repeat(screen[-1:], -frames % _CHUNK, 0)])
@@ -110,10 +107,7 @@ def write_labels(directory: Path, clip: str, packed: bytes) -> None:
 
 
 def read_labels(directory: Path, clip: str) -> Labels:
-    """Returns the labels of a clip of a built data set.
-
-    Raises FileNotFoundError: They were not stored.
-    """
+    """Returns the labels of a clip of a built data set; FileNotFoundError: not stored."""
     path = directory / "labels" / f"{clip}.npz"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no labels; build with hvc data synthesise --labels")

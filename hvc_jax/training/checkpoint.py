@@ -102,10 +102,7 @@ class Checkpoints:
         return None
 
     def close(self) -> None:
-        """Returns when everything is on disk.
-
-        Raises OSError: The last checkpoint could not be written.
-        """
+        """Returns when everything is on disk; OSError: the last one could not be written."""
         try:
             self._manager.close()
         except Exception as error:
@@ -134,10 +131,7 @@ def _reason(error: Exception) -> str:
 
 
 def best_step(workdir: Path) -> int:
-    """The step of the checkpoint with the lowest score; of equal scores the newest.
-
-    Raises ValueError: No checkpoint there.
-    """
+    """The step with the lowest score, of equal ones the newest; ValueError: no checkpoint."""
     folder = Path(workdir).absolute() / _FOLDER
     if not folder.is_dir():
         raise ValueError(f"{workdir}: holds no checkpoints; give the --workdir of a training run")

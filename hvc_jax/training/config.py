@@ -42,10 +42,7 @@ def load_config(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
 
 
 def override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
-    """The same object with fields set from "--config.a.b=value" items.
-
-    Raises ValueError: An unknown field or a value of another type.
-    """
+    """The object with fields set from "--config.a.b=value" items; else ValueError."""
     if not overrides:
         return config
     for item in overrides:

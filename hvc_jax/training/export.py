@@ -105,10 +105,7 @@ def blended(params: dict[str, Any], source: Path, share: float) -> dict[str, Any
 
 
 def read_config(workdir: Path) -> ConfigDict:
-    """The configuration a run was made with.
-
-    Raises ValueError: There is none.
-    """
+    """The configuration a run was made with. Raises ValueError: There is none."""
     path = workdir / "config.json"
     if not path.is_file():
         raise ValueError(f"{workdir}: holds no training run; give the --workdir of hvc train")
@@ -118,10 +115,7 @@ def read_config(workdir: Path) -> ConfigDict:
 def latent_tracks(
     model_config: Any, params: dict[str, Any], clips: Iterable[Clip]
 ) -> list[np.ndarray]:
-    """The latents [T, D] float32 of clips, by the parameters as float16, as the export holds them.
-
-    `clips`: see `export_run`.
-    """
+    """The latents [T, D] float32 of clips, by the parameters as float16, as exported."""
     model, stored = CodecModel(FrozenConfigDict(model_config)), _as_stored(params)
 
     @fast_jit

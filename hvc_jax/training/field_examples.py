@@ -110,10 +110,7 @@ class FieldExamples:
     """The examples of a folder that `code_clips` made; pictures stay on the disk until used."""
 
     def __init__(self, folder: Path) -> None:
-        """Opens the folder.
-
-        Raises ValueError: there are none.
-        """
+        """Opens the folder. Raises ValueError: there are none."""
         records = sorted(Path(folder).glob("*.json"))
         if not records:
             raise ValueError(f"{folder} has no coded clips; make them with hvc data fields")

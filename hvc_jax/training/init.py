@@ -11,10 +11,7 @@ from hvc_jax.training.checkpoint import restore_params
 
 
 def load_params(path: Path) -> dict[str, Any]:
-    """Nested dict of numpy arrays from an export (.safetensors) or a training workdir.
-
-    Raises ValueError: Neither is there.
-    """
+    """Nested dict of numpy arrays of an export (.safetensors) or a workdir; else ValueError."""
     if path.suffix == ".safetensors":
         from hvc_jax.models.export import load_export
 

@@ -68,10 +68,7 @@ class _StopRequest:
 
 
 def check_finite(first: int, history: list[dict[str, float]]) -> None:
-    """Raises NonFiniteError for the first bad step of a window.
-
-    `first`: the step of `history[0]`; `history`: the terms of consecutive steps.
-    """
+    """Raises NonFiniteError for the first bad step of a window that begins at step `first`."""
     for i, terms in enumerate(history):
         bad = [name for name, value in terms.items() if not math.isfinite(value)]
         if bad:
@@ -259,10 +256,7 @@ def _over_models(means: dict[str, float], name: str) -> float:
 
 
 def load_extractor(loss: Any) -> Any:
-    """The feature network of the perceptual loss, or None where it is off.
-
-    Raises ValueError: The weights are missing; says how to switch the term off.
-    """
+    """The network of the perceptual loss, None where it is off; ValueError: no weights."""
     if not loss.perceptual or loss.perceptual_weights in ("", "none"):
         return None
     from hvc_jax.models.perceptual import load_perceptual

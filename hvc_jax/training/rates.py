@@ -21,10 +21,7 @@ _RATE, _STEPS, _BATCH = 2e-2, 600, 128  # of the fit of a prior
 
 
 class Rates(NamedTuple):
-    """Bits a frame of the same frames.
-
-    `estimated`: by the model's prior; `real`: of the payloads in the stream.
-    """
+    """Bits a frame of the same frames: by the model's prior, and of the stream's payloads."""
 
     estimated: float
     real: float

@@ -33,10 +33,7 @@ class Replicas:
     local_batch_factor = 1
 
     def __init__(self, lmbdas: Sequence[float], devices: list[jax.Device] | None = None) -> None:
-        """Args: lmbdas, at least one, all different; devices, default all of this machine.
-
-        Raises ValueError: A weight twice, or several processes.
-        """
+        """Takes all devices by default; ValueError: a weight twice, or several processes."""
         self.lmbdas = tuple(float(x) for x in lmbdas)
         if len(set(self.lmbdas)) != len(self.lmbdas):
             raise ValueError(f"loss.lmbdas={self.lmbdas}: one stands there twice")

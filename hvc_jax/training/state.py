@@ -34,10 +34,7 @@ class TrainState:
 
 
 def learning_rate(optim: Any, peak: float, total_steps: int) -> optax.Schedule:
-    """Linear warm-up, then constant or a cosine down to `optim.final_lr` of the peak.
-
-    Raises ValueError: `optim.schedule` is neither.
-    """
+    """Warm-up, then constant or a cosine to `optim.final_lr` of the peak; else ValueError."""
     warmup = min(optim.warmup, max(total_steps // 2, 1))
     if optim.schedule == "constant":
         return optax.linear_schedule(0.0, peak, warmup)
@@ -82,10 +79,7 @@ def discriminator_of(config: Any) -> Discriminator | None:
 
 
 def create_state(config: Any, model: Any, batch: dict[str, jax.Array]) -> TrainState:
-    """The state before the first step, from the seed alone, on the default device.
-
-    Of `batch`, as the pipeline gives it, only shapes and types matter.
-    """
+    """The state before the first step, from the seed, on the default device."""
     tx, discriminator_tx = optimizers(config)
     discriminator = discriminator_of(config)
     shapes = {name: (array.shape[1:], array.dtype) for name, array in batch.items()}

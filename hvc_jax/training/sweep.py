@@ -28,10 +28,7 @@ _STOP_SECONDS = 120  # for a run to save itself after SIGTERM
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training run of a sweep, a row in the table; calling it trains.
-
-    `arguments`: those of `hvc train` but --workdir; `workdir`: its own folder.
-    """
+    """A training run of a sweep, called to train: arguments of `hvc train`, its own folder."""
 
     name: str
     arguments: tuple[str, ...]
@@ -44,10 +41,7 @@ class Run:
         return [*program, *self.arguments, "--workdir", str(self.workdir)]
 
     def state(self) -> str:
-        """One of "new", "started", "failed", "finished" and "changed".
-
-        Changed is a run that was started with other settings than those of the table now.
-        """
+        """ "new", "started", "failed", "finished" or "changed" (started with other settings)."""
         record = _read(self.workdir / RECORD)
         if record is None:
             return "new"

@@ -241,10 +241,7 @@ def log_rate(levels: jax.Array, penalty: jax.Array, rarity: jax.Array) -> jax.Ar
 
 
 def begin(problem: Problem, levels: jax.Array, count: int) -> Descent:
-    """The state before anything was looked at, of `count` segments; anything is better.
-
-    `levels`: [N, R, C] float, where to start.
-    """
+    """The state before anything was looked at, from levels [N, R, C] float on; all is better."""
     (frames, height, width), outputs = problem.target.shape[:3], problem.synthesis.shape[1]
     moments = np.zeros((frames, outputs, outputs, height // CELLS, width // CELLS), np.float32)
     nothing = Quadratic(np.zeros(frames, np.float32), np.zeros(levels.shape, np.float32), moments)

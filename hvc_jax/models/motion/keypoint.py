@@ -62,10 +62,7 @@ class TokenDecoder(nn.Module):
 
 
 class Matching(nn.Module):
-    """Features for attention: the masks, the offsets from the keypoints, and learned ones.
-
-    `learned`: channels of the learned part.
-    """
+    """Features for attention: the masks, offsets from the keypoints, and `learned` channels."""
 
     learned: int
 
