@@ -126,10 +126,7 @@ def pelvis_places(motion: Motion) -> np.ndarray:
 
 
 def metres_per_unit(motion: Motion, rest_joints: np.ndarray) -> float:
-    """Returns the scale of the file's lengths under which its legs are as long as ours.
-
-    `rest_joints` [55, 3] are our body's at rest, metres; the motion has the bones of both legs.
-    """
+    """Returns the scale under which a file's legs are as long as ours [55, 3], metres at rest."""
     bones = find_bones(motion)
     theirs = sum(np.linalg.norm(motion.offsets[bones[n]]) for n in ("left_knee", "left_ankle"))
     ours = rest_joints[[JOINT_NAMES.index(n) for n in ("left_hip", "left_knee", "left_ankle")]]

@@ -68,10 +68,7 @@ _NESTED = 16
 
 
 def _dense(value: Any, budget: Budget, depth: int = 0) -> np.ndarray:
-    """Returns the numbers of a field, chumpy and sparse ones made dense.
-
-    Raises ValueError: they are of an unknown make-up, or claim more than the file can hold.
-    """
+    """Returns the numbers of a field, dense; ValueError: of unknown make-up, or impossibly many."""
     if depth > _NESTED:
         raise ValueError("chumpy objects nested too deeply")
     if isinstance(value, _Compressed):

@@ -102,10 +102,7 @@ def picture_size(content: Any) -> tuple[int, int] | None:
 
 
 def listed_frames(content: Any) -> dict[int | str, int | str | None] | None:
-    """Returns the ids of COCO's list of images in their order, each with its number or name.
-
-    None without such a list, and None for a number or name that is not told.
-    """
+    """Returns the ids of COCO's images, each with its number or name, if told; None: no list."""
     images = content.get("images") if isinstance(content, dict) else None
     if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
         return None

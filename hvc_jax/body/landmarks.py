@@ -94,8 +94,7 @@ def pose_points(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns points [*, K, 3] and joints [*, 22, 3], metres, pelvis at the origin.
 
-    `rides_on` [K] is the joint that each point rides on, `betas` [*, 10] are shape coefficients,
-    `rotations` [*, 22, 3, 3] those of each joint relative to its parent.
+    Points ride on joints `rides_on` [K]; `betas` [*, 10]; `rotations` [*, 22, 3, 3] are relative.
     """
     joints = skeleton.joints + jnp.einsum("...s,sjc->...jc", betas, skeleton.joint_directions)
     points = skeleton.points + jnp.einsum("...s,sjc->...jc", betas, skeleton.point_directions)

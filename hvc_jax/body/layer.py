@@ -75,9 +75,5 @@ class BodyLayer:
 
 
 def load(path: str | os.PathLike[str] | None = None) -> BodyLayer:
-    """A body model: SMPL, SMPL-H or SMPL-X from a file, or the open body that is shipped.
-
-    `path`: .npz, .pkl or .safetensors; None for the open body.
-    Raises BodyFileError: The file is no body model.
-    """
+    """A body model of SMPL's family from a file, None for the open body; BodyFileError."""
     return BodyLayer(load_body(None if path is None else os.fspath(path)))

@@ -34,10 +34,9 @@ def tree_levels(parents: tuple[int, ...]) -> tuple[np.ndarray, ...]:
 def world_transforms(
     rotations: jax.Array, joints: jax.Array, parents: tuple[int, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns world rotations [*, J, 3, 3] and joint positions [*, J, 3] of a posed tree.
+    """Returns world rotations [*, J, 3, 3] and joint positions [*, J, 3], metres, of a posed tree.
 
-    `rotations` [*, J, 3, 3] are of each joint relative to its parent, `joints` [*, J, 3] rest
-    positions, metres.
+    `rotations` [*, J, 3, 3] are relative to the parent, `joints` [*, J, 3] rest positions, metres.
     """
     table = np.array(parents)
     levels = (np.array([0]), *tree_levels(parents))
@@ -57,10 +56,7 @@ def world_transforms(
 
 
 def shaped(body: Body, betas: jax.Array, expression: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns rest vertices [*, V, 3] and joints [*, J, 3], metres, of shape coefficients.
-
-    Fewer coefficients than the body has directions are taken as the first ones.
-    """
+    """Returns rest vertices [*, V, 3] and joints [*, J, 3], metres, of (the first) coefficients."""
     coefficients = _coefficients(body, betas, expression)
     count = coefficients.shape[-1]
     vertices = body.v_template + combine(coefficients, body.directions[:count])

@@ -17,10 +17,7 @@ _MASKS = ("valid", "valid_mask", "frame_mask", "mask", "tracked", "detected", "v
 def numbered(
     raw: Mapping[str, np.ndarray], rows: int, path: Any
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns [rows] whether a row counts, and the frame of each (None: one after the other).
-
-    Raises BodyFileError: the file numbers its rows, and in a way that does not fit them.
-    """
+    """Returns [rows] whether each counts, and its frame (None: in order); BodyFileError: no fit."""
     valid, numbers = np.ones(rows, bool), None
     for name in _MASKS:
         mask = raw.get(name, np.zeros(0)).reshape(-1)

@@ -171,10 +171,7 @@ def identity_vector(camera_scale: float = 0.9) -> np.ndarray:
 
 
 def resolve_name(name: str) -> int:
-    """Returns the index in the body vector of `name`, which may be an alias such as head_yaw.
-
-    Raises KeyError: when there is no such entry; the message proposes near names.
-    """
+    """Returns the index of `name` or an alias; KeyError, which proposes near names."""
     name = EDIT_ALIASES.get(name, name)
     if name in VECTOR_INDEX:
         return VECTOR_INDEX[name]

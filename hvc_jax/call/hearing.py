@@ -14,10 +14,7 @@ _MOST_SILENCE = 10 * SAMPLE_RATE  # samples that are written for a gap, at most
 
 
 class Hearing:
-    """Decodes the sound; what is missing after a little patience is silence.
-
-    `loudness`: root mean square of the newest packet, 0 to 1; `packets`: that were decoded.
-    """
+    """Decodes sound, silence where it is late; `loudness`: of the newest of `packets`, 0 to 1."""
 
     def __init__(self, record: Path | None = None) -> None:
         """Begins with nothing heard; `record`: WAV file (48 kHz, 16 bits) to write, if any."""

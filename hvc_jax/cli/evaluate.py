@@ -237,10 +237,7 @@ def anchor_points(names: list[str], others: list[str]) -> tuple[tuple[str, tuple
 
 
 def contents_of(manifest: Path, clips: list[Path]) -> tuple[tuple[str, str], ...]:
-    """What clips show, (clip, kind), as a manifest's columns name and kind say.
-
-    Raises ValueError: It has no such columns, or names none of the clips.
-    """
+    """What clips show, (clip, kind), by a manifest's columns name and kind; else ValueError."""
     import csv
 
     with manifest.open(encoding="utf-8-sig", newline="") as file:
@@ -255,10 +252,7 @@ def contents_of(manifest: Path, clips: list[Path]) -> tuple[tuple[str, str], ...
 
 
 def find_clips(folder: Path, count: int | None = None) -> list[Path]:
-    """The video files of a folder in order of name, or `count` of them, evenly spaced.
-
-    Raises ValueError: There is none, or two share a name.
-    """
+    """Video files of a folder by name, or `count`, evenly spaced; ValueError: none, or twins."""
     from hvc_jax.data.clips import INPUT_SUFFIXES
 
     clips = sorted(p for p in folder.iterdir() if p.suffix.lower() in INPUT_SUFFIXES)

@@ -26,10 +26,7 @@ from hvc_jax.stream.vectors import VectorDecoder
 
 
 class Codec(BaseCodec):
-    """Encoder and decoder of one exported model; `networks` are its networks, compiled.
-
-    Everything is compiled once per picture size; short batches are padded, never recompiled.
-    """
+    """Encoder and decoder of an exported model, compiled once a picture size in `networks`."""
 
     def __init__(
         self,

@@ -168,10 +168,7 @@ def held_where_doubtful(
 
 
 def segment_frames(height: int, width: int, key_every: int, max_memory: int | None) -> int:
-    """Frames of a segment, at most: `key_every` where given, and what fits into `max_memory` bytes.
-
-    Raises CodecError: Not even two frames fit.
-    """
+    """Frames of a segment, at most: `key_every`, or what fits; CodecError: not even two do."""
     longest = min(key_every or LONGEST_SEGMENT, LONGEST_SEGMENT)
     if max_memory is None:
         return longest

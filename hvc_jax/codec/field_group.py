@@ -190,10 +190,7 @@ def _renderer(
 
 
 def _looked_into(references: GroupReferences) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Numbers of the past and future pictures of every frame, and whether any has a future one.
-
-    Where there is no picture on a side, any will do: that of the other.
-    """
+    """Past and future pictures of every frame, the other where none; whether any has a future."""
     past, future = np.asarray(references.past), np.asarray(references.future)
     two = bool((future >= 0).any())
     return np.where(past < 0, future, past), np.where(future < 0, past, future), two

@@ -16,10 +16,7 @@ class FieldNetwork:
     """What makes frames of key pictures and fields: `generator`, sources -> frames in [0, 1]."""
 
     def __init__(self, export: Export, max_memory: int = DEFAULT_MAX_MEMORY) -> None:
-        """Loads a model of the variant field or hybrid; a frame takes at most `max_memory` bytes.
-
-        Raises ExportError: Its parameters do not match its configuration.
-        """
+        """Loads a model of the variant field or hybrid, within `max_memory` bytes; ExportError."""
         with matching(export):
             model = make_model(export.config.model)
             variables = {"params": jax.tree.map(jnp.asarray, export.params)}

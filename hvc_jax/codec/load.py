@@ -17,11 +17,7 @@ AnyCodec = Codec | FieldCodec
 
 
 def load(model: str | os.PathLike[str]) -> AnyCodec:
-    """The codec of a variant that is shipped, or of a model file made by `hvc export`.
-
-    `model`: A name of `list_models()`, or a path.
-    Raises ExportError: No such model, or a file that is none.
-    """
+    """The codec of a shipped variant or of a model file made by `hvc export`; else ExportError."""
     text = os.fspath(model)
     return _codec(load_export(Path(text) if os.path.sep in text else text))
 

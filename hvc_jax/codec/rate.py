@@ -79,10 +79,7 @@ class RateControl:
         return _quality(Point(self._q))
 
     def code(self, frames: np.ndarray, spent: int = 0) -> CodedSegment:
-        """The next segment of frames [T, H, W, 3] uint8.
-
-        `spent` bytes go along with it (parameters), which a target has to hold too.
-        """
+        """The next segment [T, H, W, 3] uint8; a target has to hold `spent` bytes of others too."""
         self._trials.clear()
         target = self._target(len(frames))
         if target is None:
@@ -194,10 +191,7 @@ def missed(size: int, target: float) -> str | None:
 
 
 def key_places(count: int, spacing: int) -> list[int]:
-    """Frames that key pictures show: 0, then evenly about every `spacing`, the last frame too.
-
-    `spacing` of `count`, the frames of the segment, or more gives the first only.
-    """
+    """Frames of key pictures: 0, then evenly about every `spacing`, and the last; or only 0."""
     if spacing >= count:
         return [0]
     intervals = max(1, round((count - 1) / spacing))
@@ -205,10 +199,7 @@ def key_places(count: int, spacing: int) -> list[int]:
 
 
 def descend(choices: Sequence[int], cost, start: int | None) -> int:  # noqa: ANN001
-    """The choice of a low cost, by walking downhill along the list of choices.
-
-    It begins at `start`; None takes the middle without trying any.
-    """
+    """The choice of a low cost, downhill along the list from `start`, the middle by default."""
     if start is None:
         return choices[len(choices) // 2 - 1]
     costs: dict[int, float] = {}

@@ -156,10 +156,7 @@ def code_segment(
 
 
 def unit_ranges(places: Sequence[int], count: int) -> list[tuple[int, int]]:
-    """Ranges of frames, each of about `GROUP_FRAMES`, that end behind a key picture or at the end.
-
-    `places`: key frames, ascending from 0; `count`: frames of the segment.
-    """
+    """Ranges of about `GROUP_FRAMES` frames that end behind a place of a key, or at the end."""
     ranges, first, last = [], 0, 0
     for end in [*(t + 1 for t in places[1:]), count]:
         if end - first > GROUP_FRAMES and last > first:

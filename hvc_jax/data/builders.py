@@ -274,10 +274,7 @@ def write_body(directory: Path, clip: str, body: np.ndarray) -> None:
 
 
 class HumanClips(FrameBuilder):
-    """A folder of videos, one person in each; see `split_folder`.
-
-    `size` is the side of the stored square frames in pixels, `fit` "crop" (centre square) or "pad".
-    """
+    """Videos of one person each, by `split_folder`, as square frames of `size` by crop or pad."""
 
     name = "human_clips"
 

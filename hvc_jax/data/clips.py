@@ -83,10 +83,7 @@ class ClipInfo(NamedTuple):
 
 
 def probe(path: str | os.PathLike) -> ClipInfo:
-    """Returns size (as shown, in pixels), frame rate and frame count of a clip, as by `open_clip`.
-
-    Raises ClipError: the file is missing, no video, sound only, or smaller than `MIN_SIDE`.
-    """
+    """Returns what is known of a clip; ClipError: none, or smaller than `MIN_SIDE` pixels."""
     info, pictures = open_clip(path, size=None)
     pictures.close()
     _check_size(path, info.width, info.height)

@@ -34,10 +34,7 @@ def is_sequence(path: str | os.PathLike) -> bool:
 
 
 def find_pictures(path: str | os.PathLike) -> Sequence:
-    """Returns the pictures that a folder or a pattern stands for, numbers in order of their value.
-
-    Raises ClipError: There is none, or a folder has pictures of several kinds.
-    """
+    """Returns pictures of a folder or pattern, numbers by value; ClipError: none, or mixed."""
     text = os.fspath(path)
     if Path(path).is_dir():
         files = [f for f in Path(path).iterdir() if f.suffix.lower() in PICTURE_SUFFIXES]

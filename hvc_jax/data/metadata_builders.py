@@ -47,10 +47,7 @@ class Chunk(NamedTuple):
     fps: float = 0.0
 
     def frames_in(self, fps: Fraction) -> tuple[int, int]:
-        """First frame, and frame after the last, in a video of `fps` frames per second.
-
-        They are the frames i with start <= i * self.fps / fps < end.
-        """
+        """First frame and frame after the last of start <= i * self.fps / fps < end."""
         if not self.fps:
             return self.start, self.end
         ratio = fps / near_usual(self.fps, _ROUNDED)
@@ -115,10 +112,7 @@ def _list_rate(text: str) -> float:
 
 
 def _videos_by_id(folder: Path) -> dict[str, Path]:
-    """Videos by their name without ending, and by their path below the folder.
-
-    Two of one name are found by their paths only.
-    """
+    """Videos by name without ending, and by path below the folder; twins by their paths only."""
     paths = videos_in(folder)
     by_path = {p.relative_to(folder).with_suffix("").as_posix(): p for p in paths}
     count = Counter(path.stem for path in paths)

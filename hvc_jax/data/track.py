@@ -210,10 +210,7 @@ class Decoding:
             yield packet
 
     def __iter__(self) -> Iterator[tuple[float | None, float, Any]]:
-        """Yields (time in seconds or None, duration in seconds or 0, `av.VideoFrame`).
-
-        Raises ClipError: The file is damaged, or ends before the end that it names.
-        """
+        """Yields (seconds or None, duration or 0, `av.VideoFrame`); ClipError: damaged, cut."""
         graph: Deinterlacer | None = None
         try:
             for packet in self._packets:

@@ -118,18 +118,12 @@ def _object_length(head: bytes) -> int | None:
 
 
 def _tag_length(head: bytes) -> int:
-    """Bytes from a tag of Flash video to the next (Adobe's specification, version 10, annex E.3).
-
-    Before its kind and length stands the length of the tag before.
-    """
+    """Bytes from a tag of Flash video to the next (Adobe's specification, version 10, E.3)."""
     return 4 if len(head) < 8 else 15 + int.from_bytes(head[5:8], "big")
 
 
 def _element_length(head: bytes) -> int:
-    """Bytes of an EBML element by its first 12, of its head alone where it does not say the rest.
-
-    RFC 8794; 0 for no element.
-    """
+    """Bytes of an EBML element (RFC 8794), of its head where it is not said; 0 for none."""
     name = 9 - head[0].bit_length() if head else 9
     count = 9 - head[name].bit_length() if len(head) > name else 9
     if max(name, count) > 8 or len(head) < name + count:

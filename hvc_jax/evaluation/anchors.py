@@ -140,10 +140,7 @@ def qp_for_size(tried: dict[int, Anchor], codec: str, target_bytes: int) -> int 
 
 
 def hold(frames: np.ndarray, qp: int | None) -> Anchor:
-    """Returns the coded first frame shown for the whole clip [T, H, W, 3]: what no motion gives.
-
-    `qp` None holds the uncompressed frame (qp -1, the size of raw RGB).
-    """
+    """Returns the coded first frame, raw for `qp` None, shown for the whole clip [T, H, W, 3]."""
     if qp is None:
         return Anchor("hold", -1, 1.0, frames[0].size, np.broadcast_to(frames[:1], frames.shape))
     key = keyframes.encode(frames[0], qp)

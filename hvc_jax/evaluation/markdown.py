@@ -29,10 +29,7 @@ class MarkdownError(ValueError):
 
 
 def refreshed(path: Path) -> str:
-    """Returns the text of a Markdown file with all its tables made anew.
-
-    Raises MarkdownError: a marker is no JSON, or its CSV file or column is missing.
-    """
+    """Returns Markdown with its tables made anew; MarkdownError: bad marker, file or column."""
 
     def replace(match: re.Match) -> str:
         try:
@@ -49,10 +46,7 @@ def refreshed(path: Path) -> str:
 
 
 def table(rows: Sequence[Row], how: dict[str, Any]) -> str:
-    """Returns rows as a Markdown table, without a newline at its end; `how` is the marker's JSON.
-
-    Raises KeyError: a column is missing.
-    """
+    """Returns rows as a Markdown table by a marker's JSON; KeyError: a column is missing."""
     for column, values in how.get("where", {}).items():
         rows = [row for value in values for row in rows if row[column] == value]
     digits, columns = how.get("digits", {}), how.get("columns", {})

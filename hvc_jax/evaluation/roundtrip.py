@@ -20,10 +20,7 @@ class RoundtripError(RuntimeError):
 
 
 class Decoded(NamedTuple):
-    """What a fresh process made of a stream: its file, the folder of PNG pictures, its speed.
-
-    The speed is without start and compilation; None if too short.
-    """
+    """What a fresh process made of a stream: its file, PNG folder, speed (None: too short)."""
 
     stream: Path
     folder: Path

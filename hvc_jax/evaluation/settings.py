@@ -107,10 +107,7 @@ class Settings:
 
 
 def name_models(models: list[str]) -> tuple[tuple[str, str], ...]:
-    """Names for the tables: the variant or the file's name; model.safetensors has its folder's.
-
-    Raises ValueError: Two would have the same name.
-    """
+    """Names for tables: variant, file, or folder of model.safetensors; ValueError: twins."""
     named = []
     for model in models:
         path = Path(model)

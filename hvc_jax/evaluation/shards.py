@@ -48,10 +48,7 @@ def evaluate_on_slurm(
 
 
 def merge_parts(out: Path, numbers: Sequence[int] | None = None) -> None:
-    """Moves the rows of `results.part-N.csv` into results.csv; of all parts, or of some.
-
-    Raises ValueError: They are of another version or commit of the program.
-    """
+    """Moves rows of `results.part-N.csv` into results.csv; ValueError: of another version."""
     paths = out.glob("results.part-*.csv")
     if numbers is not None:
         paths = (part_path(out, number) for number in numbers)

@@ -97,10 +97,7 @@ def parameter_counts(params: Any) -> dict[str, int]:
 
 
 def costs(model_config: Any, side: int) -> tuple[dict[str, dict[str, int]], Any]:
-    """Multiply-accumulates by module of analyse, reference and synthesise, and the parameters.
-
-    `model_config`: `config.model`; `side`: rows and columns of the picture.
-    """
+    """Multiply-accumulates of analyse, reference and synthesise, by module, and parameters."""
     model = CodecModel(FrozenConfigDict(model_config))
     picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     body = jax.ShapeDtypeStruct((1, BODY_VECTOR_SIZE), jnp.float32)

@@ -76,10 +76,7 @@ class Export:
 
     @functools.cached_property
     def tables(self) -> CodingTables:
-        """The integer coding tables, which carry the schema with the learned steps.
-
-        Raises ExportError: A model of the variant field, which sends no parameters.
-        """
+        """The integer coding tables with the learned steps; ExportError: of the variant field."""
         if self.variant == "field":
             raise ExportError(f"{self.path}: a model of fields has no parameters to code")
         with reading(self.path):

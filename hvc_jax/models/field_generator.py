@@ -128,10 +128,7 @@ def blur(picture: jax.Array, distance: int = 1) -> jax.Array:
 
 
 def statistics(sources: Sources, bands: list[jax.Array]) -> jax.Array:
-    """What the network sees of every block: [B, H / 4, W / 4, 14 + DETAILS].
-
-    `sources`: the candidates; `bands`: `details` of their blend.
-    """
+    """What the network sees of every block of candidates: [B, H / 4, W / 4, 14 + DETAILS]."""
     pictures = jnp.split(sources.pictures, PICTURES, -1)
     compared = [a - b for a, b in itertools.combinations(pictures, 2)]
     sharp = [picture - blur(picture) for picture in pictures]

@@ -34,10 +34,7 @@ def is_pipe(path: Path) -> bool:
 
 @contextlib.contextmanager
 def stream_reader(data: bytes, path: Path) -> Iterator[StreamReader]:
-    """A reader of the stream `data`; errors name the file that it came from.
-
-    Raises BitstreamError: The data are no stream, or damaged.
-    """
+    """A reader of the stream `data`, whose errors name its file; BitstreamError: none."""
     try:
         yield StreamReader(io.BytesIO(data))
     except StreamFileError:
@@ -61,10 +58,7 @@ def open_stream(path: Path, keep_sound: bool = False) -> Iterator[StreamReader]:
 
 
 def read_stream(path: Path) -> bytes:
-    """Returns the bytes of a stream, read once, so that it may come through a pipe.
-
-    Raises BitstreamError: The file is no stream, or longer than 1 GiB.
-    """
+    """Returns the bytes of a stream, or of a pipe; BitstreamError: none, or above 1 GiB."""
     with _opened(path) as file:
         data = file.read(len(MAGIC))
         if data == MAGIC:  # else the reader of its header says what is wrong; nothing is read
@@ -89,10 +83,7 @@ class StreamFileError(BitstreamError):
 
 
 def export_of_variant(variant: str, path: Path | None = None) -> Export:
-    """The model to encode with: the file at `path`, or the one shipped for `variant`.
-
-    Raises ModelError: There is none, or it is of another variant.
-    """
+    """The model to encode with: of a file, or the shipped one; ModelError: none, or another."""
     export = load_export(path if path is not None else variant)
     if export.variant not in _ACCEPTED.get(variant, (variant,)):
         raise ModelError(
@@ -102,10 +93,7 @@ def export_of_variant(variant: str, path: Path | None = None) -> Export:
 
 
 def export_of_stream(header: Header, stream: Path, path: Path | None = None) -> Export:
-    """The model that a stream needs: the file at `path`, or the shipped one with its id.
-
-    Raises ModelError: There is none with this id.
-    """
+    """The model of a stream: at `path`, or the shipped one with its id; else ModelError."""
     needed = f"{stream} needs the {header.variant} model {header.model_id.hex()}"
     if path is None:
         export = find_export(header.model_id)
@@ -124,10 +112,7 @@ def export_of_stream(header: Header, stream: Path, path: Path | None = None) -> 
 
 
 def tables_of_stream(header: Header, stream: Path, path: Path | None = None) -> CodingTables:
-    """The integer tables that a stream was coded with.
-
-    Raises ModelError: They are those of a model that is not there.
-    """
+    """The integer tables a stream was coded with; ModelError: its model is not there."""
     if header.variant == "field":
         raise ModelError(
             f"{stream}: a field stream has no parameters; encode with --variant hybrid"

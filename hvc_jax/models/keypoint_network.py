@@ -25,10 +25,7 @@ class ResidualBlock(nn.Module):
 
 
 class KeypointNet(nn.Module):
-    """A small hourglass from pictures to keypoints.
-
-    `widths`: channels at 1/4, 1/8 and 1/16 of the input size.
-    """
+    """A small hourglass from pictures to keypoints; `widths` at 1/4, 1/8 and 1/16 of the size."""
 
     widths: tuple[int, int, int] = (32, 64, 128)
 

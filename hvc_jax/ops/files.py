@@ -126,10 +126,7 @@ def text_of(path: str | os.PathLike, most: int = -1) -> str:
 
 
 def check_folder(path: str | os.PathLike) -> Path:
-    """Returns the path of a folder to write, checked before any work is done.
-
-    Raises OutputError: It exists and is not an empty folder, or its parent is missing.
-    """
+    """Returns a folder's path before any work; OutputError: not empty, or no parent."""
     path = Path(os.path.realpath(path))
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise OutputError(f"{path}: exists already; remove it or choose another name")
@@ -140,10 +137,7 @@ def check_folder(path: str | os.PathLike) -> Path:
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary folder beside `path`; renamed on success, removed on any failure.
-
-    Raises OutputError: `path` exists and is not an empty folder, or its parent is missing.
-    """
+    """Yields a folder beside `path`, renamed on success; OutputError: `path` is not empty."""
     path = check_folder(path)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:

@@ -48,10 +48,7 @@ def load_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def load_torch_tree(path: str | os.PathLike) -> Any:
-    """Returns what torch.save wrote: nested dictionaries and lists, tensors as arrays.
-
-    Raises UnpickleError: the file is missing, damaged, or holds more than plain values and tensors.
-    """
+    """Returns what torch.save wrote, plain values with tensors as arrays; else UnpickleError."""
 
     def read(file: io.BufferedReader) -> Any:
         if zipfile.is_zipfile(path):

@@ -83,10 +83,7 @@ def uncrop(maps: jax.Array, windows: jax.Array, size: int) -> jax.Array:
 
 
 def spread_over_time(windows: np.ndarray, at: np.ndarray, count: int) -> np.ndarray:
-    """Returns windows [count, 4] of every frame from those [N, 4] of the frames `at`.
-
-    Linear in between, sizes geometrically and angles the short way; constant beyond the ends.
-    """
+    """Returns windows [count, 4] from those [N, 4] of frames `at`: even between, held outside."""
     log_half = np.log(np.maximum(windows[:, 2], 1e-3))
     columns = (windows[:, 0], windows[:, 1], log_half, np.unwrap(windows[:, 3]))
     frames = np.arange(count)

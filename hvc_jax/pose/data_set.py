@@ -11,10 +11,7 @@ from hvc_jax.pose.estimator import estimate
 
 
 def write_bodies(dataset: FrameDataset, effort: int = 1) -> Iterator[Path]:
-    """Writes the side-car of every clip that has none, below `body/` of it, and yields its path.
-
-    `effort`: 0 to 3, how long bodies are fitted.
-    """
+    """Writes side-cars that are missing, yields their paths; `effort` 0 to 3, as in `estimate`."""
     folder = dataset.directory / "body"
     folder.mkdir(exist_ok=True)
     for number, clip in enumerate(dataset.clips):

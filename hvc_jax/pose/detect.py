@@ -41,10 +41,7 @@ class Detection(NamedTuple):
 
 
 def anchors(size: int = 224) -> np.ndarray:
-    """Returns the anchors' centres [2254, 2] in [0, 1], in the order of the network's rows.
-
-    Two for each cell of a layer; layers of the same stride are put cell by cell.
-    """
+    """Returns the anchors' centres [2254, 2] in [0, 1], as the network's rows: two a cell."""
     rows = []
     for stride in dict.fromkeys(_STRIDES):
         cells = size // stride

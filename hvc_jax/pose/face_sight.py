@@ -75,10 +75,7 @@ def mesh_windows(points: np.ndarray) -> np.ndarray:
 
 
 def see_face(pictures: np.ndarray, sight: Sight, folder: str | None = None) -> FaceSight:
-    """Returns the face of the person seen in pictures [T, H, H, 3] uint8 of a clip.
-
-    `folder`: of the networks; None for those that come with the package.
-    """
+    """Returns the face of the person seen in pictures [T, H, H, 3] uint8 of a clip."""
     network = load_network("face_landmark", folder)
     points, _ = look_through(pictures, first_windows(sight), network, _face)
     return FaceSight(*look_through(pictures, mesh_windows(points), network, _face))

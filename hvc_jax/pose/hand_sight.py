@@ -61,10 +61,7 @@ def first_windows(sight: Sight, side: str) -> np.ndarray:
 
 
 def see_hands(pictures: np.ndarray, sight: Sight, folder: str | None = None) -> HandSight:
-    """Returns the hands of the person seen in pictures [T, H, H, 3] uint8 of a clip.
-
-    `folder`: of the networks; None for those that come with the package.
-    """
+    """Returns the hands of the person seen in pictures [T, H, H, 3] uint8 of a clip."""
     recrop, hand = load_network("hand_recrop", folder), load_network("hand_landmark", folder)
     count = len(pictures)
     out = HandSight(

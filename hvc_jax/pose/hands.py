@@ -75,10 +75,7 @@ def palm_rotation(hand: Hand, world: np.ndarray) -> np.ndarray:
 
 
 def finger_rotations(hand: Hand, world: np.ndarray, palm: np.ndarray) -> np.ndarray:
-    """Returns the rotations [T, 5, 3, 3, 3] of a hand's joints, relative to their parents.
-
-    `world`: [T, 21, 3] landmarks, metres; `palm`: [T, 3, 3] rotation of the wrist in the same axes.
-    """
+    """Rotations [T, 5, 3, 3, 3] of finger joints, relative, of landmarks [T, 21, 3], metres."""
     bones = _unit(np.diff(world[:, 1:].reshape(len(world), 5, 4, 3), axis=2))
     rest = _unit(np.diff(hand.points, axis=1))
     out = np.empty((len(world), 5, 3, 3, 3))

@@ -66,10 +66,7 @@ class Chain:
         return data + check
 
     def parse(self, data: bytes, offset: int) -> Unit:
-        """The short unit `data`, checksum included, as a whole one; goes past it.
-
-        Raises BitstreamError: when nothing stands before it to lean on, or the checksum is wrong.
-        """
+        """The short unit `data` as a whole one; BitstreamError: nothing before it, or damaged."""
         group = self.next()
         if group is None:
             raise BitstreamError("a short unit follows no motion", offset)

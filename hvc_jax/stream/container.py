@@ -155,10 +155,7 @@ class StreamReader:
         self.file.seek(self._offset)
 
     def units(self) -> Iterator[Unit]:
-        """Yields the units; checks that frames follow each other and that none is missing.
-
-        Raises BitstreamError: at the first damaged byte, or when the end is missing.
-        """
+        """Yields the units, whose frames follow each other; BitstreamError: damage, or no end."""
         frames, ended = self.next_frame, False
         last_key, seen = -1, set[int]()  # types since the last KEY or MOTION
         moved = frames  # frames that MOTION has described; FIELD follows it where there are both

@@ -170,10 +170,7 @@ class MotionContexts:
         return (weights * means).sum(0) + self._floor
 
     def around(self, magnitudes: np.ndarray) -> np.ndarray:
-        """Returns the part [n, slots] of the scale that earlier stages of the same frame decide.
-
-        `magnitudes`: [n, slots] as capped; those of later stages do not count.
-        """
+        """Returns the part [n, slots] of the scale that earlier stages of the frame decide."""
         return magnitudes @ self._around
 
     def before(self, magnitudes: np.ndarray, stage: int) -> np.ndarray:

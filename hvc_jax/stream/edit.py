@@ -40,10 +40,7 @@ def edit(data: bytes, operations: Sequence[Operation], tables: CodingTables) -> 
 
 
 def edited_values(tracks: Tracks, operations: Iterable[Operation]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns values [frames, dynamic slots] and constants [intervals, static slots] after edits.
-
-    Raises ValueError: when an operation cannot be applied.
-    """
+    """Values [frames, dynamic slots], constants [intervals, static slots], edited; ValueError."""
     values, keys, constants = tracks.values, tracks.keys, tracks.constants
     for operation in operations:
         if is_constant(tracks.schema, operation.names):

@@ -29,10 +29,7 @@ BOTH, PAST, FUTURE = range(3)
 
 
 class Segment(NamedTuple):
-    """A run of frames that look into the same keys: a past one, a future one, or both.
-
-    `start` is its first frame, counted in the group, `length` >= 1 its frames.
-    """
+    """Frames that look into the same keys (past, future, both), from `start` in the group on."""
 
     start: int
     length: int
@@ -50,10 +47,7 @@ class Plane(NamedTuple):
 
 
 def segments(past: np.ndarray, future: np.ndarray) -> list[Segment]:
-    """The segments of a group, from the key that each frame sees in the past and in the future.
-
-    `past`, `future`: [T] int, numbers of the keys; -1 for none. Raises ValueError: neither.
-    """
+    """Segments of a group by the keys of each frame [T] int, -1 for none; ValueError: neither."""
     pairs = list(zip(np.asarray(past).tolist(), np.asarray(future).tolist(), strict=True))
     found: list[Segment] = []
     for t, (p, f) in enumerate(pairs):

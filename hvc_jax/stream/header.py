@@ -114,10 +114,7 @@ class Header:
 
 
 def read_header(read: Callable[[int], bytes]) -> tuple[Header, int]:
-    """Returns the header and its length in bytes; `read(n)` returns the next n bytes, if there are.
-
-    Raises BitstreamError: when it is no header of a version that is known here.
-    """
+    """Returns the header, its length in bytes; `read(n)` gives n bytes; BitstreamError: none."""
     source = _Recorder(read)
     if source.peek(4) != MAGIC:
         raise BitstreamError("this is not an hvc stream (it does not start with 'HVC')", 0)

@@ -17,10 +17,7 @@ QUANTISER_ONE = 64
 
 
 class Levels:
-    """Rounding of a schema's slots; `steps` [slots] float64 are quantiser / 64 times the schema's.
-
-    `dynamic` is the number of dynamic slots, which come first among all.
-    """
+    """Rounding of a schema's slots, `dynamic` ones first; `steps` [slots] float64 in force."""
 
     def __init__(self, schema: Schema, quantiser: int = QUANTISER_ONE) -> None:
         if not 1 <= quantiser <= MAX_QUANTISER:

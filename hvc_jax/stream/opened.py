@@ -20,10 +20,7 @@ class Stream:
     """A whole stream: its bytes, its header, and the bytes of every type of unit, by name."""
 
     def __init__(self, data: bytes, tables: CodingTables | None) -> None:
-        """Reads a stream; `tables` are those of its model, None where it has no parameters.
-
-        Raises BitstreamError: The stream is damaged.
-        """
+        """Reads a stream, with the tables of its model if any; BitstreamError: it is damaged."""
         reader = StreamReader(io.BytesIO(data))
         self.data, self.header, self._tables = data, reader.header, tables
         self.bytes_by_unit: dict[str, int] = bytes_by_unit(reader, reader.units())

@@ -41,7 +41,7 @@ class Run:
         return [*program, *self.arguments, "--workdir", str(self.workdir)]
 
     def state(self) -> str:
-        """ "new", "started", "failed", "finished" or "changed" (started with other settings)."""
+        """One of "new", "started", "failed", "finished", "changed" (other settings since)."""
         record = _read(self.workdir / RECORD)
         if record is None:
             return "new"
