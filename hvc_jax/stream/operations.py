@@ -237,7 +237,8 @@ def _edited(
             if operation.absolute:
                 # Poses carry over as they are; where a person stands and faces is relative.
                 names = [schema.dynamic[c].name for c in columns]
-                relative = np.array([not _is_pose(name) for name in names], np.float64)
+                placed = [name.startswith(("pelvis", "camera", "token")) for name in names]
+                relative = np.array(placed, np.float64)
                 return moved + relative * (keys[first:last, columns] - source[0, columns])
             return _relative(schema, columns, moved, source[0, columns], keys[first, columns])
 
@@ -272,10 +273,6 @@ def _nearest_turns(vectors: np.ndarray, like: np.ndarray) -> np.ndarray:
     axis = vectors / np.maximum(angle, 1e-12)
     turns = np.rint(((like * axis).sum(1, keepdims=True) - angle) / (2 * np.pi))
     return np.where(angle > 1e-6, vectors + 2 * np.pi * turns * axis, vectors)
-
-
-def _is_pose(name: str) -> bool:
-    return not name.startswith(("pelvis", "camera", "token"))
 
 
 def _check_unit(operation: Operation, units: list[str]) -> None:

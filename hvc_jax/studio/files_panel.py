@@ -41,9 +41,11 @@ class FilePanel:
                     "Live: the person before a camera of this machine, or in a video of the "
                     "folder, drives the frame that is shown."
                 )
-                self._live = gui.add_text("Camera or video", "/dev/video0")
-                pressed(gui.add_button("Start"), self._start_live)
-                pressed(gui.add_button("Stop and keep the motion"), self._keep_live)
+                live = gui.add_text("Camera or video", "/dev/video0")
+                start, stop = gui.add_button("Start"), gui.add_button("Stop and keep the motion")
+                watch = lambda: page.watch(live.value.strip())  # noqa: E731
+                pressed(start, lambda: page.ask("watch", watch, False))
+                pressed(stop, lambda: page.ask("unwatch", self._drive_live, False))
         with tabs.add_tab("Open"):
             gui.add_markdown("Streams are opened, videos are encoded first.")
             stream = self._choice("File", (".hvc", *CLIP_SUFFIXES))
@@ -54,7 +56,6 @@ class FilePanel:
             for suffix in (".hvc", ".mp4", ".png"):
                 button = gui.add_button(f"Save {suffix}")
                 pressed(button, functools.partial(self._ask_save, suffix))
-        self._saved = ""
 
     def _choice(self, label: str, suffixes: tuple[str, ...]) -> Any:
         names = self._page.folder.names(suffixes)
@@ -105,13 +106,6 @@ class FilePanel:
         motion = Motion(self._stream_of(path, "semantic"), self._how.value, self._absolute.value)
         page.session.retarget(motion, page.span)
         page.edited()
-
-    def _start_live(self) -> None:
-        name = self._live.value.strip()
-        self._page.ask("watch", lambda: self._page.watch(name), False)
-
-    def _keep_live(self) -> None:
-        self._page.ask("unwatch", self._drive_live, False)
 
     def _drive_live(self) -> None:
         """Ends the camera and makes what it saw a motion of the folder, which drives the clip."""

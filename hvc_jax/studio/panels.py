@@ -79,8 +79,8 @@ class ViewPanel:
         self._panel.dock_left()
         self._panel.set_width(_WIDTH)
         moved(self._slider, lambda value: page.ask("seek", lambda: self._seek(value), False))
-        moved(loop, lambda value: page.ask("loop", lambda: self._loop(value), False))
-        moved(speed, lambda value: page.ask("speed", lambda: self._speed(value), False))
+        moved(loop, lambda on: page.ask("loop", lambda: setattr(page.clock, "loop", on), False))
+        moved(speed, lambda word: page.ask("speed", lambda: self._speed(word), False))
         pressed(self._play, lambda: page.ask("play", self._toggle, False))
 
         @side.on_click
@@ -119,9 +119,6 @@ class ViewPanel:
     def _seek(self, value: int) -> None:
         self._page.clock.set(playing=False)
         self._page.clock.seek(int(value))
-
-    def _loop(self, on: bool) -> None:
-        self._page.clock.loop = on
 
     def _speed(self, word: str) -> None:
         self._page.clock.set(speed=_SPEEDS[word])
@@ -172,11 +169,10 @@ class PosePanel:
                         self._slider(gui, control)
         with gui.add_folder("Scale, smooth, freeze, copy", expand_by_default=False):
             self._group_tools(gui)
-        joints = [
-            joint for joint in ik.DRAGGED if ik.movable(session.tracks.schema, joint, PARENTS)
-        ]
-        drag = gui.add_dropdown("Drag a joint", ("none", *(j.replace("_", " ") for j in joints)))
-        moved(drag, lambda value: page.ask("hold", lambda: page.hold(_joint(value)), False))
+        schema = session.tracks.schema
+        joints = {j.replace("_", " "): j for j in ik.DRAGGED if ik.movable(schema, j, PARENTS)}
+        drag = gui.add_dropdown("Drag a joint", ("none", *joints))
+        moved(drag, lambda text: page.ask("hold", lambda: page.hold(joints.get(text, "")), False))
         self._command = gui.add_html(_COMMAND.format("No edits."))
 
     def _slider(self, gui: viser.GuiApi, control: Control) -> None:
@@ -271,7 +267,3 @@ def describe(page: Page) -> str:
     if player.held:
         lines.append(f"{len(player.held)} frames are lost and held; they are marked in orange.")
     return "\n\n".join(lines)
-
-
-def _joint(text: str) -> str:
-    return "" if text == "none" else text.replace(" ", "_")

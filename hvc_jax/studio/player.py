@@ -10,7 +10,7 @@ import itertools
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,44 +46,33 @@ class Drawn(NamedTuple):
     grid: np.ndarray | None = None
 
 
-class Player(Protocol):
-    """What a session needs of a stream."""
+class Player:
+    """What a session needs of a stream.
 
-    @property
-    def header(self) -> Header:
-        """Size, frame rate, variant."""
-        ...
+    Attributes:
+      header: size, frame rate, variant.
+      frame_count: frames of the clip.
+      held: frames that are lost and show what was before.
+      why_fixed: why nothing can be changed; "" where it can.
+      tracks: the parameters; None where there are none to change.
+    """
 
-    @property
-    def frame_count(self) -> int:
-        """Frames of the clip."""
-        ...
-
-    @property
-    def held(self) -> frozenset[int]:
-        """Frames that are lost and show what was before."""
-        ...
-
-    @property
-    def tracks(self) -> Tracks | None:
-        """The parameters; None where there are none to change."""
-        ...
-
-    @property
-    def why_fixed(self) -> str:
-        """Why nothing can be changed; "" where it can."""
-        ...
+    header: Header
+    frame_count: int
+    held: frozenset[int]
+    why_fixed: str
+    tracks: Tracks | None = None
 
     def draw(self, index: int, latent: np.ndarray | None = None) -> Drawn:
         """Frame `index` as it was sent, or from another latent [size] float32."""
-        ...
+        raise NotImplementedError
 
 
-class LatentPlayer:
+class LatentPlayer(Player):
     """Draws every frame from its key picture and a latent; see `Player`."""
 
     def __init__(self, codec: Codec, tracks: Tracks, why_fixed: str = "") -> None:
-        self._codec, self._tracks = codec, tracks
+        self._codec, self.tracks = codec, None if why_fixed else tracks
         self.header, self.held, self.why_fixed = tracks.header, frozenset[int](), why_fixed
         self._vectors = tracks.vectors
         self.frame_count = len(self._vectors)
@@ -95,11 +84,6 @@ class LatentPlayer:
         self._key_latents = [decoder.key(payload) for payload in static]
         self._keys: OrderedDict[int, KeyFrame] = OrderedDict()
         self._lock = threading.Lock()
-
-    @property
-    def tracks(self) -> Tracks | None:
-        """The parameters, where they may be changed."""
-        return None if self.why_fixed else self._tracks
 
     def _key(self, interval: int) -> KeyFrame:
         """The key frame of an interval; the last few are kept."""
@@ -121,10 +105,8 @@ class LatentPlayer:
         return Drawn(*self._codec.networks.draw_one(key, latent))
 
 
-class FixedPlayer:
+class FixedPlayer(Player):
     """Frames that were decoded before; see `Player`."""
-
-    tracks = None
 
     def __init__(
         self, header: Header, frames: list[np.ndarray], why_fixed: str, held: frozenset[int]
@@ -141,8 +123,6 @@ class FixedPlayer:
 
 class HybridPlayer(FixedPlayer):
     """Decoded frames, with the motion from the sent to another pose shown on top; see `Player`."""
-
-    tracks: Tracks
 
     def __init__(self, tracks: Tracks, frames: list[np.ndarray]) -> None:
         super().__init__(tracks.header, frames, "", frozenset())

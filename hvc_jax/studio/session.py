@@ -8,8 +8,7 @@ import dataclasses
 import math
 import os
 import shlex
-import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,20 +30,17 @@ from hvc_jax.studio.player import Drawn, Opened
 from hvc_jax.studio.transfer import Motion, retarget_operation
 
 _CACHE_BYTES = 64 << 20
-_TIMES = 200
 
 
 class Session:
     """A stream with edits on top.
 
-    `path` is where it came from, for the command line; `controls` what can be moved; `times`
-    seconds that the last frames took to be drawn after a change.
+    `path` is where it came from, for the command line; `controls` what can be moved.
     """
 
     def __init__(self, opened: Opened, path: Path, model: Path | None = None) -> None:
         self.opened, self.path, self.history = opened, path, History()
         self._model = model
-        self.times: deque[float] = deque(maxlen=_TIMES)
         tracks = opened.player.tracks
         self.controls: list[Control] = controls(tracks.schema) if tracks else []
         self._values = (tracks.values, tracks.constants) if tracks else None
@@ -214,11 +210,7 @@ class Session:
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
-        started = time.perf_counter()
-        drawn = player.draw(index, latent)
-        if latent is not None:
-            self.times.append(time.perf_counter() - started)
-        self._cache[key] = drawn
+        drawn = self._cache[key] = player.draw(index, latent)
         self._cached += drawn.picture.nbytes
         while self._cached > _CACHE_BYTES and len(self._cache) > 1:
             self._cached -= self._cache.popitem(last=False)[1].picture.nbytes
