@@ -31,23 +31,15 @@ MATRICES_PER_NUMBER = 4
 
 
 class Motion(NamedTuple):
-    """A BVH file of J joints.
+    """A BVH file of J joints."""
 
-    Attributes:
-      names: parents before children.
-      parents: [J] int, -1 = root.
-      offsets: [J, 3] rest offset from the parent, in the file's unit.
-      rotations: [T, J, 3, 3] local rotation matrices.
-      places: joint -> [T, 3] from its parent, in the file's unit; others are at their offset.
-      fps: frames per second.
-    """
-
-    names: tuple[str, ...]
-    parents: np.ndarray
-    offsets: np.ndarray
-    rotations: np.ndarray
+    names: tuple[str, ...]  # parents before children
+    parents: np.ndarray  # [J] int, -1 = root
+    offsets: np.ndarray  # [J, 3] rest offset from the parent, in the file's unit
+    rotations: np.ndarray  # [T, J, 3, 3] local rotation matrices
+    # joint -> [T, 3] from its parent, in the file's unit; others are at their offset
     places: dict[int, np.ndarray]
-    fps: float
+    fps: float  # frames per second
 
 
 _Skeleton = tuple[list[str], list[int], list[list[float]], list[list[tuple[str, bool]]]]

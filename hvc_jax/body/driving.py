@@ -15,17 +15,11 @@ SUFFIXES = (".bvh", ".npz", ".npy", ".pkl", ".pt", ".json")
 
 
 class Drive(NamedTuple):
-    """Motion for a stream.
+    """Motion for a stream."""
 
-    Attributes:
-      values: [T, N], for every named parameter; 0 for those that the file does not move.
-      moved: names of the joints that the file moves, at least one.
-      notes: sentences on what was assumed.
-    """
-
-    values: np.ndarray
-    moved: tuple[str, ...]
-    notes: tuple[str, ...]
+    values: np.ndarray  # [T, N], for every named parameter; 0 for those that the file does not move
+    moved: tuple[str, ...]  # names of the joints that the file moves, at least one
+    notes: tuple[str, ...]  # sentences on what was assumed
 
 
 def load_drive(

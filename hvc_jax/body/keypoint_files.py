@@ -64,17 +64,11 @@ class KeypointFileError(ValueError):
 
 
 class Keypoints(NamedTuple):
-    """What a file says of a clip.
+    """What a file says of a clip."""
 
-    Attributes:
-      points: [T, 17, 2] (u, v) of the coded square, in [-1, 1].
-      confidence: [T, 17] in [0, 1]; 0 for frames that the file lacks and points outside.
-      notes: sentences on what was assumed.
-    """
-
-    points: np.ndarray
-    confidence: np.ndarray
-    notes: tuple[str, ...]
+    points: np.ndarray  # [T, 17, 2] (u, v) of the coded square, in [-1, 1]
+    confidence: np.ndarray  # [T, 17] in [0, 1]; 0 for frames that the file lacks and points outside
+    notes: tuple[str, ...]  # sentences on what was assumed
 
 
 class _File(NamedTuple):

@@ -47,18 +47,12 @@ _NUMBERS_AT_MOST = 5 * max(LAYOUTS)
 
 
 class Seen(NamedTuple):
-    """A person in a frame.
+    """A person in a frame."""
 
-    Attributes:
-      frame: the number or name of the frame; None where the file has one only.
-      track: number of the person, or None.
-      rows: [N, 3] x, y, confidence.
-      time: when, in some unit, where the file says times and no frames; else None.
-    """
-
-    frame: int | str | None
-    track: int | None
-    rows: np.ndarray
+    frame: int | str | None  # the number or name of the frame; None where the file has one only
+    track: int | None  # number of the person, or None
+    rows: np.ndarray  # [N, 3] x, y, confidence
+    # when, in some unit, where the file says times and no frames; else None
     time: float | None = None
 
 

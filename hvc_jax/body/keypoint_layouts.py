@@ -8,16 +8,11 @@ _BODY = tuple(range(17))
 
 
 class Layout(NamedTuple):
-    """A way to list the keypoints of a person.
+    """A way to list the keypoints of a person."""
 
-    Attributes:
-      name: as its authors call it.
-      coco: for each of the 17 COCO keypoints its place in the list.
-      fraction: whether coordinates are fractions of the picture by default, not pixels.
-    """
-
-    name: str
-    coco: tuple[int, ...]
+    name: str  # as its authors call it
+    coco: tuple[int, ...]  # for each of the 17 COCO keypoints its place in the list
+    # whether coordinates are fractions of the picture by default, not pixels
     fraction: bool = False
 
 

@@ -30,19 +30,12 @@ COCO_JOINTS = np.array([JOINT_INDEX[name] for name in _RIDES_ON])
 
 
 class Skeleton(NamedTuple):
-    """The rest skeleton with K points that ride on it, linear in the shape coefficients.
+    """The rest skeleton with K points that ride on it, linear in the shape coefficients."""
 
-    Attributes:
-      joints: [22, 3] rest joints of the mean shape, metres.
-      joint_directions: [10, 22, 3] metres per unit of each shape coefficient.
-      points: [K, 3] rest points of the mean shape, metres.
-      point_directions: [10, K, 3] metres per unit of each shape coefficient.
-    """
-
-    joints: jax.Array
-    joint_directions: jax.Array
-    points: jax.Array
-    point_directions: jax.Array
+    joints: jax.Array  # [22, 3] rest joints of the mean shape, metres
+    joint_directions: jax.Array  # [10, 22, 3] metres per unit of each shape coefficient
+    points: jax.Array  # [K, 3] rest points of the mean shape, metres
+    point_directions: jax.Array  # [10, K, 3] metres per unit of each shape coefficient
 
 
 def _face_vertices(

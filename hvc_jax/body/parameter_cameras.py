@@ -65,17 +65,12 @@ class View(NamedTuple):
 
 
 class CameraNotice(NamedTuple):
-    """A camera and what has to be said of it.
+    """A camera and what has to be said of it."""
 
-    Attributes:
-      camera: [T, 3] weak-perspective (see `camera.project`), or None: the file has none.
-      name: of the fields that it is from.
-      note: a part of a sentence, or "".
-    """
-
+    # [T, 3] weak-perspective (see `camera.project`), or None: the file has none
     camera: np.ndarray | None
-    name: str = ""
-    note: str = ""
+    name: str = ""  # of the fields that it is from
+    note: str = ""  # a part of a sentence, or ""
 
 
 class _Scene(NamedTuple):

@@ -34,19 +34,13 @@ FRAMES_AT_MOST = 1_000_000
 
 
 class Parameters(NamedTuple):
-    """What a file says of a clip.
+    """What a file says of a clip."""
 
-    Attributes:
-      bodies: [T, 188] body vectors.
-      confidence: [T], 0 where no row of the file is of the frame and the body is filled in.
-      source: what kind of file it is, in words.
-      notes: sentences on what was assumed.
-    """
-
-    bodies: np.ndarray
+    bodies: np.ndarray  # [T, 188] body vectors
+    # [T], 0 where no row of the file is of the frame and the body is filled in
     confidence: np.ndarray
-    source: str
-    notes: tuple[str, ...]
+    source: str  # what kind of file it is, in words
+    notes: tuple[str, ...]  # sentences on what was assumed
 
 
 class _Converted(NamedTuple):

@@ -57,21 +57,14 @@ _FULL_TURN = 2 * math.pi
 
 
 class Pose(NamedTuple):
-    """Rotations of a record.
+    """Rotations of a record."""
 
-    Attributes:
-      rotations: [T, 55, 3] axis-angle, radians, the root not yet turned.
-      turn: about x, radians, that makes the root ours.
-      field: where they are from.
-      relative_hands: the hands are axis-angle of the smplx package, which adds its mean pose.
-      joints: how many the field has.
-    """
-
-    rotations: np.ndarray
-    turn: float
-    field: str
+    rotations: np.ndarray  # [T, 55, 3] axis-angle, radians, the root not yet turned
+    turn: float  # about x, radians, that makes the root ours
+    field: str  # where they are from
+    # the hands are axis-angle of the smplx package, which adds its mean pose
     relative_hands: bool = False
-    joints: int = 0
+    joints: int = 0  # how many the field has
 
 
 def read_pose(

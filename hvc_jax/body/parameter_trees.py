@@ -67,19 +67,12 @@ class NobodyError(BodyFileError):
 
 
 class Record(NamedTuple):
-    """The fields of a person, for one frame or for many.
+    """The fields of a person, for one frame or for many."""
 
-    Attributes:
-      track: number or name of the person; None where there is one only.
-      frame: number or name of the frame, where the record is of one.
-      fields: arrays by name.
-      first: the number of the first frame where the format says so.
-    """
-
-    track: int | str | None
-    frame: int | str | None
-    fields: dict[str, np.ndarray]
-    first: int = 0
+    track: int | str | None  # number or name of the person; None where there is one only
+    frame: int | str | None  # number or name of the frame, where the record is of one
+    fields: dict[str, np.ndarray]  # arrays by name
+    first: int = 0  # the number of the first frame where the format says so
 
 
 def read_records(path: str | os.PathLike) -> list[Record]:

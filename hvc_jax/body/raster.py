@@ -17,34 +17,23 @@ from hvc_jax.body.coverage import frame_by_frame, nearest_triangle, pick, pixel_
 
 
 class Fragments(NamedTuple):
-    """What is seen at each pixel centre.
+    """What is seen at each pixel centre."""
 
-    Attributes:
-      triangle: [B, H, W] int32 triangle id, -1 where nothing is seen.
-      barycentric: [B, H, W, 3] weights of the triangle's corners, sum 1; 0 where nothing is seen.
-      depth: [B, H, W] depth; +inf where nothing is seen.
-    """
-
-    triangle: jax.Array
+    triangle: jax.Array  # [B, H, W] int32 triangle id, -1 where nothing is seen
+    # [B, H, W, 3] weights of the triangle's corners, sum 1; 0 where nothing is seen
     barycentric: jax.Array
-    depth: jax.Array
+    depth: jax.Array  # [B, H, W] depth; +inf where nothing is seen
 
 
 class MotionField(NamedTuple):
-    """Where to look in the key picture for each pixel of the target picture.
+    """Where to look in the key picture for each pixel of the target picture."""
 
-    Attributes:
-      grid: [B, H, W, 2] (u, v) in the key picture; identity outside the target body.
-      mask: [B, H, W] 1 on the target body, 0 outside.
-      visible: [B, H, W] in [0, 1], how far that point of the body is seen in the key picture; 0
-        outside the target body.
-      target_fragments: fragments of the target mesh.
-    """
-
-    grid: jax.Array
-    mask: jax.Array
+    grid: jax.Array  # [B, H, W, 2] (u, v) in the key picture; identity outside the target body
+    mask: jax.Array  # [B, H, W] 1 on the target body, 0 outside
+    # [B, H, W] in [0, 1], how far that point of the body is seen in the key picture; 0 outside the
+    # target body
     visible: jax.Array
-    target_fragments: Fragments
+    target_fragments: Fragments  # fragments of the target mesh
 
 
 def pixel_grid(height: int, width: int) -> jax.Array:

@@ -18,42 +18,25 @@ from hvc_jax.pose.estimator import compile_for_live
 
 
 class Figures(NamedTuple):
-    """What a call measures; rates and times are of the last five seconds.
+    """What a call measures; rates and times are of the last five seconds."""
 
-    Attributes:
-      seconds: Since its start.
-      sent: Frames that were sent.
-      received: Motion packets that came.
-      lost: Motion packets that did not.
-      drawn: Frames that were drawn.
-      frames_per_second: Drawn a second.
-      picture_kbps: Rate of key pictures and motion, heads of IP and UDP included.
-      sound_kbps: Rate of sound, the same way.
-      key_bytes: Of the last key picture.
-      latency_ms: Median from taking a frame to having its picture ("glass to glass", without the
-        camera's and the screen's own times).
-      late_ms: 95th percentile of that.
-      analysis_ms: Median of finding the body and coding.
-      drawing_ms: Median of drawing.
-      sound_packets: Decoded so far.
-      foreign: Packets that were not of this call, or damaged.
-    """
-
-    seconds: float
-    sent: int
-    received: int
-    lost: int
-    drawn: int
-    frames_per_second: float
-    picture_kbps: float
-    sound_kbps: float
-    key_bytes: int
+    seconds: float  # Since its start
+    sent: int  # Frames that were sent
+    received: int  # Motion packets that came
+    lost: int  # Motion packets that did not
+    drawn: int  # Frames that were drawn
+    frames_per_second: float  # Drawn a second
+    picture_kbps: float  # Rate of key pictures and motion, heads of IP and UDP included
+    sound_kbps: float  # Rate of sound, the same way
+    key_bytes: int  # Of the last key picture
+    # Median from taking a frame to having its picture ("glass to glass", without the camera's and
+    # the screen's own times)
     latency_ms: float
-    late_ms: float
-    analysis_ms: float
-    drawing_ms: float
-    sound_packets: int
-    foreign: int
+    late_ms: float  # 95th percentile of that
+    analysis_ms: float  # Median of finding the body and coding
+    drawing_ms: float  # Median of drawing
+    sound_packets: int  # Decoded so far
+    foreign: int  # Packets that were not of this call, or damaged
 
 
 class Call:

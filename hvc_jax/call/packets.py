@@ -55,23 +55,14 @@ class Motion(NamedTuple):
 
 
 class Feedback(NamedTuple):
-    """What a receiver says.
+    """What a receiver says."""
 
-    Attributes:
-      key: number of the key picture that it has; 0 for none.
-      motion_wanted: whether motion is wanted that decodes on its own.
-      key_wanted: whether a new key picture is wanted.
-      loss: share of the motion packets that were lost lately, in 1/255.
-      time: of the newest motion packet.
-      own_picture: whether it shows a picture of its own, so that none is to be sent.
-    """
-
-    key: int
-    motion_wanted: bool
-    key_wanted: bool
-    loss: int
-    time: int
-    own_picture: bool = False
+    key: int  # number of the key picture that it has; 0 for none
+    motion_wanted: bool  # whether motion is wanted that decodes on its own
+    key_wanted: bool  # whether a new key picture is wanted
+    loss: int  # share of the motion packets that were lost lately, in 1/255
+    time: int  # of the newest motion packet
+    own_picture: bool = False  # whether it shows a picture of its own, so that none is to be sent
 
 
 Message = KeyPart | Motion | AudioGroup | Feedback

@@ -17,17 +17,11 @@ from hvc_jax.stream.sound import SoundSource
 
 
 class BaseCodec(abc.ABC):
-    """Encoder and decoder of one variant.
+    """Encoder and decoder of one variant."""
 
-    Attributes:
-      variant: Of the streams.
-      model_id: 8 bytes, of the model; zeros without one.
-      sends_bodies: Whether streams have parameters of a body; pictures are square then.
-    """
-
-    variant: str
-    model_id: bytes
-    sends_bodies: bool
+    variant: str  # Of the streams
+    model_id: bytes  # 8 bytes, of the model; zeros without one
+    sends_bodies: bool  # Whether streams have parameters of a body; pictures are square then
 
     def encode(
         self,

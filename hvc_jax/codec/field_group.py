@@ -32,35 +32,21 @@ CERTAIN = 30.0
 
 
 class FieldFormat(NamedTuple):
-    """What a stream's header says of its fields.
+    """What a stream's header says of its fields."""
 
-    Attributes:
-        rows: control points from top to bottom.
-        columns: control points from left to right.
-        step: index of the step that payloads need not name.
-    """
-
-    rows: int = 16
-    columns: int = 16
-    step: int = DEFAULT_STEP
+    rows: int = 16  # control points from top to bottom
+    columns: int = 16  # control points from left to right
+    step: int = DEFAULT_STEP  # index of the step that payloads need not name
 
 
 class GroupReferences(NamedTuple):
-    """The key pictures around a group and what each of its frames looks into.
+    """The key pictures around a group and what each of its frames looks into."""
 
-    Attributes:
-        pictures: K of [H, W, 3] uint8, as coded.
-        past: [T] int, number of the nearest past picture, -1 for none.
-        future: [T] int, number of the nearest future picture, -1 for none.
-        past_distance: [T] int, frames since the past picture; any where there is none.
-        future_distance: [T] int, frames until the future picture; any where there is none.
-    """
-
-    pictures: Sequence[np.ndarray]
-    past: np.ndarray
-    future: np.ndarray
-    past_distance: np.ndarray
-    future_distance: np.ndarray
+    pictures: Sequence[np.ndarray]  # K of [H, W, 3] uint8, as coded
+    past: np.ndarray  # [T] int, number of the nearest past picture, -1 for none
+    future: np.ndarray  # [T] int, number of the nearest future picture, -1 for none
+    past_distance: np.ndarray  # [T] int, frames since the past picture; any where there is none
+    future_distance: np.ndarray  # [T] int, frames until the future picture; any where there is none
 
 
 def references_at(

@@ -38,21 +38,13 @@ FORBIDDEN = 1e6
 
 
 class Stage(NamedTuple):
-    """A stretch of the descent.
+    """A stretch of the descent."""
 
-    Attributes:
-        shorter_side: pixels of the pictures' shorter side that the stage looks at, about.
-        limit: frequencies of rows and columns below it take part.
-        motion_only: whether correction and blend planes wait.
-        rarity: of `field_fit.solve`: the log-rate of a level is log2(1 + rarity level^2).
-        steps: how often the pictures are warped.
-    """
-
-    shorter_side: int
-    limit: int
-    motion_only: bool
-    rarity: float
-    steps: int
+    shorter_side: int  # pixels of the pictures' shorter side that the stage looks at, about
+    limit: int  # frequencies of rows and columns below it take part
+    motion_only: bool  # whether correction and blend planes wait
+    rarity: float  # of `field_fit.solve`: the log-rate of a level is log2(1 + rarity level^2)
+    steps: int  # how often the pictures are warped
 
 
 EFFORTS: tuple[tuple[tuple[Stage, ...], int], ...] = (
@@ -91,20 +83,14 @@ EFFORTS: tuple[tuple[tuple[Stage, ...], int], ...] = (
 
 @dataclasses.dataclass(frozen=True)
 class FieldOptions:
-    """How fields are chosen.
+    """How fields are chosen."""
 
-    Attributes:
-        lmbda: mean squared error (8-bit steps squared, mean over a frame's pixels and colours,
-          summed over frames) that saving one bit may cost.
-        grid: rows and columns of control points.
-        step: index into `stream.field.STEPS` of the quantiser's step.
-        effort: 0 (fast) to 3.
-    """
-
+    # mean squared error (8-bit steps squared, mean over a frame's pixels and colours, summed over
+    # frames) that saving one bit may cost
     lmbda: float = 0.1
-    grid: tuple[int, int] = (16, 16)
-    step: int = 4
-    effort: int = 1
+    grid: tuple[int, int] = (16, 16)  # rows and columns of control points
+    step: int = 4  # index into `stream.field.STEPS` of the quantiser's step
+    effort: int = 1  # 0 (fast) to 3
 
     def __post_init__(self) -> None:
         if not self.lmbda > 0:
@@ -118,19 +104,12 @@ class FieldOptions:
 
 
 class EncodedGroup(NamedTuple):
-    """A group as coded.
+    """A group as coded."""
 
-    Attributes:
-        payload: its bytes.
-        control_points: [T, R, C, 5] float32, as decoded; see `field_group.decode_fields`.
-        frames: [T, H, W, 3] uint8 as decoded.
-        cost: squared error of the decoded frames + lmbda * bits.
-    """
-
-    payload: bytes
-    control_points: np.ndarray
-    frames: np.ndarray
-    cost: float
+    payload: bytes  # its bytes
+    control_points: np.ndarray  # [T, R, C, 5] float32, as decoded; see `field_group.decode_fields`
+    frames: np.ndarray  # [T, H, W, 3] uint8 as decoded
+    cost: float  # squared error of the decoded frames + lmbda * bits
 
 
 _descend = jax.jit(field_fit.descend)

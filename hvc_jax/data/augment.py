@@ -14,19 +14,13 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 class View(NamedTuple):
-    """What happens to both pictures of a pair.
+    """What happens to both pictures of a pair."""
 
-    Attributes:
-      box: (left, top, right, bottom) of the crop in [0, 1] of the picture.
-      flip: Whether the crop is mirrored.
-      matrix: [3, 4] colour matrix on RGB in [0, 255], None for no change.
-      gamma: Exponent on each channel in [0, 1] after the matrix.
-    """
-
+    # (left, top, right, bottom) of the crop in [0, 1] of the picture
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
-    flip: bool = False
-    matrix: np.ndarray | None = None
-    gamma: float = 1.0
+    flip: bool = False  # Whether the crop is mirrored
+    matrix: np.ndarray | None = None  # [3, 4] colour matrix on RGB in [0, 255], None for no change
+    gamma: float = 1.0  # Exponent on each channel in [0, 1] after the matrix
 
 
 def random_view(

@@ -61,24 +61,16 @@ class Clip(NamedTuple):
 
 
 class ClipInfo(NamedTuple):
-    """What is known of a clip before its frames are decoded.
+    """What is known of a clip before its frames are decoded."""
 
-    Attributes:
-        width: of the clip as shown, pixels.
-        height: of the clip as shown, pixels.
-        fps: frames per second.
-        frames: how many there are, 0 where that is not known.
-        name: the file's name without its ending.
-        notes: what is done to the clip that a user should know; grows while frames are read.
-        sound: its sound, which becomes ready while frames are read; None where none is wanted.
-    """
-
-    width: int
-    height: int
-    fps: Fraction
-    frames: int
-    name: str
+    width: int  # of the clip as shown, pixels
+    height: int  # of the clip as shown, pixels
+    fps: Fraction  # frames per second
+    frames: int  # how many there are, 0 where that is not known
+    name: str  # the file's name without its ending
+    # what is done to the clip that a user should know; grows while frames are read
     notes: list[str]
+    # its sound, which becomes ready while frames are read; None where none is wanted
     sound: ClipSound | None = None
 
 

@@ -27,23 +27,16 @@ _ROUNDED = 4e-4
 
 
 class Chunk(NamedTuple):
-    """One row of a metadata csv.
+    """One row of a metadata csv."""
 
-    Attributes:
-      video: Name of the video without its ending.
-      split: "train" or "test".
-      start: First frame; `end`: frame after the last, in frames of a video of rate `fps`.
-      box: (left, top, right, bottom) in pixels of a video of `height` rows.
-      height: Rows of the video the box refers to, 0 where the list does not say.
-      fps: Frames per second that `start` and `end` count; 0 for those of the video at hand.
-    """
-
-    video: str
-    split: str
-    start: int
+    video: str  # Name of the video without its ending
+    split: str  # "train" or "test"
+    start: int  # First frame; `end`: frame after the last, in frames of a video of rate `fps`
     end: int
+    # (left, top, right, bottom) in pixels of a video of `height` rows
     box: tuple[float, float, float, float]
-    height: int
+    height: int  # Rows of the video the box refers to, 0 where the list does not say
+    # Frames per second that `start` and `end` count; 0 for those of the video at hand
     fps: float = 0.0
 
     def frames_in(self, fps: Fraction) -> tuple[int, int]:

@@ -32,17 +32,11 @@ _USUAL = [
 
 
 class Timing(NamedTuple):
-    """How stored frames become frames of a clip.
+    """How stored frames become frames of a clip."""
 
-    Attributes:
-        fps: Frames per second of the clip.
-        constant: Whether every stored frame is one frame of the clip.
-        note: What a user should know, or "".
-    """
-
-    fps: Fraction
-    constant: bool
-    note: str = ""
+    fps: Fraction  # Frames per second of the clip
+    constant: bool  # Whether every stored frame is one frame of the clip
+    note: str = ""  # What a user should know, or ""
 
 
 def timing_of(

@@ -19,24 +19,15 @@ HALF = "-half"
 class Encoder(NamedTuple):
     """How ffmpeg is asked for a codec; `presets` are for effort "fast", "good" and
     "best", which on a clip of 32 frames at 256x256 take 0.4, 2.2 and 5.5 CPU-seconds for VVC.
-
-    Attributes:
-        library: ffmpeg's name of the encoder.
-        format: ffmpeg's name of the elementary stream.
-        presets: by effort.
-        qp_range: finest and coarsest quality setting that is used.
-        first_guess: where a search for a rate begins.
-        default_qps: rate points for evaluation, at full size.
-        half_qps: at half size.
     """
 
-    library: str
-    format: str
-    presets: dict[str, str]
-    qp_range: tuple[int, int]
-    first_guess: int
-    default_qps: tuple[int, ...]
-    half_qps: tuple[int, ...]
+    library: str  # ffmpeg's name of the encoder
+    format: str  # ffmpeg's name of the elementary stream
+    presets: dict[str, str]  # by effort
+    qp_range: tuple[int, int]  # finest and coarsest quality setting that is used
+    first_guess: int  # where a search for a rate begins
+    default_qps: tuple[int, ...]  # rate points for evaluation, at full size
+    half_qps: tuple[int, ...]  # at half size
 
 
 _VVC = {"fast": "faster", "good": "medium", "best": "slow"}

@@ -37,25 +37,16 @@ class AnchorError(ValueError):
 
 
 class Anchor(NamedTuple):
-    """A clip that a conventional codec coded and decoded.
+    """A clip that a conventional codec coded and decoded."""
 
-    Attributes:
-        codec: a name of `CODECS`, or "hold".
-        qp: the encoder's quality setting (QP of VVC and hold, CRF of HEVC and AV1).
-        scale: size at which it was coded, relative to the clip.
-        bytes: length of the elementary stream.
-        frames: [T, H, W, 3] uint8 RGB, decoded from that stream.
-        encode_seconds: wall clock of the encoder, all its threads; None if not measured.
-        decode_seconds: wall clock of the decoder.
-    """
-
-    codec: str
-    qp: int
-    scale: float
-    bytes: int
-    frames: np.ndarray
+    codec: str  # a name of `CODECS`, or "hold"
+    qp: int  # the encoder's quality setting (QP of VVC and hold, CRF of HEVC and AV1)
+    scale: float  # size at which it was coded, relative to the clip
+    bytes: int  # length of the elementary stream
+    frames: np.ndarray  # [T, H, W, 3] uint8 RGB, decoded from that stream
+    # wall clock of the encoder, all its threads; None if not measured
     encode_seconds: float | None = None
-    decode_seconds: float | None = None
+    decode_seconds: float | None = None  # wall clock of the decoder
 
 
 @functools.cache

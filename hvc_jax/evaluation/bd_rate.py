@@ -19,20 +19,13 @@ class BdRateError(ValueError):
 
 
 class BdRate(NamedTuple):
-    """A BD-rate and where it holds.
+    """A BD-rate and where it holds."""
 
-    Attributes:
-        percent: mean rate of the tested codec against the anchor, minus 1, in percent;
-            negative is a saving.
-        low: lowest quality that both reach, in the metric's own unit.
-        high: highest.
-        overlap: (high - low) over the union of both quality ranges, 0 to 1.
-    """
-
+    # mean rate of the tested codec against the anchor, minus 1, in percent; negative is a saving
     percent: float
-    low: float
-    high: float
-    overlap: float
+    low: float  # lowest quality that both reach, in the metric's own unit
+    high: float  # highest
+    overlap: float  # (high - low) over the union of both quality ranges, 0 to 1
 
 
 def bd_rate(

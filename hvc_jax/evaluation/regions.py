@@ -30,16 +30,11 @@ _FACE_SIDE = (
 
 
 class Region(NamedTuple):
-    """A square window a frame.
+    """A square window a frame."""
 
-    Attributes:
-        corners: [T, 2] int, top and left of the window.
-        side: of the window, pixels.
-        mask: [T, side, side] float32 in {0, 1} inside the window; None where all of it counts.
-    """
-
-    corners: np.ndarray
-    side: int
+    corners: np.ndarray  # [T, 2] int, top and left of the window
+    side: int  # of the window, pixels
+    # [T, side, side] float32 in {0, 1} inside the window; None where all of it counts
     mask: np.ndarray | None = None
 
     def cut(self, frames: np.ndarray) -> np.ndarray:

@@ -50,22 +50,15 @@ Step = Callable[[str, int], None]
 
 
 class Point(NamedTuple):
-    """One rate point of one codec: a row for every clip.
+    """One rate point of one codec: a row for every clip."""
 
-    Attributes:
-        kind: "hold", "ceiling", "limit", "model" or "anchor".
-        codec: Its name in the tables; of curves along another axis than the key QP "MODEL-AXIS".
-        qp: Of the key picture, or the anchor's quality setting; None for the ceiling. Along another
-            axis the value there.
-        model: Name of the model; "" where there is none.
-        axis: One of `AXES`, or "" for the key QP.
-    """
-
-    kind: str
-    codec: str
+    kind: str  # "hold", "ceiling", "limit", "model" or "anchor"
+    codec: str  # Its name in the tables; of curves along another axis than the key QP "MODEL-AXIS"
+    # Of the key picture, or the anchor's quality setting; None for the ceiling. Along another axis
+    # the value there.
     qp: float | None
-    model: str = ""
-    axis: str = ""
+    model: str = ""  # Name of the model; "" where there is none
+    axis: str = ""  # One of `AXES`, or "" for the key QP
 
     def options(self, settings: Settings) -> EncodeOptions:
         """How a model codes a clip here."""

@@ -34,37 +34,28 @@ or the others, which send latents."""
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is coded and measured; see `hvc evaluate --help`.
+    """What is coded and measured; see `hvc evaluate --help`."""
 
-    Attributes:
-        out: Folder of the results.
-        models: (name in the tables, file or shipped variant) of each model.
-        key_qps: QPs of the key picture; each is a rate point of every model and of hold.
-        anchors: (name, quality settings) of each conventional codec.
-        limits: Rows of `flow_oracle`, upper bounds that are no codecs, at each key QP.
-        axes: (one of `AXES`, values) of other curves of the models, at the middle key QP; "no_hold"
-            has no values of its own, but all key QPs.
-        contents: (clip, what it shows) where a manifest says it: talk, sign, exercise, dance, walk.
-        frames: Of each clip, from its beginning.
-        size: Side of the square pictures, pixels.
-        fit: "crop" or "pad".
-        effort: Of the body fit, 0 to 3.
-        anchor_effort: "fast", "good" or "best".
-        scores: Which scores, and their files.
-    """
-
-    out: Path
+    out: Path  # Folder of the results
+    # (name in the tables, file or shipped variant) of each model
     models: tuple[tuple[str, str], ...] = (("semantic", "semantic"), ("keypoint", "keypoint"))
+    # QPs of the key picture; each is a rate point of every model and of hold
     key_qps: tuple[int, ...] = (32,)
+    # (name, quality settings) of each conventional codec
     anchors: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    # Rows of `flow_oracle`, upper bounds that are no codecs, at each key QP
     limits: tuple[str, ...] = ()
+    # (one of `AXES`, values) of other curves of the models, at the middle key QP; "no_hold" has no
+    # values of its own, but all key QPs
     axes: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    # (clip, what it shows) where a manifest says it: talk, sign, exercise, dance, walk
     contents: tuple[tuple[str, str], ...] = ()
-    frames: int = 64
-    size: int = 256
-    fit: str = "crop"
-    effort: int = 1
-    anchor_effort: str = "best"
+    frames: int = 64  # Of each clip, from its beginning
+    size: int = 256  # Side of the square pictures, pixels
+    fit: str = "crop"  # "crop" or "pad"
+    effort: int = 1  # Of the body fit, 0 to 3
+    anchor_effort: str = "best"  # "fast", "good" or "best"
+    # Which scores, and their files
     scores: ScoreOptions = dataclasses.field(default_factory=ScoreOptions)
 
     def export(self, name: str) -> Export:

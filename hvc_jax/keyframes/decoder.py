@@ -14,17 +14,11 @@ _FORMAT = "yuv420p10le"
 
 
 class PictureDecoder(abc.ABC):
-    """Decodes key pictures one at a time, in coded order, from an intra picture on.
+    """Decodes key pictures one at a time, in coded order, from an intra picture on."""
 
-    Attributes:
-        codec: name of the codec, for errors.
-        library: FFmpeg's name of the decoder.
-        min_side: of the pictures that are coded, pixels.
-    """
-
-    codec: str
-    library: str
-    min_side: int
+    codec: str  # name of the codec, for errors
+    library: str  # FFmpeg's name of the decoder
+    min_side: int  # of the pictures that are coded, pixels
 
     def __init__(self, height: int, width: int) -> None:
         self._size = height, width

@@ -8,25 +8,18 @@ from typing import NamedTuple
 
 
 class Structure(NamedTuple):
-    """A GOP structure.
+    """A GOP structure."""
 
-    Attributes:
-        low_delay: whether pictures are predicted from past ones only.
-        size: pictures a GOP; a power of two where pictures are reordered.
-        qp_offsets: QP of a predicted picture less that of the intra picture: by level of the
-            hierarchy where reordered (the last holds for all deeper ones), else by position in
-            the GOP.
-        references: how many pictures a picture is predicted from, at most.
-        looks_ahead: whether later pictures may decide how a picture is coded (libvvenc's
-            temporal filter and block importance). Without it a longer sequence begins with the
-            very payloads of a shorter one that ends with a GOP, so keys can be appended by coding
-            the sequence again; it costs 2 % more bytes at equal PSNR.
-    """
-
-    low_delay: bool
-    size: int
+    low_delay: bool  # whether pictures are predicted from past ones only
+    size: int  # pictures a GOP; a power of two where pictures are reordered
+    # QP of a predicted picture less that of the intra picture: by level of the hierarchy where
+    # reordered (the last holds for all deeper ones), else by position in the GOP
     qp_offsets: tuple[int, ...]
-    references: int
+    references: int  # how many pictures a picture is predicted from, at most
+    # whether later pictures may decide how a picture is coded (libvvenc's temporal filter and block
+    # importance). Without it a longer sequence begins with the very payloads of a shorter one that
+    # ends with a GOP, so keys can be appended by coding the sequence again; it costs 2 % more bytes
+    # at equal PSNR.
     looks_ahead: bool
 
 

@@ -21,17 +21,11 @@ from hvc_jax.keyframes.picture import KeyPictureError
 
 
 class CodedKey(NamedTuple):
-    """A coded key picture of a sequence.
+    """A coded key picture of a sequence."""
 
-    Attributes:
-        index: which of the pictures handed to `encode_sequence` it shows.
-        codec: the codec's number in the stream.
-        payload: its bytes, without anything that both ends know.
-    """
-
-    index: int
-    codec: int
-    payload: bytes
+    index: int  # which of the pictures handed to `encode_sequence` it shows
+    codec: int  # the codec's number in the stream
+    payload: bytes  # its bytes, without anything that both ends know
 
 
 def encode_sequence(

@@ -19,14 +19,10 @@ class Discriminator(nn.Module):
 
     Isola et al., "Image-to-image translation with conditional adversarial networks", sec. 3.2.2.
     https://arxiv.org/abs/1611.07004
-
-    Attributes:
-      width: channels after the first halving; doubled at each next one, at most 8 times.
-      depth: number of halvings.
     """
 
-    width: int = 32
-    depth: int = 4
+    width: int = 32  # channels after the first halving; doubled at each next one, at most 8 times
+    depth: int = 4  # number of halvings
 
     @nn.compact
     def __call__(self, picture: jax.Array) -> tuple[jax.Array, list[jax.Array]]:

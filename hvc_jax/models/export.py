@@ -51,17 +51,11 @@ class ExportError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """An exported model; its arrays are read when they are asked for.
+    """An exported model; its arrays are read when they are asked for."""
 
-    Attributes:
-        path: The file.
-        variant: "semantic", "keypoint", "implicit", "field" or "hybrid".
-        config_fields: The training configuration as nested dicts.
-    """
-
-    path: Path
-    variant: str
-    config_fields: dict[str, Any]
+    path: Path  # The file
+    variant: str  # "semantic", "keypoint", "implicit", "field" or "hybrid"
+    config_fields: dict[str, Any]  # The training configuration as nested dicts
 
     @functools.cached_property
     def model_id(self) -> bytes:

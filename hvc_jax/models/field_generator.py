@@ -22,19 +22,15 @@ _GREY_LEVELS = 255.0**2
 
 
 class Sources(NamedTuple):
-    """What a frame is made of.
+    """What a frame is made of."""
 
-    Attributes:
-      pictures: [B, H, W, 12] in [0, 1], RGB of the past and the future key picture as displaced,
-        then of both as coded. Where there is one only, it stands for both; a frame that is itself a
-        key picture has it four times.
-      share: [B, H, W, 1] in [0, 1], of the past picture in the blend that the stream describes.
-      qp: [B], quantisation parameter of the intra key picture before the frame, 0 to 63.
-    """
-
+    # [B, H, W, 12] in [0, 1], RGB of the past and the future key picture as displaced, then of both
+    # as coded. Where there is one only, it stands for both; a frame that is itself a key picture
+    # has it four times.
     pictures: jax.Array
+    # [B, H, W, 1] in [0, 1], of the past picture in the blend that the stream describes
     share: jax.Array
-    qp: jax.Array
+    qp: jax.Array  # [B], quantisation parameter of the intra key picture before the frame, 0 to 63
 
 
 class FieldGenerator(nn.Module):

@@ -22,16 +22,12 @@ class Generator(nn.Module):
     convolves several times faster than over a few channels at full size. Neighbouring blocks are
     painted independently of each other, which shows as a faint grid; two small convolutions over
     the assembled picture, as 2x2 blocks, take it away.
-
-    Attributes:
-      widths: channels (C0, C1, C2) of the pyramid.
-      blocks: residual blocks per scale.
-      strength: share of the change to the aligned pixels that is shown. Models of format 1 were
-        trained at 1 and are shown at .5; new ones are shown as they are trained.
     """
 
-    widths: tuple[int, int, int]
-    blocks: int
+    widths: tuple[int, int, int]  # channels (C0, C1, C2) of the pyramid
+    blocks: int  # residual blocks per scale
+    # share of the change to the aligned pixels that is shown. Models of format 1 were trained at 1
+    # and are shown at .5; new ones are shown as they are trained.
     strength: float = 1.0
 
     @nn.compact

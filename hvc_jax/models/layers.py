@@ -8,17 +8,11 @@ from hvc_jax.ops.warp import repeat_upsample, space_to_depth
 
 
 class Conv(nn.Module):
-    """A convolution with `SAME` padding: [B, H, W, C] -> [B, H, W, features].
+    """A convolution with `SAME` padding: [B, H, W, C] -> [B, H, W, features]."""
 
-    Attributes:
-      features: output channels.
-      kernel: side of the square kernel, pixels.
-      zero: start at zero, for heads that must not act before they have learned to.
-    """
-
-    features: int
-    kernel: int = 3
-    zero: bool = False
+    features: int  # output channels
+    kernel: int = 3  # side of the square kernel, pixels
+    zero: bool = False  # start at zero, for heads that must not act before they have learned to
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

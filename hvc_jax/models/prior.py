@@ -32,14 +32,10 @@ class AdaptivePrior(nn.Module):
     As the coder (stream/contexts.py) it predicts from earlier changes and takes the scale of the
     residual from how much moved of late, and in this frame; the coder looks farther back, mixes
     more predictors, and has tables instead of densities.
-
-    Attributes:
-      names: of the coded numbers, which decide in which stage each is coded.
-      hidden: units between the magnitudes and the scale.
     """
 
-    names: tuple[str, ...]
-    hidden: int = 16
+    names: tuple[str, ...]  # of the coded numbers, which decide in which stage each is coded
+    hidden: int = 16  # units between the magnitudes and the scale
 
     @nn.compact
     def __call__(self, x: jax.Array, past: jax.Array) -> jax.Array:
@@ -85,15 +81,11 @@ class FactorizedPrior(nn.Module):
 
     Ballé et al., "Variational image compression with a scale hyperprior", appendix 6.1.
     https://arxiv.org/abs/1802.01436
-
-    Attributes:
-      dimensions: number of coded dimensions D.
-      filters: widths of the hidden layers.
-      init_scale: standard deviation, in steps, that the initial densities roughly cover.
     """
 
-    dimensions: int
-    filters: tuple[int, ...] = (3, 3)
+    dimensions: int  # number of coded dimensions D
+    filters: tuple[int, ...] = (3, 3)  # widths of the hidden layers
+    # standard deviation, in steps, that the initial densities roughly cover
     init_scale: float = 4.0
 
     @nn.compact

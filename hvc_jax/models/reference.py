@@ -10,19 +10,12 @@ from hvc_jax.ops.warp import space_to_depth
 
 
 class Pyramid(NamedTuple):
-    """A picture and features of it at three scales; also what a motion model hands on, aligned.
+    """A picture and features of it at three scales; also what a motion model hands on, aligned."""
 
-    Attributes:
-      pixels: [B, H, W, 3] in [0, 1].
-      fine: [B, H/4, W/4, C0].
-      middle: [B, H/8, W/8, C1].
-      coarse: [B, H/16, W/16, C2].
-    """
-
-    pixels: jax.Array
-    fine: jax.Array
-    middle: jax.Array
-    coarse: jax.Array
+    pixels: jax.Array  # [B, H, W, 3] in [0, 1]
+    fine: jax.Array  # [B, H/4, W/4, C0]
+    middle: jax.Array  # [B, H/8, W/8, C1]
+    coarse: jax.Array  # [B, H/16, W/16, C2]
 
 
 class ReferenceEncoder(nn.Module):

@@ -15,15 +15,11 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 class Program(NamedTuple):
-    """What a result was made with.
+    """What a result was made with."""
 
-    Attributes:
-        version: Of this package.
-        commit: The first twelve digits of the commit; a "+" and a hash of the changes to the
-            package follow where there are any. None where this is no checkout.
-    """
-
-    version: str
+    version: str  # Of this package
+    # The first twelve digits of the commit; a "+" and a hash of the changes to the package follow
+    # where there are any. None where this is no checkout.
     commit: str | None
 
 

@@ -32,37 +32,25 @@ _BLUNDER = 0.2  # residual, of colours in [0, 1], beyond which a pixel shows som
 
 
 class Surface(NamedTuple):
-    """Points of the skin, for posing without the rest of the mesh.
+    """Points of the skin, for posing without the rest of the mesh."""
 
-    Attributes:
-      vertex: [K] int32 which vertices of the body they are.
-      points: [K, 3] rest positions of the mean shape, metres.
-      directions: [10, K, 3] metres per unit of each shape coefficient.
-      weights: [K, 22] skin weights of the body's joints; what lies beyond them (fingers, jaw) goes
-        with the wrist or the head.
-    """
-
-    vertex: jax.Array
-    points: jax.Array
-    directions: jax.Array
+    vertex: jax.Array  # [K] int32 which vertices of the body they are
+    points: jax.Array  # [K, 3] rest positions of the mean shape, metres
+    directions: jax.Array  # [10, K, 3] metres per unit of each shape coefficient
+    # [K, 22] skin weights of the body's joints; what lies beyond them (fingers, jaw) goes with the
+    # wrist or the head
     weights: jax.Array
 
 
 class Appearance(NamedTuple):
-    """What every frame is compared with.
+    """What every frame is compared with."""
 
-    Attributes:
-      surface: the points.
-      pictures: [T, h, w, 3] in [0, 1], the frames, smoothed to the scale at which they are looked
-        at.
-      colours: [K, 3] of the surface points, in [0, 1].
-      weight: [T, K] >= 0: what a point counts that is seen in the reference frame and, as far as
-        known, in this one; 0 for others.
-    """  # noqa: E501
-
-    surface: Surface
+    surface: Surface  # the points
+    # [T, h, w, 3] in [0, 1], the frames, smoothed to the scale at which they are looked at
     pictures: jax.Array
-    colours: jax.Array
+    colours: jax.Array  # [K, 3] of the surface points, in [0, 1]
+    # [T, K] >= 0: what a point counts that is seen in the reference frame and, as far as known, in
+    # this one; 0 for others
     weight: jax.Array
 
 

@@ -23,31 +23,22 @@ _STEPS = {0: 30, 1: 100, 2: 240, 3: 600}  # Adam steps of a round through pixels
 
 
 class Before(NamedTuple):
-    """What a live picture leaves for the one that follows it.
+    """What a live picture leaves for the one that follows it."""
 
-    Attributes:
-      window: [4] where the person is looked for.
-      unknowns: [69] of `hvc_jax.pose.solve`, which the next body is drawn to.
-    """
-
-    window: np.ndarray
-    unknowns: np.ndarray
+    window: np.ndarray  # [4] where the person is looked for
+    unknowns: np.ndarray  # [69] of `hvc_jax.pose.solve`, which the next body is drawn to
 
 
 class Estimate(NamedTuple):
-    """Bodies of a clip and how far to trust them.
+    """Bodies of a clip and how far to trust them."""
 
-    Attributes:
-      bodies: [T, 188] float32 body vectors.
-      confidence: [T] in [0, 1], how far the body is trusted; below `DOUBT` it is doubted, below
-        `BRIDGED_BELOW` not the frame's own but bridged from its neighbours.
-      people: [T] how many people are seen nearby in time; 1 with given keypoints or `before`.
-      last: for a picture that follows the last one; None where the person is lost.
-    """
-
-    bodies: np.ndarray
+    bodies: np.ndarray  # [T, 188] float32 body vectors
+    # [T] in [0, 1], how far the body is trusted; below `DOUBT` it is doubted, below `BRIDGED_BELOW`
+    # not the frame's own but bridged from its neighbours
     confidence: np.ndarray
+    # [T] how many people are seen nearby in time; 1 with given keypoints or `before`
     people: np.ndarray
+    # for a picture that follows the last one; None where the person is lost
     last: Before | None = None
 
 

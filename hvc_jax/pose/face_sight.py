@@ -26,15 +26,11 @@ _EYES_TO_MOUTH = 2.0  # half sides of the first window in distances from the eye
 
 
 class FaceSight(NamedTuple):
-    """The face in T frames.
+    """The face in T frames."""
 
-    Attributes:
-      points: [T, 468, 3] in picture units, x to the right, y down, z away, of equal scale.
-      presence: [T] in [0, 1]: is there a face in the window?
-    """
-
+    # [T, 468, 3] in picture units, x to the right, y down, z away, of equal scale
     points: np.ndarray
-    presence: np.ndarray
+    presence: np.ndarray  # [T] in [0, 1]: is there a face in the window?
 
 
 def _face(found: dict, windows: jax.Array, size: int) -> tuple[jax.Array, ...]:

@@ -39,21 +39,13 @@ class FitWeights(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What is known of a clip of T frames.
+    """What is known of a clip of T frames."""
 
-    Attributes:
-      points: [T, 33, 2] landmarks, (u, v).
-      weight: [T, 33] in [0, 1].
-      depth: [T, 33] how far the landmarks are before the pelvis, metres.
-      valid: [T] 1 for frames of the clip, 0 for padding.
-      appearance: what the pixels say, or None.
-    """
-
-    points: jax.Array
-    weight: jax.Array
-    depth: jax.Array
-    valid: jax.Array
-    appearance: Appearance | None = None
+    points: jax.Array  # [T, 33, 2] landmarks, (u, v)
+    weight: jax.Array  # [T, 33] in [0, 1]
+    depth: jax.Array  # [T, 33] how far the landmarks are before the pelvis, metres
+    valid: jax.Array  # [T] 1 for frames of the clip, 0 for padding
+    appearance: Appearance | None = None  # what the pixels say, or None
 
 
 _BLUNDER = 0.15  # metres by which a landmark is off that shows something else

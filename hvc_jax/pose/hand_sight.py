@@ -26,18 +26,13 @@ _LEAST_VISIBILITY = 0.1  # of the wrist, below which nothing is looked for
 
 
 class HandSight(NamedTuple):
-    """The two hands, left and right, in T frames.
+    """The two hands, left and right, in T frames."""
 
-    Attributes:
-      points: [T, 2, 21, 2] in picture units.
-      world: [T, 2, 21, 3] metres about the hand's middle, x to the right in the picture, y up, z to
-        the viewer.
-      presence: [T, 2] in [0, 1]: is there a hand in the window?
-    """
-
-    points: np.ndarray
+    points: np.ndarray  # [T, 2, 21, 2] in picture units
+    # [T, 2, 21, 3] metres about the hand's middle, x to the right in the picture, y up, z to the
+    # viewer
     world: np.ndarray
-    presence: np.ndarray
+    presence: np.ndarray  # [T, 2] in [0, 1]: is there a hand in the window?
 
 
 def _recrop(found: dict, windows: jax.Array, size: int) -> tuple[jax.Array]:

@@ -30,21 +30,14 @@ _PALM = np.array([0, 5, 9, 13, 17])  # landmarks: wrist and the first knuckles o
 
 
 class Hand(NamedTuple):
-    """The bones of a hand at rest, its wrist at the origin, metres.
+    """The bones of a hand at rest, its wrist at the origin, metres."""
 
-    Attributes:
-      wrist: the joint's number.
-      joints: [5, 3] numbers of the joints, of thumb, index, middle, ring and little finger.
-      points: [5, 4, 3] those joints and the tip.
-      bend: [3] the axis about which fingers close.
-      spread: [3] the axis about which they spread, towards the back of the hand.
-    """
-
-    wrist: int
+    wrist: int  # the joint's number
+    # [5, 3] numbers of the joints, of thumb, index, middle, ring and little finger
     joints: np.ndarray
-    points: np.ndarray
-    bend: np.ndarray
-    spread: np.ndarray
+    points: np.ndarray  # [5, 4, 3] those joints and the tip
+    bend: np.ndarray  # [3] the axis about which fingers close
+    spread: np.ndarray  # [3] the axis about which they spread, towards the back of the hand
 
 
 def hand_of(body: Body, side: str) -> Hand:

@@ -37,27 +37,17 @@ _OTHER = 0.5  # torsos by which given keypoints lie off landmarks of somebody el
 
 
 class Sight(NamedTuple):
-    """One person in T frames; pictures are [-1, 1] to the right and down.
+    """One person in T frames; pictures are [-1, 1] to the right and down."""
 
-    Attributes:
-      points: [T, 33, 2] landmarks in the picture.
-      world: [T, 33, 3] landmarks in metres, the middle of the hips at the origin, y up, z to the
-        viewer.
-      visibility: [T, 33] in [0, 1], of landmarks in the picture and not hidden.
-      presence: [T] in [0, 1]: is there a person in the window?
-      mask: [T, 64, 64] in [0, 1], where the person is.
-      people: [T] how many were found in the nearest frame that was searched; 1 where a window was
-        given.
-      windows: [T, 4] through which a frame that follows would be looked at; None where landmarks
-        were given.
-    """
-
-    points: np.ndarray
+    points: np.ndarray  # [T, 33, 2] landmarks in the picture
+    # [T, 33, 3] landmarks in metres, the middle of the hips at the origin, y up, z to the viewer
     world: np.ndarray
-    visibility: np.ndarray
-    presence: np.ndarray
-    mask: np.ndarray
+    visibility: np.ndarray  # [T, 33] in [0, 1], of landmarks in the picture and not hidden
+    presence: np.ndarray  # [T] in [0, 1]: is there a person in the window?
+    mask: np.ndarray  # [T, 64, 64] in [0, 1], where the person is
+    # [T] how many were found in the nearest frame that was searched; 1 where a window was given
     people: np.ndarray
+    # [T, 4] through which a frame that follows would be looked at; None where landmarks were given
     windows: np.ndarray | None = None
 
 

@@ -31,15 +31,10 @@ UNKNOWNS = NUM_POSE + 3
 
 
 class PosePrior(NamedTuple):
-    """A Gaussian over the axis-angles of joints 1 to 21.
+    """A Gaussian over the axis-angles of joints 1 to 21."""
 
-    Attributes:
-      mean: [63] radians.
-      whiten: [63, 63]; whiten @ (pose - mean) has unit covariance.
-    """
-
-    mean: jax.Array
-    whiten: jax.Array
+    mean: jax.Array  # [63] radians
+    whiten: jax.Array  # [63, 63]; whiten @ (pose - mean) has unit covariance
 
 
 class Weights(NamedTuple):
@@ -66,38 +61,25 @@ class Weights(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What is known of T frames.
+    """What is known of T frames."""
 
-    Attributes:
-      points: [T, 33, 2] landmarks in the picture.
-      point_weight: [T, 33] in [0, 1].
-      directions: [T, B, 3] unit vectors along `BONES`.
-      direction_weight: [T, B] in [0, 1].
-      guessed: [T, 22] in [0, 1], 1 for joints of limbs of which nothing is seen.
-      held: [T] in [0, 1], 1 where no hips are seen: landmarks do not tell trunk, place and size
-        apart there, and people stand or sit still.
-      valid: [T] 1 for frames, 0 for what fills up.
-    """
-
-    points: jax.Array
-    point_weight: jax.Array
-    directions: jax.Array
-    direction_weight: jax.Array
-    guessed: jax.Array
+    points: jax.Array  # [T, 33, 2] landmarks in the picture
+    point_weight: jax.Array  # [T, 33] in [0, 1]
+    directions: jax.Array  # [T, B, 3] unit vectors along `BONES`
+    direction_weight: jax.Array  # [T, B] in [0, 1]
+    guessed: jax.Array  # [T, 22] in [0, 1], 1 for joints of limbs of which nothing is seen
+    # [T] in [0, 1], 1 where no hips are seen: landmarks do not tell trunk, place and size apart
+    # there, and people stand or sit still
     held: jax.Array
-    valid: jax.Array
+    valid: jax.Array  # [T] 1 for frames, 0 for what fills up
 
 
 class Solution(NamedTuple):
-    """The unknowns of T frames.
+    """The unknowns of T frames."""
 
-    Attributes:
-      frames: [T, 69] axis-angles of 22 joints, centre (u, v), logarithm of the camera's scale.
-      betas: [10].
-    """
-
+    # [T, 69] axis-angles of 22 joints, centre (u, v), logarithm of the camera's scale
     frames: jax.Array
-    betas: jax.Array
+    betas: jax.Array  # [10]
 
 
 def _bones() -> tuple[np.ndarray, np.ndarray]:

@@ -53,17 +53,12 @@ _SHIFTS_OF_PACKETS = np.arange(-6, 7)
 
 @dataclasses.dataclass
 class State:
-    """What both ends remember of the frames coded so far.
+    """What both ends remember of the frames coded so far."""
 
-    Attributes:
-      last: [slots] the last levels.
-      differences: [LAGS, slots] latest first, of consecutive levels.
-      running: [PREDICTORS + means, slots] running means, in 1/4096, of every predictor's errors and
-        of the prediction's.
-    """
-
-    last: np.ndarray
-    differences: np.ndarray
+    last: np.ndarray  # [slots] the last levels
+    differences: np.ndarray  # [LAGS, slots] latest first, of consecutive levels
+    # [PREDICTORS + means, slots] running means, in 1/4096, of every predictor's errors and of the
+    # prediction's
     running: np.ndarray
 
     @property
@@ -78,17 +73,11 @@ class State:
 
 @dataclasses.dataclass(frozen=True)
 class Followed:
-    """What `MotionContexts.follow` finds out about n frames.
+    """What `MotionContexts.follow` finds out about n frames."""
 
-    Attributes:
-      residuals: [n, slots] levels less their predictions.
-      phases: [n, slots].
-      means: [means, n, slots] running means in front of each frame.
-    """
-
-    residuals: np.ndarray
-    phases: np.ndarray
-    means: np.ndarray
+    residuals: np.ndarray  # [n, slots] levels less their predictions
+    phases: np.ndarray  # [n, slots]
+    means: np.ndarray  # [means, n, slots] running means in front of each frame
 
 
 class MotionContexts:

@@ -52,21 +52,13 @@ def offsets() -> dict[str, int]:
 
 
 class Tables(NamedTuple):
-    """What was fitted on training clips.
+    """What was fitted on training clips."""
 
-    Attributes:
-        place: [kinds, TEMPORAL_BANDS, diagonal groups] int, sixteenths of a logit.
-        weights: [kinds, features] int, sixteenths of a logit a unit of magnitude.
-        coarseness: [kinds] int, sixteenths of a logit a step of the step index.
-        zero: [contexts] int, initial probability of a 0 out of 65536.
-        count: [contexts] int, initial counts.
-    """
-
-    place: np.ndarray
-    weights: np.ndarray
-    coarseness: np.ndarray
-    zero: np.ndarray
-    count: np.ndarray
+    place: np.ndarray  # [kinds, TEMPORAL_BANDS, diagonal groups] int, sixteenths of a logit
+    weights: np.ndarray  # [kinds, features] int, sixteenths of a logit a unit of magnitude
+    coarseness: np.ndarray  # [kinds] int, sixteenths of a logit a step of the step index
+    zero: np.ndarray  # [contexts] int, initial probability of a 0 out of 65536
+    count: np.ndarray  # [contexts] int, initial counts
 
     def contexts(self) -> Contexts:
         """Fresh adaptive contexts."""

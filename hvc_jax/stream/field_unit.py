@@ -31,23 +31,17 @@ class Predicted:
 
 @dataclasses.dataclass(frozen=True)
 class FieldGroup:
-    """The content of a FIELD unit of 1 to 256 frames, the first of which has the number `frame`.
-
-    Attributes:
-      pictures: key pictures in coded order; those of frames behind the group are there early where
-        others are predicted from them.
-      grid: index into `GRIDS`.
-      step: index of the quantiser's step, 0 to 15.
-      payload: the displacement field of the frames that no key picture shows.
-      predicted: whether the field of the frame before predicts those of the unit's first frames.
-    """
+    """The content of a FIELD unit of 1 to 256 frames, the first of which has the number `frame`."""
 
     frame: int
     count: int
+    # key pictures in coded order; those of frames behind the group are there early where others are
+    # predicted from them
     pictures: tuple[Predicted, ...]
-    grid: int
-    step: int
-    payload: bytes
+    grid: int  # index into `GRIDS`
+    step: int  # index of the quantiser's step, 0 to 15
+    payload: bytes  # the displacement field of the frames that no key picture shows
+    # whether the field of the frame before predicts those of the unit's first frames
     predicted: bool = False
 
 

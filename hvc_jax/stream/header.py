@@ -32,33 +32,21 @@ _NAME_BYTES = 64
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What holds for a whole stream.
+    """What holds for a whole stream."""
 
-    Attributes:
-      variant: one of `VARIANTS`.
-      width: picture width in pixels, 1 to 32768; width * height <= 2**26.
-      height: picture height in pixels.
-      fps: frame rate, > 0, numerator and denominator < 2**20.
-      frame_count: number of frames, or None when it was not known (a pipe): the INDEX unit says.
-      model_id: 8 bytes, a hash of the exported model; zeros for the default tables.
-      schema: name of the schema; "" for the one stored with the model.
-      quantiser: all steps are those of the schema times quantiser / 64; 1 to 65536.
-      fit: how the source was fitted to the picture: "none", "crop" or "pad".
-      source_width: width of the source in pixels, 0 when unknown or equal.
-      source_height: height of the source in pixels.
-    """
-
-    variant: str
-    width: int
-    height: int
-    fps: Fraction
+    variant: str  # one of `VARIANTS`
+    width: int  # picture width in pixels, 1 to 32768; width * height <= 2**26
+    height: int  # picture height in pixels
+    fps: Fraction  # frame rate, > 0, numerator and denominator < 2**20
+    # number of frames, or None when it was not known (a pipe): the INDEX unit says
     frame_count: int | None = None
+    # 8 bytes, a hash of the exported model; zeros for the default tables
     model_id: bytes = NO_MODEL
-    schema: str = ""
-    quantiser: int = 64
-    fit: str = "none"
-    source_width: int = 0
-    source_height: int = 0
+    schema: str = ""  # name of the schema; "" for the one stored with the model
+    quantiser: int = 64  # all steps are those of the schema times quantiser / 64; 1 to 65536
+    fit: str = "none"  # how the source was fitted to the picture: "none", "crop" or "pad"
+    source_width: int = 0  # width of the source in pixels, 0 when unknown or equal
+    source_height: int = 0  # height of the source in pixels
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fps", Fraction(self.fps))

@@ -23,32 +23,25 @@ _SYMBOLS = {"=": "set", "+=": "add", "-=": "add", "*=": "scale"}
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """One edit.
+    """One edit."""
 
-    Attributes:
-      kind: "set" to, "add" and "scale" by `value`; "freeze" at the first frame of the range; "copy"
-        what frame `value` has; "smooth" with a Gaussian of standard deviation `value` frames;
-        "retarget" to `source`.
-      names: slots ("head_y"), their aliases ("head_yaw"), groups ("head") or "*" for all.
-      value: in the slot's unit (radians for rotations).
-      first: first frame of the range, counted from the start of the clip.
-      last: frame after the range, or None for the end.
-      ease: frames over which the edit fades in and out, at ends of the range inside the clip.
-      source: [frames, slots] values of another clip of the same schema, for "retarget"; its last
-        frame is held when it is shorter (see `fit_length`).
-      unit: "deg" or "rad" where the edit says it; `value` is in radians then.
-      absolute: "retarget" takes the poses of the source as they are. Else they are relative: what
-        the source moves since its first frame is added to where the target begins.
-    """
-
+    # "set" to, "add" and "scale" by `value`; "freeze" at the first frame of the range; "copy" what
+    # frame `value` has; "smooth" with a Gaussian of standard deviation `value` frames; "retarget"
+    # to `source`
     kind: str
+    # slots ("head_y"), their aliases ("head_yaw"), groups ("head") or "*" for all
     names: tuple[str, ...] = ("*",)
-    value: float = 0.0
-    first: int = 0
-    last: int | None = None
+    value: float = 0.0  # in the slot's unit (radians for rotations)
+    first: int = 0  # first frame of the range, counted from the start of the clip
+    last: int | None = None  # frame after the range, or None for the end
+    # frames over which the edit fades in and out, at ends of the range inside the clip
     ease: int = 0
+    # [frames, slots] values of another clip of the same schema, for "retarget"; its last frame is
+    # held when it is shorter (see `fit_length`)
     source: np.ndarray | None = None
-    unit: str = ""
+    unit: str = ""  # "deg" or "rad" where the edit says it; `value` is in radians then
+    # "retarget" takes the poses of the source as they are. Else they are relative: what the source
+    # moves since its first frame is added to where the target begins.
     absolute: bool = False
 
     def __post_init__(self) -> None:

@@ -14,20 +14,14 @@ PREDICTORS = ("last", "velocity")
 
 @dataclasses.dataclass(frozen=True)
 class Slot:
-    """One number that is sent.
+    """One number that is sent."""
 
-    Attributes:
-      name: what it is called, e.g. "head_y"; the part before the last "_" names its group.
-      index: position in the vector, 0-based.
-      unit: "rad", "std" (standard deviations of a body model), "frame" (half picture widths) or "".
-      step: quantisation step in that unit, > 0; decoded values are integer multiples of it.
-      predictor: "last" or "velocity" (damped), how the next value is guessed before fitting.
-    """
-
-    name: str
-    index: int
+    name: str  # what it is called, e.g. "head_y"; the part before the last "_" names its group.
+    index: int  # position in the vector, 0-based
+    # "rad", "std" (standard deviations of a body model), "frame" (half picture widths) or ""
     unit: str
-    step: float
+    step: float  # quantisation step in that unit, > 0; decoded values are integer multiples of it
+    # "last" or "velocity" (damped), how the next value is guessed before fitting
     predictor: str = "last"
 
     def __post_init__(self) -> None:
@@ -41,19 +35,12 @@ class Slot:
 
 @dataclasses.dataclass(frozen=True)
 class Schema:
-    """The table of what is sent of a vector with `size` entries.
+    """The table of what is sent of a vector with `size` entries."""
 
-    Attributes:
-      name: short name, e.g. "upper31+camera".
-      size: number of entries of the vector, sent or not.
-      dynamic: slots sent with every frame.
-      static: slots sent once per key frame.
-    """
-
-    name: str
-    size: int
-    dynamic: tuple[Slot, ...]
-    static: tuple[Slot, ...] = ()
+    name: str  # short name, e.g. "upper31+camera".
+    size: int  # number of entries of the vector, sent or not
+    dynamic: tuple[Slot, ...]  # slots sent with every frame
+    static: tuple[Slot, ...] = ()  # slots sent once per key frame
 
     def __post_init__(self) -> None:
         indices = [slot.index for slot in (*self.dynamic, *self.static)]

@@ -71,36 +71,26 @@ class CodingTables:
     """Everything that turns a schema's numbers into symbols with probabilities.
 
     D is the number of dynamic slots; all arrays are int64.
-
-    Attributes:
-      schema: what they were made for.
-      frequencies: [SCALES, PHASES, tokens], rows sum to 65536, in order of growing scale.
-      thresholds: [SCALES - 1] scale (1/2**20 step) from which the next table is used.
-      hold: [HOLD_CONTEXTS, 2] frequencies of "moves" and "holds still".
-      stages: [D] in which stage of a frame a slot is coded, 0-based.
-      gains: [PREDICTORS, LAGS] weights (1/256) of past differences, latest first, in each
-        predictor's guess of the next.
-      favourites: [D] the predictor that a slot prefers while none is clearly better.
-      weights: [means, D] weights (1/256) of running means in the scale.
-      floor: [D] scale (1/2**20 step) where nothing moved.
-      neighbours: [D, D] weights (1/256) of magnitudes of this frame's slots (row) in the scale of
-        others (column).
-      start: [D] running mean (1/4096 step) after a restart, at quantiser 1.
-      spread: [slots] expected distance (1/256 step) of a value from zero, or from the key's value
-        after a restart.
     """
 
-    schema: Schema
+    schema: Schema  # what they were made for
+    # [SCALES, PHASES, tokens], rows sum to 65536, in order of growing scale
     frequencies: np.ndarray
-    thresholds: np.ndarray
-    hold: np.ndarray
-    stages: np.ndarray
+    thresholds: np.ndarray  # [SCALES - 1] scale (1/2**20 step) from which the next table is used
+    hold: np.ndarray  # [HOLD_CONTEXTS, 2] frequencies of "moves" and "holds still"
+    stages: np.ndarray  # [D] in which stage of a frame a slot is coded, 0-based
+    # [PREDICTORS, LAGS] weights (1/256) of past differences, latest first, in each predictor's
+    # guess of the next
     gains: np.ndarray
-    favourites: np.ndarray
-    weights: np.ndarray
-    floor: np.ndarray
+    favourites: np.ndarray  # [D] the predictor that a slot prefers while none is clearly better
+    weights: np.ndarray  # [means, D] weights (1/256) of running means in the scale
+    floor: np.ndarray  # [D] scale (1/2**20 step) where nothing moved
+    # [D, D] weights (1/256) of magnitudes of this frame's slots (row) in the scale of others
+    # (column)
     neighbours: np.ndarray
-    start: np.ndarray
+    start: np.ndarray  # [D] running mean (1/4096 step) after a restart, at quantiser 1
+    # [slots] expected distance (1/256 step) of a value from zero, or from the key's value after a
+    # restart
     spread: np.ndarray
 
     def __post_init__(self) -> None:

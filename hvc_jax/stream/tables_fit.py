@@ -27,15 +27,10 @@ _UNIT = 1 << t.FRACTION_BITS
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """What one track holds at one quantiser.
+    """What one track holds at one quantiser."""
 
-    Attributes:
-      quantiser: scale of the steps.
-      levels: [1 + n, D] int64 in coding order of slots, frames that hold still left out.
-    """
-
-    quantiser: int
-    levels: np.ndarray
+    quantiser: int  # scale of the steps
+    levels: np.ndarray  # [1 + n, D] int64 in coding order of slots, frames that hold still left out
 
 
 def fit_tables(schema: Schema, tracks: list[np.ndarray], *, shared: bool = False) -> t.CodingTables:

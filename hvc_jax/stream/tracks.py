@@ -25,45 +25,29 @@ A frame that holds still takes no byte, so that a few kilobytes can ask for any 
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A key frame's vector and the motion that follows it.
+    """A key frame's vector and the motion that follows it."""
 
-    Attributes:
-      key: [slots] int64 levels of the key frame.
-      units: position of each group's unit among the stream's units.
-      place: position of its STATIC unit among the stream's units.
-      static: [static slots] int64 levels of the frames, after EDIT_STATIC units.
-      levels: [frames, dynamic slots] int32, after EDIT units.
-      sent: [frames, dynamic slots] int32, of the MOTION units.
-    """
-
-    key: np.ndarray
+    key: np.ndarray  # [slots] int64 levels of the key frame
     groups: list[Group]
-    units: list[int]
-    place: int
-    static: np.ndarray
-    levels: np.ndarray
-    sent: np.ndarray
+    units: list[int]  # position of each group's unit among the stream's units
+    place: int  # position of its STATIC unit among the stream's units
+    static: np.ndarray  # [static slots] int64 levels of the frames, after EDIT_STATIC units
+    levels: np.ndarray  # [frames, dynamic slots] int32, after EDIT units
+    sent: np.ndarray  # [frames, dynamic slots] int32, of the MOTION units
 
 
 @dataclasses.dataclass(frozen=True)
 class Tracks:
-    """The numbers of a whole stream, in the units of its schema.
-
-    Attributes:
-      units: all units in order.
-      values: [frames, dynamic slots] float64 values.
-      intervals: one for every key frame.
-      constants: [intervals, static slots] float64 values of the frames behind each key frame.
-      steps: [dynamic slots] float64 steps in force.
-    """
+    """The numbers of a whole stream, in the units of its schema."""
 
     header: Header
     schema: Schema
-    units: list[Unit]
-    values: np.ndarray
-    intervals: list[Interval]
+    units: list[Unit]  # all units in order
+    values: np.ndarray  # [frames, dynamic slots] float64 values
+    intervals: list[Interval]  # one for every key frame
+    # [intervals, static slots] float64 values of the frames behind each key frame
     constants: np.ndarray
-    steps: np.ndarray
+    steps: np.ndarray  # [dynamic slots] float64 steps in force
 
     @property
     def keys(self) -> np.ndarray:

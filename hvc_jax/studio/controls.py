@@ -25,27 +25,16 @@ SECTIONS = ("Head", "Face", "Arms", "Torso", "Legs", "Body shape", "Camera", "Ot
 
 @dataclasses.dataclass(frozen=True)
 class Control:
-    """One slider: an offset to a slot.
+    """One slider: an offset to a slot."""
 
-    Attributes:
-      slot: Name in the schema, e.g. "head_y".
-      label: What people call it, e.g. "Head yaw".
-      section: One of `SECTIONS`.
-      group: What scale, freeze and smooth act on, e.g. "head".
-      unit: "deg", or "" for standard deviations and picture widths.
-      most: Largest offset either way, in that unit.
-      step: Of the slider, in that unit.
-      constant: Whether it holds for the whole clip: body shape.
-    """
-
-    slot: str
-    label: str
-    section: str
-    group: str
-    unit: str
-    most: float
-    step: float
-    constant: bool = False
+    slot: str  # Name in the schema, e.g. "head_y".
+    label: str  # What people call it, e.g. "Head yaw".
+    section: str  # One of `SECTIONS`
+    group: str  # What scale, freeze and smooth act on, e.g. "head".
+    unit: str  # "deg", or "" for standard deviations and picture widths
+    most: float  # Largest offset either way, in that unit
+    step: float  # Of the slider, in that unit
+    constant: bool = False  # Whether it holds for the whole clip: body shape
 
 
 def controls(schema: Schema) -> list[Control]:

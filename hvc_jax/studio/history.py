@@ -28,17 +28,12 @@ class Span:
 
 @dataclasses.dataclass(frozen=True)
 class Edit:
-    """One edit.
+    """One edit."""
 
-    Attributes:
-      key: The control that made it and its frames; another value of the same control replaces it.
-      line: As `hvc edit --edit` takes it; for "retarget" the words of the command line.
-      operation: What it does.
-    """
-
+    # The control that made it and its frames; another value of the same control replaces it
     key: str
-    line: str
-    operation: Operation
+    line: str  # As `hvc edit --edit` takes it; for "retarget" the words of the command line
+    operation: Operation  # What it does
 
 
 class History:

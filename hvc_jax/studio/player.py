@@ -34,34 +34,22 @@ _EDITS = (UnitType.EDIT, UnitType.EDIT_STATIC)
 
 
 class Drawn(NamedTuple):
-    """One frame.
+    """One frame."""
 
-    Attributes:
-      picture: [H, W, 3] uint8 RGB.
-      grid: [h, w, 2] float32 where in the key picture every place was looked up, in [-1, 1]; None
-        where nothing moved or the variant has none.
-    """
-
-    picture: np.ndarray
+    picture: np.ndarray  # [H, W, 3] uint8 RGB
+    # [h, w, 2] float32 where in the key picture every place was looked up, in [-1, 1]; None where
+    # nothing moved or the variant has none
     grid: np.ndarray | None = None
 
 
 class Player:
-    """What a session needs of a stream.
+    """What a session needs of a stream."""
 
-    Attributes:
-      header: size, frame rate, variant.
-      frame_count: frames of the clip.
-      held: frames that are lost and show what was before.
-      why_fixed: why nothing can be changed; "" where it can.
-      tracks: the parameters; None where there are none to change.
-    """
-
-    header: Header
-    frame_count: int
-    held: frozenset[int]
-    why_fixed: str
-    tracks: Tracks | None = None
+    header: Header  # size, frame rate, variant
+    frame_count: int  # frames of the clip
+    held: frozenset[int]  # frames that are lost and show what was before
+    why_fixed: str  # why nothing can be changed; "" where it can
+    tracks: Tracks | None = None  # the parameters; None where there are none to change
 
     def draw(self, index: int, latent: np.ndarray | None = None) -> Drawn:
         """Frame `index` as it was sent, or from another latent [size] float32."""

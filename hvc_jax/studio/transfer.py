@@ -22,19 +22,13 @@ SOURCE_SUFFIXES = (".hvc", *BODY_SUFFIXES)
 
 
 class Motion(NamedTuple):
-    """Which motion, and how it is taken.
+    """Which motion, and how it is taken."""
 
-    Attributes:
-      path: A stream, or what `load_drive` reads.
-      how: What is done with another length: "hold", "loop" or "stretch".
-      absolute: Whether poses are taken as they are, not as movement since the first frame.
-      person: Which of several people in a file of bodies.
-    """
-
-    path: Path
-    how: str = "hold"
+    path: Path  # A stream, or what `load_drive` reads
+    how: str = "hold"  # What is done with another length: "hold", "loop" or "stretch"
+    # Whether poses are taken as they are, not as movement since the first frame
     absolute: bool = False
-    person: int | None = None
+    person: int | None = None  # Which of several people in a file of bodies
 
 
 def retarget_operation(

@@ -23,28 +23,18 @@ _SHADOW = 64  # side of the picture in which a shadow is blurred
 
 
 class Scene(NamedTuple):
-    """What stays the same through a clip.
+    """What stays the same through a clip."""
 
-    Attributes:
-      look: Appearance; `rest`: `[V', 3]` dressed rest mesh.
-      fields: `[V', 6]`, see `smooth_fields`.
-      light: Lights.
-      background: uint8 `[3, S, S]`.
-      shadow: `[2, 64, S]` shift and blur a mask along y and x to the shadow on the background.
-      darkness: Strength of the shadow, 0 for none.
-      tone: `[3, 256]` uint8 camera response.
-      noise: Standard deviation of the sensor noise, grey levels.
-    """
-
-    look: Look
+    look: Look  # Appearance; `rest`: `[V', 3]` dressed rest mesh
     rest: np.ndarray
-    fields: np.ndarray
-    light: Light
-    background: np.ndarray
+    fields: np.ndarray  # `[V', 6]`, see `smooth_fields`
+    light: Light  # Lights
+    background: np.ndarray  # uint8 `[3, S, S]`
+    # `[2, 64, S]` shift and blur a mask along y and x to the shadow on the background
     shadow: np.ndarray
-    darkness: float
-    tone: np.ndarray
-    noise: float
+    darkness: float  # Strength of the shadow, 0 for none
+    tone: np.ndarray  # `[3, 256]` uint8 camera response
+    noise: float  # Standard deviation of the sensor noise, grey levels
 
 
 def random_scene(rng: np.random.Generator, canvas: int) -> Scene:

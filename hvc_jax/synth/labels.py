@@ -27,21 +27,17 @@ _NO_DEPTH = np.iinfo(np.int16).min
 
 
 class Labels(NamedTuple):
-    """What the pixels of T frames of side S show.
+    """What the pixels of T frames of side S show."""
 
-    Attributes:
-      depth: `[T, S, S]` float32 metres behind the pelvis, nearer is smaller; +inf off the person.
-      parts: `[T, S, S]` uint8 part of the body, as `Body.part_ids`; a skirt and long hair have the
-        two numbers after those; BACKGROUND off the person.
-      flow: `[T, S, S, 2]` float32 pixels (right, down) from a pixel to where its point was one
-        frame before; 0 on the background, which stands still, and in the first frame.
-      visible: `[T, S, S]` float32 in [0, 1], how far the frame before shows that point.
-    """
-
+    # `[T, S, S]` float32 metres behind the pelvis, nearer is smaller; +inf off the person
     depth: np.ndarray
+    # `[T, S, S]` uint8 part of the body, as `Body.part_ids`; a skirt and long hair have the two
+    # numbers after those; BACKGROUND off the person
     parts: np.ndarray
+    # `[T, S, S, 2]` float32 pixels (right, down) from a pixel to where its point was one frame
+    # before; 0 on the background, which stands still, and in the first frame
     flow: np.ndarray
-    visible: np.ndarray
+    visible: np.ndarray  # `[T, S, S]` float32 in [0, 1], how far the frame before shows that point
 
 
 @functools.partial(jax.jit, static_argnames="size")

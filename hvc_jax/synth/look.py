@@ -14,25 +14,15 @@ PATTERNS = ("plain", "stripes", "checks", "dots", "print", "melange")
 
 
 class Fabric(NamedTuple):
-    """A woven or printed material.
+    """A woven or printed material."""
 
-    Attributes:
-      colors: `[3, 3]` base and two pattern colours, linear-ish RGB in [0, 1].
-      pattern: Place in `PATTERNS`.
-      scale: Pattern waves per metre.
-      angle: Pattern direction, radians.
-      waves: `[8, 4]` wave vectors (rad / m) and phases of the wrinkles and the melange.
-      wrinkles: Strength of the wrinkle shading, 0 to 1.
-      gloss: Strength of the highlight, 0 to 1.
-    """
-
-    colors: np.ndarray
-    pattern: int
-    scale: float
-    angle: float
-    waves: np.ndarray
-    wrinkles: float
-    gloss: float
+    colors: np.ndarray  # `[3, 3]` base and two pattern colours, linear-ish RGB in [0, 1]
+    pattern: int  # Place in `PATTERNS`
+    scale: float  # Pattern waves per metre
+    angle: float  # Pattern direction, radians
+    waves: np.ndarray  # `[8, 4]` wave vectors (rad / m) and phases of the wrinkles and the melange
+    wrinkles: float  # Strength of the wrinkle shading, 0 to 1
+    gloss: float  # Strength of the highlight, 0 to 1
 
 
 class Look(NamedTuple):

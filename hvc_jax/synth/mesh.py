@@ -25,21 +25,13 @@ _HAIR_TOP = 0.79
 
 
 class DressedBody(NamedTuple):
-    """The body with sheets appended.
+    """The body with sheets appended."""
 
-    Attributes:
-      body: `Body` whose vertices are V of the open body, then the skirt's, then the hair's.
-      rest: `[V', 3]` float32 rest positions, the coordinates that fabrics live in.
-      normals: `[V', 3]` rest normals.
-      faces: `[F', 3]` int32.
-      counts: Vertices of body, skirt and hair.
-    """
-
-    body: Body
-    rest: np.ndarray
-    normals: np.ndarray
-    faces: np.ndarray
-    counts: tuple[int, int, int]
+    body: Body  # `Body` whose vertices are V of the open body, then the skirt's, then the hair's
+    rest: np.ndarray  # `[V', 3]` float32 rest positions, the coordinates that fabrics live in
+    normals: np.ndarray  # `[V', 3]` rest normals
+    faces: np.ndarray  # `[F', 3]` int32
+    counts: tuple[int, int, int]  # Vertices of body, skirt and hair
 
 
 def smoothstep(x: Array, low: float, high: float) -> Array:

@@ -16,21 +16,13 @@ SMILE, LIPS_APART, BLINK = 0, 1, 8
 
 
 class MotionStyle(NamedTuple):
-    """How lively a person moves.
+    """How lively a person moves."""
 
-    Attributes:
-      gesture: Size of arm gestures, 0 to 1.
-      rate: Key poses of an arm per second.
-      legs: "stand", "walk", "squat" or "sit".
-      turn: Largest turn of the whole body, radians.
-      wild: Share of arm key poses far from the usual talking ones, 0 to 1.
-    """
-
-    gesture: float
-    rate: float
-    legs: str
-    turn: float
-    wild: float
+    gesture: float  # Size of arm gestures, 0 to 1
+    rate: float  # Key poses of an arm per second
+    legs: str  # "stand", "walk", "squat" or "sit"
+    turn: float  # Largest turn of the whole body, radians
+    wild: float  # Share of arm key poses far from the usual talking ones, 0 to 1
 
 
 def random_style(rng: np.random.Generator, legs_visible: bool) -> MotionStyle:

@@ -33,21 +33,13 @@ _CHUNK = 8  # frames posed and rasterised in one call
 
 
 class SyntheticClip(NamedTuple):
-    """A rendered clip and its labels.
+    """A rendered clip and its labels."""
 
-    Attributes:
-      frames: `[T, size, size, 3]` uint8.
-      body: `[T, 188]` float32 body vectors, camera included.
-      mask: `[T, size, size]` float32 in [0, 1], share of a pixel that shows the person.
-      fps: Frames a second.
-      labels: Depth, parts, flow and visibility, if they were asked for.
-    """
-
-    frames: np.ndarray
-    body: np.ndarray
-    mask: np.ndarray
-    fps: float
-    labels: Labels | None = None
+    frames: np.ndarray  # `[T, size, size, 3]` uint8
+    body: np.ndarray  # `[T, 188]` float32 body vectors, camera included
+    mask: np.ndarray  # `[T, size, size]` float32 in [0, 1], share of a pixel that shows the person
+    fps: float  # Frames a second
+    labels: Labels | None = None  # Depth, parts, flow and visibility, if they were asked for
 
 
 @functools.partial(jax.jit, static_argnames=("size", "canvas"))

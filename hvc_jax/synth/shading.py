@@ -21,17 +21,11 @@ _HEAD, _EYES, _MOUTH, _SKIRT, _HAIR = 1, 10, 11, 12, 13  # kinds of points, see 
 
 
 class Light(NamedTuple):
-    """A main light, a weak second one, and light from the surroundings.
+    """A main light, a weak second one, and light from the surroundings."""
 
-    Attributes:
-      direction: `[2, 3]` unit vectors towards the lights.
-      color: `[2, 3]` RGB.
-      sky: `[3]` RGB from above; `ground`: `[3]` from below.
-    """
-
-    direction: np.ndarray
-    color: np.ndarray
-    sky: np.ndarray
+    direction: np.ndarray  # `[2, 3]` unit vectors towards the lights
+    color: np.ndarray  # `[2, 3]` RGB
+    sky: np.ndarray  # `[3]` RGB from above; `ground`: `[3]` from below
     ground: np.ndarray
 
 

@@ -14,23 +14,14 @@ Params = dict[str, Any]
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that a checkpoint holds; all arrays float32 but `step`.
+    """Everything that a checkpoint holds; all arrays float32 but `step`."""
 
-    Attributes:
-        step: int32 scalar, updates done.
-        params: Parameters of the codec model.
-        ema: Their running mean, which is exported.
-        optimizer: optax state of `params`.
-        discriminator: Parameters of the discriminator; {} without an adversarial loss.
-        discriminator_optimizer: Its optax state.
-    """
-
-    step: jax.Array
-    params: Params
-    ema: Params
-    optimizer: Any
-    discriminator: Params
-    discriminator_optimizer: Any
+    step: jax.Array  # int32 scalar, updates done
+    params: Params  # Parameters of the codec model
+    ema: Params  # Their running mean, which is exported
+    optimizer: Any  # optax state of `params`
+    discriminator: Params  # Parameters of the discriminator; {} without an adversarial loss
+    discriminator_optimizer: Any  # Its optax state
 
 
 def learning_rate(optim: Any, peak: float, total_steps: int) -> optax.Schedule:

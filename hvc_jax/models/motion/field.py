@@ -83,31 +83,20 @@ def dense(points: jax.Array, height: int, width: int) -> jax.Array:
 
 
 class References(NamedTuple):
-    """What each frame of a group looks into.
+    """What each frame of a group looks into."""
 
-    Attributes:
-        past: [T] int32, number of the past picture (any number where `share` is -inf).
-        future: [T] int32, number of the future picture (any number where `share` is +inf).
-        share: [T] float32, logit of the past picture's share before the blend field.
-    """
-
-    past: jax.Array
-    future: jax.Array
-    share: jax.Array
+    past: jax.Array  # [T] int32, number of the past picture (any number where `share` is -inf)
+    future: jax.Array  # [T] int32, number of the future picture (any number where `share` is +inf)
+    share: jax.Array  # [T] float32, logit of the past picture's share before the blend field
 
 
 class Candidates(NamedTuple):
-    """What key pictures say of each frame.
+    """What key pictures say of each frame."""
 
-    Attributes:
-        past: [T, H, W, C] the past picture as displaced.
-        future: [T, H, W, C] the future one; equal to `past` where a frame looks into one only.
-        share: [T, H, W, 1] in [0, 1], of the past picture in the blend.
-    """
-
-    past: jax.Array
+    past: jax.Array  # [T, H, W, C] the past picture as displaced
+    # [T, H, W, C] the future one; equal to `past` where a frame looks into one only
     future: jax.Array
-    share: jax.Array
+    share: jax.Array  # [T, H, W, 1] in [0, 1], of the past picture in the blend
 
     def blend(self) -> jax.Array:
         """The frames [T, H, W, C] that the shares make of both."""

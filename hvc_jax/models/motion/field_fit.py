@@ -22,40 +22,26 @@ CELLS = 4
 
 
 class Problem(NamedTuple):
-    """A group of frames to be fitted, at one resolution.
+    """A group of frames to be fitted, at one resolution."""
 
-    Attributes:
-        prepared: key pictures in units of 8-bit steps, laid out by `bicubic.prepare`.
-        target: [T, h, w, 3] in the same units.
-        weight: [T, h, w], what a pixel's squared error counts, the mean of a frame about 1; 0 for
-          frames that are padding.
-        references: [T] pictures and shares.
-        prediction: [T, O, R, C] coefficients of a predicted field, in pixels (zeros for none).
-        synthesis: [T, O, N] levels -> transformed fields, in pixels of the full picture.
-        scale: pixels of this resolution in one of the full picture.
-    """
-
-    prepared: jax.Array
-    target: jax.Array
+    prepared: jax.Array  # key pictures in units of 8-bit steps, laid out by `bicubic.prepare`
+    target: jax.Array  # [T, h, w, 3] in the same units
+    # [T, h, w], what a pixel's squared error counts, the mean of a frame about 1; 0 for frames that
+    # are padding
     weight: jax.Array
-    references: References
+    references: References  # [T] pictures and shares
+    # [T, O, R, C] coefficients of a predicted field, in pixels (zeros for none)
     prediction: jax.Array
-    synthesis: jax.Array
-    scale: jax.Array
+    synthesis: jax.Array  # [T, O, N] levels -> transformed fields, in pixels of the full picture
+    scale: jax.Array  # pixels of this resolution in one of the full picture
 
 
 class Quadratic(NamedTuple):
-    """The error near some levels: error + 2 <slope, d> + <d, A d>.
+    """The error near some levels: error + 2 <slope, d> + <d, A d>."""
 
-    Attributes:
-        error: [T] mean squared error of each frame.
-        slope: [N, R, C].
-        moments: [T, O, O, h / CELLS, w / CELLS].
-    """
-
-    error: jax.Array
-    slope: jax.Array
-    moments: jax.Array
+    error: jax.Array  # [T] mean squared error of each frame
+    slope: jax.Array  # [N, R, C]
+    moments: jax.Array  # [T, O, O, h / CELLS, w / CELLS]
 
 
 def _spread(synthesis: jax.Array, levels: jax.Array, height: int, width: int) -> jax.Array:
@@ -218,21 +204,13 @@ def solve(
 
 
 class Descent(NamedTuple):
-    """State of the descent: the best levels so far, their model, and what to try next.
+    """State of the descent: the best levels so far, their model, and what to try next."""
 
-    Attributes:
-        levels: [N, R, C] best so far.
-        model: the quadratic model there.
-        cost: [S] error + rate of every segment there.
-        damping: [S].
-        trial: [N, R, C] the next levels to look at.
-    """
-
-    levels: jax.Array
-    model: Quadratic
-    cost: jax.Array
-    damping: jax.Array
-    trial: jax.Array
+    levels: jax.Array  # [N, R, C] best so far
+    model: Quadratic  # the quadratic model there
+    cost: jax.Array  # [S] error + rate of every segment there
+    damping: jax.Array  # [S]
+    trial: jax.Array  # [N, R, C] the next levels to look at
 
 
 def log_rate(levels: jax.Array, penalty: jax.Array, rarity: jax.Array) -> jax.Array:

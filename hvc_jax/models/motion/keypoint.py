@@ -92,19 +92,12 @@ def attend(query: jax.Array, key: jax.Array, values: jax.Array) -> jax.Array:
 
 
 class KeyParts(NamedTuple):
-    """What depends on the key frame alone.
+    """What depends on the key frame alone."""
 
-    Attributes:
-      still: [B, H/4, W/4, 1] the share of its background.
-      background: [B, H, W, 3] its picture without the person, who is filled from around.
-      motion: [B, H/8, W/8, C] motion features of its token.
-      matching: [B, H/16, W/16, M] what attention compares with.
-    """
-
-    still: jax.Array
-    background: jax.Array
-    motion: jax.Array
-    matching: jax.Array
+    still: jax.Array  # [B, H/4, W/4, 1] the share of its background
+    background: jax.Array  # [B, H, W, 3] its picture without the person, who is filled from around
+    motion: jax.Array  # [B, H/8, W/8, C] motion features of its token
+    matching: jax.Array  # [B, H/16, W/16, M] what attention compares with
 
 
 class KeypointMotion(TokenMotion):

@@ -55,14 +55,10 @@ class FlowRefiner(nn.Module):
 
 
 class KeyParts(NamedTuple):
-    """What depends on the key frame alone.
+    """What depends on the key frame alone."""
 
-    Attributes:
-      mesh: its mesh, with maps at a quarter of the resolution.
-      background: [B, H, W, 3] its picture without the body, which is filled from around it.
-    """
-
-    mesh: KeyMesh
+    mesh: KeyMesh  # its mesh, with maps at a quarter of the resolution
+    # [B, H, W, 3] its picture without the body, which is filled from around it
     background: jax.Array
 
 

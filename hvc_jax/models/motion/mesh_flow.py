@@ -19,35 +19,24 @@ _MARGIN = 1 / 32
 
 
 class KeyMesh(NamedTuple):
-    """What the posed mesh of the key frame says, whatever the target is.
+    """What the posed mesh of the key frame says, whatever the target is."""
 
-    Attributes:
-      screen: [B, V, 3] (u, v, depth) of its vertices.
-      fragments: what is seen of it at each pixel.
-      view: [B, h, w, 5] rest-pose position of the surface point in metres 3, depth in metres 1,
-        mask 1.
-      near: [B, h, w, 1] in {0, 1}, 1 on and around the body.
-    """
-
-    screen: jax.Array
-    fragments: raster.Fragments
+    screen: jax.Array  # [B, V, 3] (u, v, depth) of its vertices
+    fragments: raster.Fragments  # what is seen of it at each pixel
+    # [B, h, w, 5] rest-pose position of the surface point in metres 3, depth in metres 1, mask 1
     view: jax.Array
-    near: jax.Array
+    near: jax.Array  # [B, h, w, 1] in {0, 1}, 1 on and around the body
 
 
 class MeshMotion(NamedTuple):
-    """What the two posed meshes say about a pair of frames, at a quarter of the resolution.
+    """What the two posed meshes say about a pair of frames, at a quarter of the resolution."""
 
-    Attributes:
-      grid: [B, h, w, 2] where in the key picture to look; identity away from the body.
-      left: [B, h, w, 1] in [0, 1], 1 where the key picture shows the body and the target no longer.
-      maps: [B, h, w, MAP_CHANNELS] displacement 2, visibility in the key view 1, left 1, then for
-        the target mesh and for the key mesh: rest-pose position of the surface point in metres 3,
-        depth in metres 1, mask 1.
-    """
-
-    grid: jax.Array
+    grid: jax.Array  # [B, h, w, 2] where in the key picture to look; identity away from the body
+    # [B, h, w, 1] in [0, 1], 1 where the key picture shows the body and the target no longer
     left: jax.Array
+    # [B, h, w, MAP_CHANNELS] displacement 2, visibility in the key view 1, left 1, then for the
+    # target mesh and for the key mesh: rest-pose position of the surface point in metres 3, depth
+    # in metres 1, mask 1
     maps: jax.Array
 
 
