@@ -20,19 +20,14 @@ class Arrivals:
 
     A packet that is missing is waited for a little; then it is lost, and with it all that follow up
     to one that decodes on its own, which `broken` asks for.
-
-    Attributes:
-      received: packets that came in time.
-      lost: frames whose packets did not.
-      broken: whether motion is wanted that decodes on its own.
     """
 
     def __init__(self, decoder: VectorDecoder) -> None:
         self._decoder, self._next = decoder, None
         self._waiting: dict[int, tuple[float, Motion]] = {}
         self._last: list[bool] = []
-        self.received = self.lost = 0
-        self.broken = False
+        self.received = self.lost = 0  # packets in time, and frames whose packets did not come
+        self.broken = False  # whether motion is wanted that decodes on its own
 
     def push(self, motion: Motion, now: float) -> list[tuple[Motion, np.ndarray]]:
         """Takes a packet; returns the frames that can be shown, with their latents [size]."""

@@ -15,22 +15,15 @@ IP_BYTES = 28
 
 
 class Link:
-    """Sends packets to one address and takes those that come.
-
-    Attributes:
-      loss: share of the packets that are lost on the way, 0 to 1.
-      jitter: seconds by which packets are delayed at most, each by chance.
-      packets: that were sent, lost ones too.
-      bytes: of these, heads of IP and UDP included.
-    """
+    """Sends packets to one address and takes those that come."""
 
     def __init__(self, host: str = "127.0.0.1", seed: int = 0) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._socket.bind((host, 0))
         self.address: tuple[str, int] = self._socket.getsockname()
-        self.loss = self.jitter = 0.0
-        self.packets = self.bytes = 0
+        self.loss = self.jitter = 0.0  # share lost, 0 to 1; seconds of delay at most, by chance
+        self.packets = self.bytes = 0  # sent, lost ones and heads of IP and UDP included
         self._random, self._number = random.Random(seed), itertools.count()
         self._delayed: list[tuple[float, int, bytes, tuple[str, int]]] = []
         self._lock = threading.Lock()

@@ -48,17 +48,7 @@ class _ToDraw(NamedTuple):
 
 
 class Receiver(Threads):
-    """Takes a call in threads of its own.
-
-    Attributes:
-      shown: The newest picture [H, W, 3] uint8.
-      frames: Pictures that were drawn.
-      foreign: Packets that were damaged or not of this call.
-      hearing: The sound.
-      latency: Seconds from taking to showing each frame, both on this machine's clock.
-      drawing: Seconds that frames took to be drawn.
-      drawn: 1 for every frame that was drawn.
-    """
+    """Takes a call in threads of its own."""
 
     def __init__(
         self,
@@ -82,8 +72,9 @@ class Receiver(Threads):
         self._time, self._told = 0, 0.0
         self._before = (0, 0)  # packets received and lost with earlier key pictures
         self._to_draw: Latest[_ToDraw] = Latest()
-        self.shown: Latest[np.ndarray] = Latest()
-        self.frames = self.foreign = 0
+        self.shown: Latest[np.ndarray] = Latest()  # the newest picture [H, W, 3] uint8
+        self.frames = self.foreign = 0  # drawn; packets that were damaged or not of this call
+        # Seconds from taking to showing a frame (both on this machine's clock), and to draw it; 1s.
         self.latency, self.drawing, self.drawn = Window(), Window(), Window()
         super().__init__(self._listen, self._draw)
 

@@ -30,15 +30,7 @@ _RESYNC_EVERY = 50  # frames, where nothing is lost
 
 
 class Sender(Threads):
-    """Codes and sends in a thread of its own.
-
-    Attributes:
-      shown: The newest frame that was sent.
-      key_bytes: Of the last key picture.
-      frames: Frames that were sent.
-      analysis: Seconds that frames took to be analysed, coded and sent.
-      kbps: Kilobits (1000 bits) a second of pictures and of sound, heads of IP and UDP included.
-    """
+    """Codes and sends in a thread of its own."""
 
     def __init__(
         self,
@@ -69,8 +61,8 @@ class Sender(Threads):
         self._feedback: Feedback | None = None
         self._resync = self._new_key = False
         self._since_resync = 0
-        self.shown: Latest[np.ndarray] = Latest()
-        self.frames = self.key_bytes = 0
+        self.shown: Latest[np.ndarray] = Latest()  # the newest frame that was sent
+        self.frames = self.key_bytes = 0  # sent; of the last key picture
         self._pictures, self._sound = Window(), Window()
         self.analysis = Window()
         super().__init__(self._code)

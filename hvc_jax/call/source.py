@@ -28,12 +28,7 @@ class Taken(NamedTuple):
 
 
 class LiveSource(Threads):
-    """A thread that keeps the newest frame of a file or camera.
-
-    Attributes:
-      frames: The newest frame.
-      fps: Frames a second of the file; 30 for a camera.
-    """
+    """A thread that keeps the newest frame of a file or camera."""
 
     def __init__(
         self,

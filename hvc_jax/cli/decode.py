@@ -123,18 +123,13 @@ class Clock:
     """An iterator that measures the time its source takes, without what is done with the items.
 
     The first batch is left out: it stands for loading and compiling.
-
-    Attributes:
-        count: Items so far.
-        seconds: Time that the source took for all but the first batch.
-        first_seconds: Time that it took for the first batch.
     """
 
     def __init__(self, items: Iterable, batch: int) -> None:
         self._items = iter(items)
         self._batch = batch
         self.count = 0
-        self.first_seconds = self.seconds = 0.0
+        self.first_seconds = self.seconds = 0.0  # of the first batch, and of all others
 
     def __iter__(self) -> Iterator:
         """Yields the items of the source."""

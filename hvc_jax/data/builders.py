@@ -136,24 +136,17 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """What all builders share: the record layout and the clip index.
 
     Sub-classes say which clips there are (`clip_splits`) and how one is read (`read`).
-
-    Attributes:
-      size: Side of the frames, pixels.
-      part: (i, n): only the clips of every n-th source file, from the i-th on, are taken.
-      parts: Folders of data sets of every part, from which all is copied instead of read.
-      skipped: Source files that could not be read.
-      empty: Splits of which none could.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "One JPEG per frame, clip index beside the records."}
 
     def __init__(self, *, data_dir: str | Path, size: int = 256, **kwargs: Any):
-        self.size = size
-        self.part = 0, 1
-        self.parts: Sequence[Path] = ()
-        self.skipped: list[str] = []
-        self.empty: set[str] = set()
+        self.size = size  # side of the frames, pixels
+        self.part = 0, 1  # (i, n): only clips of every n-th source file, from the i-th on
+        self.parts: Sequence[Path] = ()  # data sets of every part, copied instead of read
+        self.skipped: list[str] = []  # source files that could not be read
+        self.empty: set[str] = set()  # splits of which none could
         super().__init__(data_dir=str(data_dir), file_format="array_record", **kwargs)
 
     def clip_splits(self) -> dict[str, Sequence[SourceClip]]:

@@ -41,13 +41,7 @@ def _name_and_version(folder: Path) -> tuple[str, list[int], str]:
 
 
 class FrameDataset:
-    """Random access to the frames of one split of a built data set.
-
-    Attributes:
-      directory: The version folder; side-cars lie in `directory/body/<clip>.npy`.
-      clips: The index.
-      size: Side of the stored frames in pixels.
-    """
+    """Random access to the frames of one split of a built data set."""
 
     def __init__(self, path: str | Path, split: str = "train"):
         """Opens split `split` of the data set at `path`.
@@ -56,7 +50,7 @@ class FrameDataset:
           FileNotFoundError: No data set there.
           ValueError: The data set has no such split.
         """
-        self.directory = find_directory(path)
+        self.directory = find_directory(path)  # side-cars lie in body/<clip>.npy below it
         self.split = split
         index = json.loads((self.directory / CLIP_INDEX).read_text())
         if split not in index["splits"]:
@@ -64,7 +58,7 @@ class FrameDataset:
                 f"{self.directory} has no split '{split}', only {list(index['splits'])}"
             )
         self.clips = [ClipEntry(**entry) for entry in index["splits"][split]]
-        self.size: int = index["size"]
+        self.size: int = index["size"]  # side of the frames, pixels
         self._source: Any = None
 
     def __getstate__(self) -> dict:

@@ -81,21 +81,15 @@ class Followed:
 
 
 class MotionContexts:
-    """Says what to expect of the next vector of levels, and follows what came.
-
-    Attributes:
-      order: [slots] which slot of the schema is coded when.
-      parts: for every stage, the slice of the slots (in coding order) that it codes.
-      table: [rows, tokens] float64 integer frequencies.
-      costs: [rows, tokens] int64, about what they cost in 1/16 bit.
-    """
+    """Says what to expect of the next vector of levels, and follows what came."""
 
     def __init__(self, tables: CodingTables, quantiser: int, one: int) -> None:
         """Prepares the tables for steps scaled by quantiser / one."""
-        self.order = np.argsort(tables.stages, kind="stable")
+        self.order = np.argsort(tables.stages, kind="stable")  # [slots] which is coded when
         order = self.order
         count = len(order)
         ends = np.cumsum(np.bincount(tables.stages, minlength=1)).tolist()
+        # For every stage the slice of the slots (in coding order) that it codes.
         self.parts = [slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True) if b > a]
         self._gains = tables.gains
         self._favoured = np.full((PREDICTORS, count), _FAVOUR)
@@ -103,7 +97,7 @@ class MotionContexts:
         self.table = tables.frequencies.reshape(-1, tables.frequencies.shape[-1]).astype(float)
         self._thresholds = tables.thresholds
         costs = token_costs(tables.frequencies)
-        self.costs = costs.reshape(self.table.shape)
+        self.costs = costs.reshape(self.table.shape)  # [rows, tokens] int64, about 1/16 bit
         self._expected = ((tables.frequencies * costs).sum(-1) >> TOTAL_BITS).ravel()
         self._weights = np.ascontiguousarray(tables.weights[:, order])
         self._floor = tables.floor[order]

@@ -20,16 +20,12 @@ _LUCKY = 8 * 16  # 1/16 bits that a packet may lack; one in 2**8 with so much is
 
 
 class Packets:
-    """Several choices of levels for one frame, any of which may be coded as a packet.
-
-    Attributes:
-      levels: [n, slots] int64 in coding order.
-      guessed: what `MotionContexts.advance` needs to move past the frame.
-    """
+    """Several choices of levels for one frame, any of which may be coded as a packet."""
 
     def __init__(self, contexts: MotionContexts, state: State, levels: np.ndarray) -> None:
         """Prepares levels [n, slots] int64 in coding order; not the first after a restart."""
         self.levels = levels
+        # What `MotionContexts.advance` needs to move past the frame.
         self.guessed, change, phase = contexts.predict(state)
         residuals = levels - predicted(state.last, change)
         self._contexts = contexts

@@ -15,21 +15,15 @@ SECONDS_AT_MOST = 60.0
 
 
 class LiveDrive:
-    """Finds the body in the newest frame, over and over, and keeps what was found.
-
-    Attributes:
-      bodies: [188] body vectors found so far.
-      times: Seconds at which they were taken, since the first.
-      error: What ended it, if anything did.
-    """
+    """Finds the body in the newest frame, over and over, and keeps what was found."""
 
     def __init__(self, source: LiveSource, found: Callable[[], None]) -> None:
         """Starts on a source of square frames; `found` is called after every body."""
         self._source, self._found = source, found
         self._find, self._stop = BodyFinder(0), threading.Event()
-        self.bodies: list[np.ndarray] = []
-        self.times: list[float] = []
-        self.error: Exception | None = None
+        self.bodies: list[np.ndarray] = []  # [188] each
+        self.times: list[float] = []  # seconds at which they were taken, since the first
+        self.error: Exception | None = None  # what ended it, if anything did
         source.start()
         self._thread = threading.Thread(target=self._run, name="hvc studio camera", daemon=True)
         self._thread.start()

@@ -48,14 +48,7 @@ def pressed(handle: Any, act: Callable[[], None]) -> None:
 
 
 class ViewPanel:
-    """Pictures, timeline and playing, on the left.
-
-    Attributes:
-      frame: The frame, large.
-      others: As sent, source and motion field, small, side by side.
-      bars: Bits of every frame.
-      compare: "Edited" or "As sent".
-    """
+    """Pictures, timeline and playing, on the left; shows the "Edited" or the frames "As sent"."""
 
     def __init__(self, page: Page, has_source: bool) -> None:
         self._page, gui = page, page.client.gui

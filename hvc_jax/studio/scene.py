@@ -20,12 +20,7 @@ def _posed(body: Body, vector: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 class BodyScene:
-    """A posed body in the scene of one browser.
-
-    Attributes:
-      body: The model.
-      joint: Which joint has a handle; "" for none.
-    """
+    """A posed body in the scene of one browser."""
 
     def __init__(
         self, client: viser.ClientHandle, dragged: Callable[[np.ndarray, bool], None]
@@ -35,7 +30,7 @@ class BodyScene:
         `dragged`: is told where the handle is, [3] metres from the pelvis, and whether the drag has
         ended there.
         """
-        self.body, self.joint = load_body(), ""
+        self.body, self.joint = load_body(), ""  # which joint has a handle; "" for none
         self._client, self._dragged = client, dragged
         self._handle: viser.TransformControlsHandle | None = None
         self._holding = False

@@ -68,13 +68,7 @@ class Worker:
 
 
 class Clock:
-    """Which frame is shown while a clip plays.
-
-    Attributes:
-      playing: Whether it runs.
-      loop: Whether it starts again at the end.
-      speed: 1 for the clip's own.
-    """
+    """Which frame is shown while a clip plays."""
 
     def __init__(self, fps: float, count: int) -> None:
         self._fps, self._count = fps, count

@@ -22,15 +22,9 @@ AXIS = "lmbda"
 
 
 class Replicas:
-    """Placement and compilation of replicas; stands in for `parallel.Parallel`.
+    """Placement and compilation of replicas; stands in for `parallel.Parallel`."""
 
-    Attributes:
-        lmbdas: The weight of the distortion, one a replica.
-        devices: Those in use: as many as divide the replicas evenly.
-        local_batch_factor: 1, as all devices see the same batch.
-    """
-
-    local_batch_factor = 1
+    local_batch_factor = 1  # all devices see the same batch
 
     def __init__(self, lmbdas: Sequence[float], devices: list[jax.Device] | None = None) -> None:
         """Takes all devices by default; ValueError: a weight twice, or several processes."""
