@@ -163,10 +163,10 @@ def unpack(vector: Any) -> BodyParams:
     )
 
 
-def identity_vector(camera_scale: float = 0.9) -> np.ndarray:
+def identity_vector() -> np.ndarray:
     """Returns the body vector [188] of the upright T-pose in the middle of the picture."""
     vector = np.zeros(BODY_VECTOR_SIZE, np.float32)
-    vector[VECTOR_INDEX["camera_scale"]] = camera_scale
+    vector[VECTOR_INDEX["camera_scale"]] = 0.9
     return vector
 
 

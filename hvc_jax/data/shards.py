@@ -21,10 +21,7 @@ def prepare_on_slurm(
     shards: int,
     options: dict[str, Any],
     keys: tuple[int, int],
-    *,
-    cluster: str = "slurm",
-    executor: Any = None,
-    report: Callable[[str], None] = print,
+    **how: Any,
 ) -> FrameBuilder:
     """Builds a data set by several jobs and puts it together; returns its builder.
 
@@ -37,14 +34,12 @@ def prepare_on_slurm(
         shards: Jobs; each takes every n-th video.
         options: Parameters of submitit.
         keys: Key pictures of a clip, and qualities of each, see `coded_keys.build`.
-        cluster: See `ops.slurm.run_shards`, as the errors.
-        executor: See there.
-        report: See there.
+        **how: See `ops.slurm.run_shards`, as the errors.
     """
     work = folder / "slurm"
     parts, skipped = {}, []
     calls = [(_part, make, work, number, shards, keys) for number in range(shards)]
-    ran = run_shards(calls, work, options, cluster=cluster, executor=executor, report=report)
+    ran = run_shards(calls, work, options, **how)
     for number, job in ran:
         directory, files = job.result() if job else ("", [])
         skipped += files

@@ -29,7 +29,6 @@ class SyntheticHumans(FrameBuilder):
       frames: Frames a clip.
       size: Side of the frames in pixels.
       seed: First seed; the clips take `seed`, `seed + 1`, ...
-      supersample: Drawing pixels per picture pixel along a side.
       workers: Processes that render, one core each; 0 renders in this process.
       bvh: Folder of motion capture files (BVH); every second clip then moves by one of them.
       labels: Store depth, parts, flow and visibility of every pixel as `labels/<clip>.npz`.
@@ -46,7 +45,6 @@ class SyntheticHumans(FrameBuilder):
         frames: int = 50,
         size: int = 256,
         seed: int = 0,
-        supersample: float = 1.5,
         workers: int = 0,
         bvh: str | Path | None = None,
         labels: bool = False,
@@ -58,7 +56,7 @@ class SyntheticHumans(FrameBuilder):
             raise FileNotFoundError(f"{bvh} holds no .bvh file")
         self.workers, self.labels = workers, labels
         self._made: Iterator[Rendered] | None = None
-        self.frames, self.seed, self.supersample = frames, seed, supersample
+        self.frames, self.seed = frames, seed
         super().__init__(data_dir=data_dir, size=size, **kwargs)
 
     def clip_splits(self) -> dict[str, Sequence[SourceClip]]:
@@ -94,7 +92,6 @@ class SyntheticHumans(FrameBuilder):
             self.frames,
             self.size,
             bvh=capture,
-            supersample=self.supersample,
             labels=self.labels,
         )
 

@@ -4,7 +4,7 @@ All jobs write into the same folder, which all machines see. A job has a file of
 `results.part-N.csv`; streams, strips and anchors have names of their own anyway.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,8 @@ def evaluate_on_slurm(
     settings: Settings,
     shards: int,
     options: dict[str, Any],
-    *,
     jobs: int = 1,
-    cluster: str = "slurm",
-    executor: Any = None,
-    report: Callable[[str], None] = print,
+    **how: Any,
 ) -> None:
     """Measures what is not in results.csv yet, by several jobs, and merges their rows into it.
 
@@ -34,15 +31,13 @@ def evaluate_on_slurm(
         shards: Jobs at most; each takes every n-th clip.
         options: Parameters of submitit.
         jobs: Processes side by side in each job.
-        cluster: See `ops.slurm.run_shards`, as the errors.
-        executor: See there.
-        report: See there.
+        **how: See `ops.slurm.run_shards`, as the errors.
     """
     folder = settings.out / "slurm"
     merge_parts(settings.out)
     parts = [list(clips[i::shards]) for i in range(min(shards, len(clips)))]
     calls = [(evaluate, part, settings, jobs, True, number) for number, part in enumerate(parts)]
-    ran = run_shards(calls, folder, options, cluster=cluster, executor=executor, report=report)
+    ran = run_shards(calls, folder, options, **how)
     for number, _ in ran:
         merge_parts(settings.out, [number])
 

@@ -30,6 +30,7 @@ from hvc_jax.synth.mesh import dressed_body
 from hvc_jax.synth.motion import random_motion, random_style
 
 _CHUNK = 8  # frames posed and rasterised in one call
+_SUPERSAMPLE = 1.5  # drawing pixels per picture pixel along a side
 
 
 class SyntheticClip(NamedTuple):
@@ -71,7 +72,6 @@ def render_clip(
     fps: float = 25.0,
     framing: str | None = None,
     bvh: str | Path | None = None,
-    supersample: float = 1.5,
     labels: bool = False,
     change: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> SyntheticClip:
@@ -84,12 +84,11 @@ def render_clip(
       fps: Frames a second.
       framing: "head", "upper", "hips", "knees" or "full"; None draws one.
       bvh: A motion capture file to move by; face and fingers stay procedural.
-      supersample: Drawing pixels per picture pixel along a side.
       labels: Make those of the pixels as well.
       change: Makes other body vectors `[T, 188]` of the clip's, before the camera is chosen.
     """
     rng = np.random.default_rng((20250516, seed))
-    canvas = int(round(size * supersample))
+    canvas = int(round(size * _SUPERSAMPLE))
     scene = random_scene(rng, canvas)
     framing = framing or random_framing(rng)
     style = random_style(rng, framing in ("full", "knees"))

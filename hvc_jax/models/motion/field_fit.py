@@ -19,6 +19,7 @@ from hvc_jax.ops import bicubic
 
 CELLS = 4
 """Pixels of the fitted picture along the side of a cell of second moments."""
+_ROUNDS, _STEPS = 3, 8  # times that the log-rate is majorised; of conjugate gradients in each
 
 
 class Problem(NamedTuple):
@@ -158,8 +159,6 @@ def solve(
     penalty: jax.Array,
     rarity: jax.Array,
     damping: jax.Array,
-    rounds: int = 3,
-    steps: int = 8,
 ) -> jax.Array:
     """Levels that lower the quadratic model + sum penalty log2(1 + rarity levels^2).
 
@@ -170,8 +169,6 @@ def solve(
         penalty: [N, 1, 1] or [N, R, C], the multiplier times bits; large where levels must stay 0.
         rarity: [N, R, C], how much a nonzero level costs there.
         damping: [N, 1, 1], Levenberg-Marquardt's, relative to the diagonal.
-        rounds: times that the log-rate is majorised anew.
-        steps: of conjugate gradients in each.
     """
     diag = diagonal(problem, model.moments, *levels.shape[1:])
     extra = damping * (diag + 1e-6)
@@ -197,10 +194,10 @@ def solve(
             return x, r, z + fresh / jnp.maximum(rho, 1e-20) * p, fresh
 
         start = (change, right, z, jnp.vdot(right, z))
-        change = jax.lax.fori_loop(0, steps, step, start)[0]
+        change = jax.lax.fori_loop(0, _STEPS, step, start)[0]
         return levels + change
 
-    return jax.lax.fori_loop(0, rounds, majorise, levels)
+    return jax.lax.fori_loop(0, _ROUNDS, majorise, levels)
 
 
 class Descent(NamedTuple):
