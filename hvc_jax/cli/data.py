@@ -9,7 +9,7 @@ from typing import Any
 
 from hvc_jax.cli.options import add_picture_options, add_slurm_options, keep_programs
 
-DESCRIPTION = "Builds, describes and times data sets."
+DESCRIPTION = "Builds and describes data sets."
 EXAMPLES = """\
 examples:
   hvc data prepare my_videos/ datasets/ --size 256
