@@ -18,6 +18,7 @@ import optax
 
 from hvc_jax.models.codec_model import CodecModel
 from hvc_jax.models.prior import frames_before
+from hvc_jax.ops.batching import batches, padded
 from hvc_jax.ops.compile import fast_jit
 from hvc_jax.ops.warp import average_pool
 from hvc_jax.stream.slots import Schema
@@ -153,8 +154,8 @@ class _Run:
         latents = np.asarray(latents, np.float32)
         self.levels = jnp.asarray(latents[:, polisher._sent] / self.steps)
         self._parts = [
-            (_padded(latents[i : i + _BATCH]), _shrunk(_padded(frames[i : i + _BATCH])))
-            for i in range(0, len(frames), _BATCH)
+            (padded(mine, _BATCH), _shrunk(padded(shown, _BATCH)))
+            for mine, shown in zip(batches(latents, _BATCH), batches(frames, _BATCH), strict=True)
         ]
 
     def cost(self, levels: jax.Array) -> tuple[float, jax.Array]:
@@ -164,17 +165,13 @@ class _Run:
         errors, slopes = [], []
         for i, (latents, frames) in enumerate(self._parts):
             part = levels[i * _BATCH : (i + 1) * _BATCH]
-            padded = jnp.pad(part, ((0, _BATCH - len(part)), (0, 0)), mode="edge")
+            whole = jnp.pad(part, ((0, _BATCH - len(part)), (0, 0)), mode="edge")
             (_, each), slope = self._polisher._distortion(
-                padded, self.steps, variables, self._key, latents, frames
+                whole, self.steps, variables, self._key, latents, frames
             )
             errors.append(each[: len(part)])
             slopes.append(slope[: len(part)])
         return float(total + jnp.concatenate(errors).sum()), gradient + jnp.concatenate(slopes)
-
-
-def _padded(array: np.ndarray) -> np.ndarray:
-    return np.concatenate([array, np.repeat(array[-1:], _BATCH - len(array), 0)])
 
 
 def _shrunk(pictures: np.ndarray) -> jax.Array:

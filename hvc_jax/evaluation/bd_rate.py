@@ -1,6 +1,6 @@
 """BD-rate: the mean rate difference of two codecs at equal quality, with its range stated.
 
-Curves are log10(rate) over quality by Akima's (or PCHIP's) piecewise cubics, integrated over the
+Curves are log10(rate) over quality by Akima's piecewise cubics, integrated over the
 qualities that both reach. Two curves that share no quality have no BD-rate, and none is given.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
+from scipy.interpolate import Akima1DInterpolator
 
 _MOST = 3.0
 """Logarithm of the ratio of two rates that no two video codecs have."""
@@ -34,36 +34,29 @@ def bd_rate(
     rates: Sequence[float],
     scores: Sequence[float],
     higher_is_better: bool = True,
-    method: str = "akima",
-    min_overlap: float = 0.0,
 ) -> BdRate:
     """Returns the BD-rate of a codec against an anchor, from rates above 0 and scores at them.
 
     Bjontegaard, VCEG-M33 (2001); Akima interpolation as in Herglotz et al., "Beyond Bjontegaard",
-    2022, or `method` "pchip". `higher_is_better` is False for LPIPS, DISTS and other distances;
-    `min_overlap` is the least share of the qualities that both must reach. Raises BdRateError:
-    fewer than three points (two for pchip), a quality that does not rise with the rate, or too
-    little overlap.
+    2022. `higher_is_better` is False for LPIPS, DISTS and other distances. Raises BdRateError:
+    fewer than three points, a quality that does not rise with the rate, or no overlap.
     """
-    anchor = _curve(anchor_rates, anchor_scores, higher_is_better, method, "the anchor")
-    tested = _curve(rates, scores, higher_is_better, method, "the tested codec")
+    anchor = _curve(anchor_rates, anchor_scores, higher_is_better, "the anchor")
+    tested = _curve(rates, scores, higher_is_better, "the tested codec")
     low = max(anchor[0][0], tested[0][0])
     high = min(anchor[0][-1], tested[0][-1])
     union = max(anchor[0][-1], tested[0][-1]) - min(anchor[0][0], tested[0][0])
     overlap = max(high - low, 0) / union
     sign = 1 if higher_is_better else -1
     ends = [sorted(sign * c[0][i] for i in (0, -1)) for c in (anchor, tested)]
-    if high <= low or overlap < min_overlap:
+    if high <= low:
         raise BdRateError(
             f"The anchor's scores {ends[0][0]:.4g} to {ends[0][1]:.4g} and the tested codec's "
             f"{ends[1][0]:.4g} to {ends[1][1]:.4g} overlap by {overlap:.0%}; "
             "code more rates so that the curves meet."
         )
-    interpolate = Akima1DInterpolator if method == "akima" else PchipInterpolator
-    difference = interpolate(*tested).integrate(low, high) - interpolate(*anchor).integrate(
-        low, high
-    )
-    logarithm = float(difference / (high - low))
+    ours, theirs = (Akima1DInterpolator(*c).integrate(low, high) for c in (tested, anchor))
+    logarithm = float((ours - theirs) / (high - low))
     if abs(logarithm) > _MOST:
         raise BdRateError(
             f"The curves would differ in rate by 10^{logarithm:.3g}: qualities lie so close "
@@ -75,15 +68,12 @@ def bd_rate(
 
 
 def _curve(
-    rates: Sequence[float], scores: Sequence[float], higher: bool, method: str, who: str
+    rates: Sequence[float], scores: Sequence[float], higher: bool, who: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (rising quality, log10 of the rate) of a curve, checked."""
-    if method not in ("akima", "pchip"):
-        raise BdRateError(f"Interpolation {method!r} is unknown; use akima or pchip.")
     rate, score = np.asarray(rates, float), np.asarray(scores, float)
-    least = 3 if method == "akima" else 2
-    if rate.shape != score.shape or rate.ndim != 1 or rate.size < least:
-        raise BdRateError(f"The curve of {who} needs {least} or more (rate, score) points.")
+    if rate.shape != score.shape or rate.ndim != 1 or rate.size < 3:
+        raise BdRateError(f"The curve of {who} needs 3 or more (rate, score) points.")
     if not (np.isfinite(rate).all() and np.isfinite(score).all() and (rate > 0).all()):
         raise BdRateError(f"The curve of {who} has a rate or score that is no positive number.")
     order = np.argsort(rate)
