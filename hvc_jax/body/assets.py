@@ -19,47 +19,34 @@ class Body:
     """A linear-blend-skinned body of the SMPL family.
 
     V vertices, J joints, F triangles, S shape and E expression directions.
-
-    Attributes:
-      v_template: [V, 3] rest vertices (T-pose), metres.
-      directions: [S + E + P, V, 3] metres per unit of each shape coefficient, expression
-        coefficient and pose corrective: one array, so that one product applies them. P is 9 (J -
-        1), or 0 for a body without correctives; E may be 0.
-      J_regressor: [J, V] joint centres as weighted vertices.
-      J_template: [J, 3] J_regressor applied to v_template.
-      J_shapedirs: [S + E, J, 3] J_regressor applied to the directions.
-      lbs_weights: [V, J] skin weights, rows sum to 1.
-      faces: [F, 3] int32 vertex ids, counter-clockwise seen from outside.
-      part_ids: [V] int32 index into part_names.
-      parents: parent of each joint, -1 for the root.
-      part_names: names of the parts.
-      name: what the model is called, e.g. "open_body".
-      pose_index: for each joint its place among the 55 of the body vector, -1 if it has none (the
-        hands of SMPL).
-      hands_components: [2, K, 45] principal components of the left and right hand pose, or None.
-      hands_mean: [2, 45] mean hand poses, axis-angle, or None.
-      num_betas: S.
-      num_expression: E.
     """
 
-    v_template: jax.Array
+    v_template: jax.Array  # [V, 3] rest vertices (T-pose), metres
+    # [S + E + P, V, 3] metres per unit of each shape coefficient, expression coefficient and pose
+    # corrective: one array, so that one product applies them. P is 9 (J - 1), or 0 for a body
+    # without correctives; E may be 0
     directions: jax.Array
-    J_regressor: jax.Array
-    J_template: jax.Array
-    J_shapedirs: jax.Array
-    lbs_weights: jax.Array
-    faces: jax.Array
-    part_ids: jax.Array
+    J_regressor: jax.Array  # [J, V] joint centres as weighted vertices
+    J_template: jax.Array  # [J, 3] J_regressor applied to v_template
+    J_shapedirs: jax.Array  # [S + E, J, 3] J_regressor applied to the directions
+    lbs_weights: jax.Array  # [V, J] skin weights, rows sum to 1
+    faces: jax.Array  # [F, 3] int32 vertex ids, counter-clockwise seen from outside
+    part_ids: jax.Array  # [V] int32 index into part_names
+    # parent of each joint, -1 for the root
     parents: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     part_names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    # what the model is called, e.g. "open_body"
     name: str = dataclasses.field(metadata={"static": True})
-    num_betas: int = dataclasses.field(metadata={"static": True})
-    num_expression: int = dataclasses.field(metadata={"static": True})
+    num_betas: int = dataclasses.field(metadata={"static": True})  # S
+    num_expression: int = dataclasses.field(metadata={"static": True})  # E
+    # for each joint its place among the 55 of the body vector, -1 if it has none (the hands of
+    # SMPL)
     pose_index: tuple[int, ...] = dataclasses.field(
         default=tuple(range(body_params.NUM_JOINTS)), metadata={"static": True}
     )
+    # [2, K, 45] principal components of left and right hand, or None
     hands_components: jax.Array | None = None
-    hands_mean: jax.Array | None = None
+    hands_mean: jax.Array | None = None  # [2, 45] mean hand poses, axis-angle, or None
 
     @property
     def num_vertices(self) -> int:

@@ -115,21 +115,13 @@ EDIT_ALIASES |= {name: f"betas_{i}" for i, name in SHAPE_NAMES.items()}
 
 
 class BodyParams(NamedTuple):
-    """State of one body, or of a batch of bodies (any leading dimensions).
+    """State of one body, or of a batch of bodies (any leading dimensions)."""
 
-    Attributes:
-      betas: [*, 10] shape coefficients, in standard deviations.
-      expression: [*, 10] facial expression coefficients, in standard deviations.
-      global_orient: [*, 3] axis-angle of the pelvis in camera space, radians.
-      body_pose: [*, 54, 3] axis-angle of joints 1..54 relative to their parents, radians.
-      camera: [*, 3] weak perspective (scale, x, y); see `hvc_jax.body.camera`.
-    """
-
-    betas: Any
-    expression: Any
-    global_orient: Any
-    body_pose: Any
-    camera: Any
+    betas: Any  # [*, 10] shape coefficients, in standard deviations
+    expression: Any  # [*, 10] facial expression coefficients, in standard deviations
+    global_orient: Any  # [*, 3] axis-angle of the pelvis in camera space, radians
+    body_pose: Any  # [*, 54, 3] axis-angle of joints 1..54 relative to their parents, radians
+    camera: Any  # [*, 3] weak perspective (scale, x, y); see `hvc_jax.body.camera`
 
 
 def pack(params: BodyParams) -> Any:

@@ -113,14 +113,11 @@ def transformed_prediction(
 
 
 class LastField(NamedTuple):
-    """Field [R, C, 5] float32 of a unit's last frame, which may predict those of the next unit.
+    """A unit's last field, which may predict those of the next unit."""
 
-    `frame`: its number; `key`: that of the frame that its past picture shows.
-    """
-
-    frame: int
-    key: int
-    points: np.ndarray
+    frame: int  # number of its frame
+    key: int  # number of the frame that its past picture shows
+    points: np.ndarray  # [R, C, 5] float32
 
 
 def predicted_points(

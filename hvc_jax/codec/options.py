@@ -86,18 +86,12 @@ class EncodeOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """How the clip was fitted to the picture, for the header.
+    """How the clip was fitted to the picture, for the header."""
 
-    Attributes:
-      fit: "none", "crop" or "pad".
-      width: of the clip, pixels.
-      height: of the clip, pixels.
-      notes: what else was done to it, for a META unit; read at the end of encoding.
-    """
-
-    fit: str = "none"
-    width: int = 0
-    height: int = 0
+    fit: str = "none"  # "none", "crop" or "pad"
+    width: int = 0  # of the clip, pixels
+    height: int = 0  # of the clip, pixels
+    # what else was done to it, for a META unit; read at the end of encoding
     notes: Sequence[str] = ()
 
     @classmethod

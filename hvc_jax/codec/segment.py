@@ -23,30 +23,21 @@ GROUP_FRAMES = 64
 
 
 class Quality(NamedTuple):
-    """The operating point of a segment.
+    """The operating point of a segment."""
 
-    `key_qp` of the intra key picture, 0 to 63, those predicted from it have offsets; `lmbda`: mean
-    squared error of a frame, 8-bit steps, that a bit of the fields is worth; `step`, `grid`:
-    indices of the fields' quantiser step and grid of control points.
-    """
-
-    key_qp: int
-    lmbda: float
-    step: int
-    grid: int
+    key_qp: int  # of the intra key picture, 0 to 63; those predicted from it have offsets
+    lmbda: float  # mean squared error of a frame, 8-bit steps, that a bit of the fields is worth
+    step: int  # index of the fields' quantiser step
+    grid: int  # index of the grid of control points
 
 
 class CodedKeys(NamedTuple):
-    """Key pictures of a segment.
+    """Key pictures of a segment."""
 
-    `codec`: number of the picture codec; `places`: frames that they show, in coded order, from 0;
-    `payloads`: bytes of each; `pictures`: [H, W, 3] uint8 as decoded, by frame.
-    """
-
-    codec: int
-    places: list[int]
-    payloads: list[bytes]
-    pictures: dict[int, np.ndarray]
+    codec: int  # number of the picture codec
+    places: list[int]  # frames that they show, in coded order, from 0
+    payloads: list[bytes]  # bytes of each
+    pictures: dict[int, np.ndarray]  # [H, W, 3] uint8 as decoded, by frame
 
     @property
     def size(self) -> int:
@@ -55,16 +46,12 @@ class CodedKeys(NamedTuple):
 
 
 class CodedSegment(NamedTuple):
-    """A segment as coded.
-
-    `groups` are FIELD units with frames counted from its start, `frames` [T, H, W, 3] uint8 as
-    decoded, `key_qp` of the intra key picture.
-    """
+    """A segment as coded."""
 
     keys: CodedKeys
-    groups: list[FieldGroup]
-    frames: np.ndarray
-    key_qp: int
+    groups: list[FieldGroup]  # FIELD units with frames counted from the segment's start
+    frames: np.ndarray  # [T, H, W, 3] uint8 as decoded
+    key_qp: int  # of the intra key picture
 
     @property
     def size(self) -> int:

@@ -140,15 +140,11 @@ _averages = jax.jit(averages)
 
 
 class Fitted(NamedTuple):
-    """Bodies of T frames, padded to a length that programs are compiled for.
+    """Bodies of T frames, padded to a length that programs are compiled for."""
 
-    `bodies` are the unknowns, solved from `measured`; `error`: [T, 33] metres between landmarks and
-    where the bodies have them, without padding.
-    """
-
-    bodies: Solution
-    measured: Measured
-    error: np.ndarray
+    bodies: Solution  # the unknowns
+    measured: Measured  # what they were solved from
+    error: np.ndarray  # [T, 33] metres between landmarks and where bodies have them, unpadded
 
 
 def bodies_from_sight(

@@ -22,16 +22,12 @@ def token_bits(tables: CodingTables) -> np.ndarray:
 
 
 class Costs(NamedTuple):
-    """What levels are weighed by; `weight` >= 0 is the error that a bit is worth.
-
-    `contexts`: of the coder that will code the levels; `importance`: [slots] what a squared step of
-    error counts, in coding order.
-    """
+    """What levels are weighed by."""
 
     tables: CodingTables
-    contexts: MotionContexts
-    weight: float
-    importance: np.ndarray
+    contexts: MotionContexts  # of the coder that will code the levels
+    weight: float  # error that a bit is worth, >= 0
+    importance: np.ndarray  # [slots] what a squared step of error counts, in coding order
 
 
 class LevelChooser:

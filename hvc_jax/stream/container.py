@@ -28,14 +28,11 @@ _ONCE = (UnitType.STATIC, UnitType.EDIT, UnitType.EDIT_STATIC)
 
 @dataclasses.dataclass(frozen=True)
 class KeyUnit:
-    """Content of a KEY unit: a coded picture, and the number of the frame that it shows.
+    """Content of a KEY unit: a coded picture."""
 
-    `codec`: id as in `hvc_jax.keyframes`, 0 to 255; `qp`: quantisation parameter, 0 to 255.
-    """
-
-    frame: int
-    codec: int
-    qp: int
+    frame: int  # number of the frame that it shows
+    codec: int  # id as in `hvc_jax.keyframes`, 0 to 255
+    qp: int  # quantisation parameter, 0 to 255
     payload: bytes
 
 

@@ -36,15 +36,11 @@ NEUTRAL_STEP = 4
 
 
 class FieldLevels(NamedTuple):
-    """What a payload says.
+    """What a payload says."""
 
-    `levels` [planes, rows, columns] int32; `modes` [T] uint8, BOTH, PAST or FUTURE, BOTH where a
-    frame has one key only; `step`: index into STEPS.
-    """
-
-    levels: np.ndarray
-    modes: np.ndarray
-    step: int
+    levels: np.ndarray  # [planes, rows, columns] int32
+    modes: np.ndarray  # [T] uint8, BOTH, PAST or FUTURE; BOTH where a frame has one key only
+    step: int  # index into STEPS
 
 
 def _escape(coder, value: int) -> int:

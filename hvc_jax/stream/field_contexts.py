@@ -100,17 +100,12 @@ def scan(rows: int, columns: int) -> tuple[tuple[tuple[int, int], ...], ...]:
 
 
 class Neighbours(NamedTuple):
-    """Planes coded before one plane that say something of it; -1 where there is none.
+    """Planes coded before one plane that say something of it; -1 where there is none."""
 
-    `lower` and `lower_2` are the next lower temporal frequencies of the same component; `other` the
-    other component, of this frequency for component 1, of the next lower for 0; `before` the same
-    frequency and component in the segment before.
-    """
-
-    lower: int
-    lower_2: int
-    other: int
-    before: int
+    lower: int  # the next lower temporal frequency of the same component
+    lower_2: int  # the one below that
+    other: int  # the other component, of this frequency for component 1, of the next lower for 0
+    before: int  # the same frequency and component in the segment before
 
 
 def neighbours(parts: list[Segment]) -> list[Neighbours]:

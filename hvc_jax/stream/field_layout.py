@@ -29,12 +29,12 @@ BOTH, PAST, FUTURE = range(3)
 
 
 class Segment(NamedTuple):
-    """Frames that look into the same keys (past, future, both), from `start` in the group on."""
+    """A run of frames that look into the same keys."""
 
-    start: int
+    start: int  # its first frame, counted in the group
     length: int
-    past: bool
-    future: bool
+    past: bool  # whether there is a past key
+    future: bool  # whether there is a future key
 
 
 class Plane(NamedTuple):

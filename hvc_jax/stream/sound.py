@@ -25,16 +25,12 @@ _MOST_SKIPPED = 1 << 16
 
 @dataclasses.dataclass(frozen=True)
 class AudioGroup:
-    """Content of an AUDIO unit: Opus packets of 20 ms each, numbered from `first` on.
+    """Content of an AUDIO unit."""
 
-    There are none in a unit that only announces sound. `channels`: 1 or 2; `pre_skip`: samples
-    before frame 0 that a decoder makes; the same in all units of a stream.
-    """
-
-    first: int
-    channels: int
-    pre_skip: int
-    packets: tuple[bytes, ...] = ()
+    first: int  # number of the first packet
+    channels: int  # 1 or 2
+    pre_skip: int  # samples before frame 0 that a decoder makes; the same in all units
+    packets: tuple[bytes, ...] = ()  # Opus, 20 ms each; none where a unit only announces sound
 
     def place(self, index: int) -> int:
         """Sample at which packet `index` of the group begins; frame 0 is shown at sample 0."""

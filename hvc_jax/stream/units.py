@@ -32,18 +32,13 @@ class UnitType(IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """One unit of a `UnitType`, or of a number that is unknown here.
+    """One unit."""
 
-    `frame`: it belongs to, or the first of them; `payload`: that of a short unit as if it were a
-    whole one; `offset`: of its first byte in the stream; `size`: bytes it takes there, framing
-    included.
-    """
-
-    type: int
-    frame: int
-    payload: bytes
-    offset: int
-    size: int
+    type: int  # a `UnitType` value, or a number that is unknown here
+    frame: int  # the frame it belongs to, or the first of them
+    payload: bytes  # that of a short unit as if it were a whole one
+    offset: int  # position of its first byte in the stream
+    size: int  # bytes it takes in the stream, framing included
 
 
 def unit_bytes(type_: int, frame: int, payload: bytes) -> bytes:

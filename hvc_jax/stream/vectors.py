@@ -40,15 +40,11 @@ MAX_GROUP_FRAMES = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The coded vectors of 1 to 4096 consecutive frames: the payload of one MOTION unit.
+    """The coded vectors of consecutive frames: the payload of one MOTION unit."""
 
-    `frame`: number of the first; `resync`: it decodes without the group before it (only the STATIC
-    unit is needed).
-    """
-
-    frame: int
-    count: int
-    resync: bool
+    frame: int  # number of the first frame
+    count: int  # frames, 1 to 4096
+    resync: bool  # whether it decodes without the group before it, by the STATIC unit alone
     payload: bytes
 
 

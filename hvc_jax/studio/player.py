@@ -130,15 +130,12 @@ class HybridPlayer(FixedPlayer):
 
 
 class Opened(NamedTuple):
-    """A stream that is ready to be shown: its bytes, what draws it, its intact units, in order.
-
-    `tables`: its coding tables; None where it has no parameters that can be changed.
-    """
+    """A stream that is ready to be shown."""
 
     data: bytes
-    player: Player
-    tables: CodingTables | None
-    units: list[Unit]
+    player: Player  # draws it
+    tables: CodingTables | None  # None where it has no parameters that can be changed
+    units: list[Unit]  # those that are intact, in order
 
 
 def open_player(path: Path, model: Path | None = None, codecs: dict | None = None) -> Opened:

@@ -26,48 +26,32 @@ class Fabric(NamedTuple):
 
 
 class Look(NamedTuple):
-    """One person's appearance: numbers only, arguments of the compiled drawing.
+    """One person's appearance: numbers only, arguments of the compiled drawing."""
 
-    Attributes:
-      skin, hair, lips, iris, shoes: RGB in [0, 1].
-      upper, lower, inner: Fabrics of shirt or jacket, of trousers or skirt, and under a jacket.
-      sleeve: |x| where the sleeves end.
-      neckline: y of the neckline; `vee`: how much lower it is in the middle.
-      waist: y where the upper garment ends.
-      hem: y where the lower garment ends.
-      opening: Half width of an open jacket at the waist, 0 for none.
-      loose: Thickness of the clothes (shirt, trousers).
-      skirt: Flare of a skirt (metres per metre), negative for trousers.
-      hairline: Shift of the hairline upwards; `volume`: thickness of the hair; `long`: length of
-        hair that falls behind the head, 0 for short; `bald`: no hair at all.
-      beard: Strength of a beard, 0 to 1; `brows`: of the eyebrows; `glasses`: of spectacles.
-      logo: (x, y, half width, half height) of a print on the chest, zeros for none.
-      tie: Whether a tie is worn.
-    """
-
-    skin: np.ndarray
+    skin: np.ndarray  # RGB in [0, 1], as the next four
     hair: np.ndarray
     lips: np.ndarray
     iris: np.ndarray
     shoes: np.ndarray
-    upper: Fabric
-    lower: Fabric
-    inner: Fabric
-    sleeve: float
-    neckline: float
-    vee: float
-    waist: float
-    hem: float
-    opening: float
-    loose: tuple[float, float]
-    skirt: float
-    hairline: float
-    volume: float
-    long: float
-    bald: bool
-    beard: float
-    brows: float
+    upper: Fabric  # shirt or jacket
+    lower: Fabric  # trousers or skirt
+    inner: Fabric  # under a jacket
+    sleeve: float  # |x| where the sleeves end
+    neckline: float  # y of it
+    vee: float  # how much lower the neckline is in the middle
+    waist: float  # y where the upper garment ends
+    hem: float  # y where the lower garment ends
+    opening: float  # half width of an open jacket at the waist, 0 for none
+    loose: tuple[float, float]  # thickness of the clothes (shirt, trousers)
+    skirt: float  # flare of a skirt (metres per metre), negative for trousers
+    hairline: float  # shift of the hairline upwards
+    volume: float  # thickness of the hair
+    long: float  # length of hair that falls behind the head, 0 for short
+    bald: bool  # no hair at all
+    beard: float  # strength, 0 to 1
+    brows: float  # strength of the eyebrows
     glasses: bool
+    # (x, y, half width, half height) of a print on the chest, zeros for none
     logo: tuple[float, float, float, float]
     tie: bool
     waves: np.ndarray

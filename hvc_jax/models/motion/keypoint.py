@@ -40,12 +40,10 @@ class TokenDecoder(nn.Module):
         all numbers ─► dense ─► scale, shift ─► Res x n ─► motion features
 
     Sines of the position stand in the place of IMF's learned constant.
-
-    `width`: channels of the motion features; `blocks`: modulated residual blocks.
     """
 
-    width: int
-    blocks: int
+    width: int  # channels of the motion features
+    blocks: int  # modulated residual blocks
 
     @nn.compact
     def __call__(self, token: jax.Array, masks: jax.Array, offset: jax.Array) -> jax.Array:

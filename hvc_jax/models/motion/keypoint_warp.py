@@ -14,15 +14,11 @@ _NEAREST = 3
 
 
 class MaskShape(NamedTuple):
-    """Gaussians whose softmax are the masks.
+    """Gaussians whose softmax are the masks."""
 
-    `size`: [K] standard deviations in half picture widths; `level`: [K] logits at the keypoints;
-    `background`: [1] logit of the background everywhere.
-    """
-
-    size: jax.Array
-    level: jax.Array
-    background: jax.Array
+    size: jax.Array  # [K] standard deviations in half picture widths
+    level: jax.Array  # [K] logits at the keypoints
+    background: jax.Array  # [1] logit of the background everywhere
 
 
 class SoftMasks(nn.Module):
@@ -59,15 +55,11 @@ class SoftMasks(nn.Module):
 
 
 class AffineMotion(NamedTuple):
-    """Where each keypoint's warp samples the key frame: `source + linear (pixel - target)`.
+    """Where each keypoint's warp samples the key frame: `source + linear (pixel - target)`."""
 
-    `target`, `source`: [B, K, 2] keypoints in the two frames, (u, v) in [-1, 1]; `linear`: [B, K,
-    2, 2].
-    """
-
-    target: jax.Array
-    source: jax.Array
-    linear: jax.Array
+    target: jax.Array  # [B, K, 2] keypoints in the target frame, (u, v) in [-1, 1]
+    source: jax.Array  # [B, K, 2] the same keypoints in the key frame
+    linear: jax.Array  # [B, K, 2, 2]
 
 
 class LocalAffine(nn.Module):
