@@ -88,28 +88,22 @@ def _most(parts):
 
 @functools.partial(jax.jit, static_argnames=("height", "width", "cull", "chunk"))
 def nearest_triangle(
+    # [B, V, 3] (u, v, depth); see `hvc_jax.body.camera`. Triangles with a coordinate that is not
+    # finite are skipped.
     screen: jax.Array,
-    faces: jax.Array,
-    height: int,
-    width: int,
+    faces: jax.Array,  # [F, 3] int32 vertex ids
+    height: int,  # rows of pixels
+    width: int,  # columns of pixels
     *,
-    cull: bool = False,
+    cull: bool = False,  # leave out triangles that show their back (right for closed surfaces)
+    # candidates per pass and frame; default by picture size. The sum of the bounding boxes of a
+    # batch must stay below 2^31 pixels.
     chunk: int | None = None,
 ) -> jax.Array:
     """Returns the id of the nearest triangle at each pixel centre, int32 [B, H, W], -1 for none.
 
     A pixel centre exactly on an edge belongs to the triangle for which the edge is a top or left
     one; of two triangles at equal depth the lower id is seen.
-
-    Args:
-      screen: [B, V, 3] (u, v, depth); see `hvc_jax.body.camera`. Triangles with a coordinate that
-        is not finite are skipped.
-      faces: [F, 3] int32 vertex ids.
-      height: rows of pixels.
-      width: columns of pixels.
-      cull: leave out triangles that show their back (right for closed surfaces).
-      chunk: candidates per pass and frame; default by picture size. The sum of the bounding boxes
-        of a batch must stay below 2^31 pixels.
     """
     draw = functools.partial(_draw, faces=faces, height=height, width=width, cull=cull, chunk=chunk)
     return checkpoint_name(frame_by_frame(draw, jax.lax.stop_gradient(screen)), "triangle")

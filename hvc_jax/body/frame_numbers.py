@@ -45,9 +45,10 @@ def natural(name: str) -> list[tuple[int, int | str]]:
 
 
 def place(
-    labels: Sequence[int | str],
-    frames: int,
-    first: int = 0,
+    labels: Sequence[int | str],  # all different
+    frames: int,  # of the clip
+    first: int = 0,  # the number of the first frame where the format says so
+    # all labels in the order of the frames, where the file lists them
     order: Sequence[int | str] | None = None,
 ) -> list[int]:
     """Returns the frame of the clip that each label, a whole number or a picture's name, means.
@@ -55,12 +56,6 @@ def place(
     Numbers that all are frames of the clip are taken as they are (from 0, or from `first`); from 1
     where the highest is the number of frames. Others count from the smallest where they lie close
     together, or are ids in the order of the frames where they are far apart (COCO's file ids).
-
-    Args:
-      labels: all different.
-      frames: of the clip.
-      first: the number of the first frame where the format says so.
-      order: all labels in the order of the frames, where the file lists them.
 
     Raises FrameNumberError: there are more labels than frames, or numbers beyond the clip.
     """

@@ -15,21 +15,16 @@ SIZES = 2.5
 
 
 def follow(
-    frames: Sequence[int],
-    tracks: Sequence[int | None],
-    people: Sequence[PersonPoints],
+    frames: Sequence[int],  # of each entry of `people`
+    tracks: Sequence[int | None],  # the number that the file gives each, or None
+    people: Sequence[PersonPoints],  # everybody in every frame
+    # a track number, or a place among a frame's people; None for the main person
     person: int | None = None,
 ) -> dict[int, PersonPoints]:
     """Returns frame -> points of one person.
 
     The main person is who stands out most (largest and surest) in any frame; from there it goes
     forwards and backwards to the one of the same track number, else to whoever is nearest.
-
-    Args:
-      frames: of each entry of `people`.
-      tracks: the number that the file gives each, or None.
-      people: everybody in every frame.
-      person: a track number, or a place among a frame's people; None for the main person.
 
     Raises ValueError: there is no such person.
     """

@@ -104,13 +104,15 @@ def vertex_normals(vertices: jax.Array, faces: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames=("height", "width"))
 def motion_field(
-    key_screen: jax.Array,
-    target_screen: jax.Array,
-    faces: jax.Array,
-    height: int,
-    width: int,
+    key_screen: jax.Array,  # [B, V, 3] (u, v, depth) of the key mesh, weak perspective
+    target_screen: jax.Array,  # [B, V, 3] of the target mesh
+    faces: jax.Array,  # [F, 3] int32 of a closed surface
+    height: int,  # rows of pixels
+    width: int,  # columns of pixels
     *,
+    # metres; less than the thickness of a forearm, more than the depth of one pixel
     bias: float = 0.03,
+    # fragments of the key mesh at this size, when already known
     key_fragments: Fragments | None = None,
 ) -> MotionField:
     """Returns the backward motion field between two posed meshes and its occlusion.
@@ -118,15 +120,6 @@ def motion_field(
     A target pixel on the body is carried by its triangle to the key picture. It is visible there
     when its triangle faces the viewer and no other surface lies more than `bias` in front (depth
     compared with the four nearest key pixels, weighted bilinearly).
-
-    Args:
-      key_screen: [B, V, 3] (u, v, depth) of the key mesh, weak perspective.
-      target_screen: [B, V, 3] of the target mesh.
-      faces: [F, 3] int32 of a closed surface.
-      height: rows of pixels.
-      width: columns of pixels.
-      bias: metres; less than the thickness of a forearm, more than the depth of one pixel.
-      key_fragments: fragments of the key mesh at this size, when already known.
     """
     field = functools.partial(_field, faces=faces, height=height, width=width, bias=bias)
     if key_fragments is None:

@@ -50,19 +50,12 @@ class GroupReferences(NamedTuple):
 
 
 def references_at(
-    times: np.ndarray,
-    key_times: np.ndarray,
-    pictures: Sequence[np.ndarray],
-    low_delay: bool = False,
+    times: np.ndarray,  # [T] int, when the frames of the group are shown; none at a key picture
+    key_times: np.ndarray,  # [K] int, ascending, when the key pictures are shown
+    pictures: Sequence[np.ndarray],  # K of [H, W, 3] uint8
+    low_delay: bool = False,  # whether key pictures of the future are out of reach
 ) -> GroupReferences:
-    """The nearest key pictures before and after each frame.
-
-    Args:
-        times: [T] int, when the frames of the group are shown; none at a key picture.
-        key_times: [K] int, ascending, when the key pictures are shown.
-        pictures: K of [H, W, 3] uint8.
-        low_delay: whether key pictures of the future are out of reach.
-    """
+    """The nearest key pictures before and after each frame."""
     times, key_times = np.asarray(times), np.asarray(key_times)
     past = np.searchsorted(key_times, times) - 1
     future = past + 1
@@ -180,22 +173,15 @@ def _looked_into(references: GroupReferences) -> tuple[np.ndarray, np.ndarray, b
 
 
 def rendered(
-    references: GroupReferences,
-    points: np.ndarray,
-    modes: np.ndarray | None = None,
+    references: GroupReferences,  # the key pictures
+    points: np.ndarray,  # the control points
+    modes: np.ndarray | None = None,  # [T]; None for both pictures wherever there are two
+    # bytes that the program may take; fewer frames are warped at once then
     max_memory: int = DEFAULT_MAX_MEMORY,
-    generator: Generator | None = None,
-    qp: int = 0,
+    generator: Generator | None = None,  # makes the frames; None blends the displaced pictures
+    qp: int = 0,  # of the intra key picture before the frames, for the generator
 ) -> Iterator[np.ndarray]:
     """Yields the frames [H, W, 3] uint8 that control points [T, R, C, 5] make of the key pictures.
-
-    Args:
-      references: the key pictures.
-      points: the control points.
-      modes: [T]; None for both pictures wherever there are two.
-      max_memory: bytes that the program may take; fewer frames are warped at once then.
-      generator: makes the frames; None blends the displaced pictures.
-      qp: of the intra key picture before the frames, for the generator.
 
     Raises CodecError: a single frame takes more.
     """

@@ -101,23 +101,14 @@ class Polisher:
 
     def polish(
         self,
-        frames: np.ndarray,
-        latents: np.ndarray,
-        key: PolishKey,
-        before: np.ndarray,
-        steps: int,
-        quantiser: int = QUANTISER_ONE,
+        frames: np.ndarray,  # [T, H, W, 3] uint8, consecutive frames
+        latents: np.ndarray,  # [T, D] where to begin
+        key: PolishKey,  # their key frame
+        before: np.ndarray,  # [D] the latent of the frame before the first
+        steps: int,  # gradient steps
+        quantiser: int = QUANTISER_ONE,  # of the stream
     ) -> np.ndarray:
-        """Latents [T, D] that are no worse by `objective` than the given ones, rounded or not.
-
-        Args:
-          frames: [T, H, W, 3] uint8, consecutive frames.
-          latents: [T, D] where to begin.
-          key: their key frame.
-          before: [D] the latent of the frame before the first.
-          steps: gradient steps.
-          quantiser: of the stream.
-        """
+        """Latents [T, D] that are no worse by `objective` than the given ones, rounded or not."""
         run = _Run(self, frames, latents, key, before, quantiser)
         optimiser = optax.adam(optax.cosine_decay_schedule(_PACE, steps, 0.1), eps=_IDLE)
         levels = run.levels

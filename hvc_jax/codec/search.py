@@ -260,18 +260,13 @@ def _integers(group: _Group, levels: np.ndarray, side: int, rounds: int) -> Fiel
 
 
 def encode_group(
-    frames: np.ndarray,
-    references: GroupReferences,
-    options: FieldOptions,
+    frames: np.ndarray,  # [T, H, W, 3] uint8, without key pictures
+    references: GroupReferences,  # key pictures as coded and what the frames look into
+    options: FieldOptions,  # lmbda, grid, step and effort
+    # as in `field_group.transformed_prediction`; the decoder needs the same
     prediction: np.ndarray | None = None,
 ) -> EncodedGroup:
     """A group of frames coded as displacement fields.
-
-    Args:
-        frames: [T, H, W, 3] uint8, without key pictures.
-        references: key pictures as coded and what the frames look into.
-        options: lmbda, grid, step and effort.
-        prediction: as in `field_group.transformed_prediction`; the decoder needs the same.
 
     Raises ValueError: a frame without a key picture, or shapes that do not fit.
     """

@@ -77,22 +77,15 @@ def shifted(group: FieldGroup, first: int) -> FieldGroup:
 
 
 def code_keys(
-    frames: np.ndarray,
-    places: Sequence[int],
-    qp: int,
-    codec: str = "auto",
+    frames: np.ndarray,  # [T, H, W, 3] uint8
+    places: Sequence[int],  # Frames that key pictures show, ascending from 0
+    qp: int,  # 0 to 63
+    codec: str = "auto",  # "vvc", "av1" or "auto"
+    # Which picture is predicted from which, and QP offsets; None for the usual one
     structure: Structure | None = None,
-    preset: str = "medium",
+    preset: str = "medium",  # Of libvvenc; "fast" is for trials
 ) -> CodedKeys:
     """The key pictures of a segment, the first of them intra.
-
-    Args:
-      frames: [T, H, W, 3] uint8.
-      places: Frames that key pictures show, ascending from 0.
-      qp: 0 to 63.
-      codec: "vvc", "av1" or "auto".
-      structure: Which picture is predicted from which, and QP offsets; None for the usual one.
-      preset: Of libvvenc; "fast" is for trials.
 
     Raises KeyPictureError: The pictures cannot be coded with these options.
     """

@@ -27,20 +27,14 @@ _GAMUTS = {BT2020: "BT.2020", P3: "Display P3"}
 
 
 def shown(
-    frame: Any,
-    pixel_aspect: Fraction | None = None,
+    frame: Any,  # The frame
+    pixel_aspect: Fraction | None = None,  # Width of a pixel divided by its height; None is 1
+    # Shortest side that is of use; larger HDR pictures may be halved before the costly tone
+    # mapping, down to not less than this
     least_side: int | None = None,
-    crop: Crop | None = None,
+    crop: Crop | None = None,  # What the container hides
 ) -> np.ndarray:
-    """Returns a decoded `av.VideoFrame` as it is shown, `[H, W, 3]` uint8 RGB of BT.709.
-
-    Args:
-        frame: The frame.
-        pixel_aspect: Width of a pixel divided by its height; None is 1.
-        least_side: Shortest side that is of use; larger HDR pictures may be halved before the
-            costly tone mapping, down to not less than this.
-        crop: What the container hides.
-    """
+    """Returns a decoded `av.VideoFrame` as it is shown, `[H, W, 3]` uint8 RGB of BT.709."""
     picture = _rgb(frame, least_side)
     if crop is not None and any(crop):
         picture = _cropped(picture, crop, picture.shape[1] / frame.width)

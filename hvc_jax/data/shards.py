@@ -17,24 +17,16 @@ MakeBuilder = Callable[[Path], FrameBuilder]
 
 def prepare_on_slurm(
     make: MakeBuilder,
-    folder: Path,
-    shards: int,
-    options: dict[str, Any],
-    keys: tuple[int, int],
-    **how: Any,
+    folder: Path,  # Where the data set goes; all machines see it under this name
+    shards: int,  # Jobs; each takes every n-th video
+    options: dict[str, Any],  # Parameters of submitit
+    keys: tuple[int, int],  # Key pictures of a clip, and qualities of each, see `coded_keys.build`
+    **how: Any,  # See `ops.slurm.run_shards`, as the errors
 ) -> FrameBuilder:
     """Builds a data set by several jobs and puts it together; returns its builder.
 
     Clips and frames are those of one job; which of them are key pictures differs. Called again
     after a failure, it keeps the parts that were made.
-
-    Args:
-        make: Of the builder.
-        folder: Where the data set goes; all machines see it under this name.
-        shards: Jobs; each takes every n-th video.
-        options: Parameters of submitit.
-        keys: Key pictures of a clip, and qualities of each, see `coded_keys.build`.
-        **how: See `ops.slurm.run_shards`, as the errors.
     """
     work = folder / "slurm"
     parts, skipped = {}, []

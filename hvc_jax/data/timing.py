@@ -40,20 +40,14 @@ class Timing(NamedTuple):
 
 
 def timing_of(
+    # Seconds at which the first frames of a file, or all, are shown; rising. Empty where the file
+    # has no times.
     times: Sequence[float],
-    declared: Fraction | None,
-    wanted: Fraction | None = None,
-    tick: float = 0.0,
+    declared: Fraction | None,  # The rate that the file names, None for none
+    wanted: Fraction | None = None,  # The rate that the user wants; None for that of the file
+    tick: float = 0.0,  # Seconds to which the times are rounded
 ) -> Timing:
-    """Returns how frames at these times are read.
-
-    Args:
-        times: Seconds at which the first frames of a file, or all, are shown; rising. Empty where
-            the file has no times.
-        declared: The rate that the file names, None for none.
-        wanted: The rate that the user wants; None for that of the file.
-        tick: Seconds to which the times are rounded.
-    """
+    """Returns how frames at these times are read."""
     if declared is not None:
         declared = near_usual(float(declared), 1e-5, declared) if 0 < declared <= MAX_FPS else None
     shown = np.asarray(times, np.float64)

@@ -56,25 +56,17 @@ def available(codec: str) -> bool:
 
 
 def code_clip(
-    frames: np.ndarray,
-    fps: Fraction | float,
-    codec: str,
-    qp: int,
-    effort: str = "fast",
-    scale: float = 1.0,
+    frames: np.ndarray,  # The clip
+    fps: Fraction | float,  # frames per second
+    codec: str,  # a name of `CODECS`
+    qp: int,  # QP (VVC) or CRF (HEVC, AV1)
+    effort: str = "fast",  # "fast" for a demonstration, "good", or "best" for published figures
+    scale: float = 1.0,  # below 1, the clip is shrunk first and enlarged again by Lanczos filters
+    # folder that keeps streams; what was coded before with the same frames, settings and ffmpeg is
+    # only decoded again
     cache: Path | None = None,
 ) -> Anchor:
     """Returns a clip [T, H, W, 3] uint8 RGB coded at one quality setting, and decoded again.
-
-    Args:
-        frames: The clip.
-        fps: frames per second.
-        codec: a name of `CODECS`.
-        qp: QP (VVC) or CRF (HEVC, AV1).
-        effort: "fast" for a demonstration, "good", or "best" for published figures.
-        scale: below 1, the clip is shrunk first and enlarged again by Lanczos filters.
-        cache: folder that keeps streams; what was coded before with the same frames, settings and
-            ffmpeg is only decoded again.
 
     Raises AnchorError: the encoder is missing or failed.
     """

@@ -103,21 +103,14 @@ def part_path(out: Path, number: int) -> Path:
 
 
 def evaluate(
-    clips: Sequence[Path],
-    settings: Settings,
-    jobs: int = 1,
-    quiet: bool = False,
+    clips: Sequence[Path],  # Video files with distinct names
+    settings: Settings,  # What to do; `settings.out` exists
+    jobs: int = 1,  # Processes that work side by side, each on clips of its own
+    quiet: bool = False,  # No progress
+    # Number of this job of several; its rows go to `part_path`, and not to results.csv
     part: int | None = None,
 ) -> None:
-    """Measures what is not in results.csv yet, and writes the file again after every clip.
-
-    Args:
-        clips: Video files with distinct names.
-        settings: What to do; `settings.out` exists.
-        jobs: Processes that work side by side, each on clips of its own.
-        quiet: No progress.
-        part: Number of this job of several; its rows go to `part_path`, and not to results.csv.
-    """
+    """Measures what is not in results.csv yet, and writes the file again after every clip."""
     known = table = Results(settings.out / "results.csv")
     if part is not None:
         table = Results(part_path(settings.out, part))

@@ -14,24 +14,17 @@ from hvc_jax.ops.slurm import run_shards
 
 
 def evaluate_on_slurm(
-    clips: Sequence[Path],
+    clips: Sequence[Path],  # Video files with distinct names
+    # What to do; `settings.out` exists, and all machines see it under this name
     settings: Settings,
-    shards: int,
-    options: dict[str, Any],
-    jobs: int = 1,
-    **how: Any,
+    shards: int,  # Jobs at most; each takes every n-th clip
+    options: dict[str, Any],  # Parameters of submitit
+    jobs: int = 1,  # Processes side by side in each job
+    **how: Any,  # See `ops.slurm.run_shards`, as the errors
 ) -> None:
     """Measures what is not in results.csv yet, by several jobs, and merges their rows into it.
 
     Called again after a failure, it keeps the rows that were made.
-
-    Args:
-        clips: Video files with distinct names.
-        settings: What to do; `settings.out` exists, and all machines see it under this name.
-        shards: Jobs at most; each takes every n-th clip.
-        options: Parameters of submitit.
-        jobs: Processes side by side in each job.
-        **how: See `ops.slurm.run_shards`, as the errors.
     """
     folder = settings.out / "slurm"
     merge_parts(settings.out)

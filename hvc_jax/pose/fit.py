@@ -85,23 +85,15 @@ def descend(
 
 
 def through_pixels(
-    bodies: Solution,
-    measured: Measured,
+    bodies: Solution,  # of T frames, padded to a length for which programs are compiled
+    measured: Measured,  # padded as well; its `valid` tells frames from padding
     prior: PosePrior,
-    frames: np.ndarray,
-    steps: int,
+    frames: np.ndarray,  # [T, H, H, 3] uint8
+    steps: int,  # of Adam in each of two rounds, the first with coarser pictures
+    # a frame before the clip whose looks and shape it keeps; None for its own first
     reference: Reference | None = None,
 ) -> Solution:
-    """Returns bodies whose skin looks the same in all frames.
-
-    Args:
-      bodies: of T frames, padded to a length for which programs are compiled.
-      measured: padded as well; its `valid` tells frames from padding.
-      prior: over poses.
-      frames: [T, H, H, 3] uint8.
-      steps: of Adam in each of two rounds, the first with coarser pictures.
-      reference: a frame before the clip whose looks and shape it keeps; None for its own first.
-    """
+    """Returns bodies whose skin looks the same in all frames."""
     pad = functools.partial(padded_rows, length=len(measured.valid))
     skeleton = open_skeleton()
     depth = _project(skeleton, bodies.frames, bodies.betas)[1][..., 2]

@@ -121,20 +121,14 @@ def pose_windows(points: np.ndarray) -> np.ndarray:
 
 
 def see(
-    pictures: np.ndarray,
-    person: int = 1,
-    folder: str | None = None,
+    pictures: np.ndarray,  # [T, H, H, 3] uint8, one scene
+    person: int = 1,  # 1 for the largest, 2 for the next,
+    folder: str | None = None,  # of the networks; None for those that come with the package
+    # [4] where the person was, of `Sight.windows` of the picture before, for T = 1: nobody is
+    # searched for unless the person has left it, which takes a third of the time
     window: np.ndarray | None = None,
 ) -> Sight | None:
-    """Returns what is seen of one person in a clip, or None where nobody is.
-
-    Args:
-      pictures: [T, H, H, 3] uint8, one scene.
-      person: 1 for the largest, 2 for the next, ...
-      folder: of the networks; None for those that come with the package.
-      window: [4] where the person was, of `Sight.windows` of the picture before, for T = 1: nobody
-        is searched for unless the person has left it, which takes a third of the time.
-    """
+    """Returns what is seen of one person in a clip, or None where nobody is."""
     count = len(pictures)
     if window is not None and count == 1:
         seen = look_at_pose(pictures, window[None], load_network("pose_landmark", folder))

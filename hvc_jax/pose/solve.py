@@ -213,28 +213,18 @@ def averages(frames: jax.Array, seen: jax.Array, held: jax.Array, weights: Weigh
 
 @functools.partial(jax.jit, static_argnames=("steps",))
 def solve(
-    start: Solution,
+    start: Solution,  # where they begin
     measured: Measured,
     skeleton: Skeleton,
     prior: PosePrior,
-    shape_free: jax.Array,
+    shape_free: jax.Array,  # 1 to find the shape, 0 to keep it
+    # [69] unknowns of the frame before a single one, which are what it is drawn to; None to draw
+    # frames to the average of their neighbours
     before: jax.Array | None = None,
     steps: int = 8,
     weights: Weights = Weights(),  # noqa: B008
 ) -> Solution:
-    """Returns the bodies after `steps` steps.
-
-    Args:
-      start: where they begin.
-      measured: of the clip.
-      skeleton: of the body model.
-      prior: over poses.
-      shape_free: 1 to find the shape, 0 to keep it.
-      before: [69] unknowns of the frame before a single one, which are what it is drawn to; None to
-        draw frames to the average of their neighbours.
-      steps: how many.
-      weights: of the residuals.
-    """
+    """Returns the bodies after `steps` steps."""
     seen = measured.point_weight.mean(1) * measured.valid
 
     def one(frame, betas, row, about, robust, damping):  # noqa: ANN001, ANN202

@@ -110,19 +110,15 @@ class Folder:
 
     def encode(
         self,
-        path: Path,
+        path: Path,  # The video
+        # Is given a line a second that says how far it is; None: the standard error has it
         tell: Callable[[str], None] | None = None,
+        # hybrid, or semantic, which is quicker, where its motion alone is wanted
         variant: str = "hybrid",
+        # Called before every frame; what it raises ends the coding, without a file
         going_on: Callable[[], None] = lambda: None,
     ) -> Path:
-        """Codes a video of the folder; returns the path of the stream.
-
-        Args:
-          path: The video.
-          tell: Is given a line a second that says how far it is; None: the standard error has it.
-          variant: hybrid, or semantic, which is quicker, where its motion alone is wanted.
-          going_on: Called before every frame; what it raises ends the coding, without a file.
-        """
+        """Codes a video of the folder; returns the path of the stream."""
         from hvc_jax.codec.load import codec_of_variant
         from hvc_jax.codec.options import EncodeOptions, Source
         from hvc_jax.data.clips import open_clip

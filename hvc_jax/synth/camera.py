@@ -9,23 +9,15 @@ FRAMINGS = {"head": 0.22, "upper": 0.45, "hips": 1.05, "knees": 1.35, "full": 1.
 
 
 def frame_person(
-    rng: np.random.Generator,
-    body: np.ndarray,
-    joints: np.ndarray,
-    legs: str,
-    framing: str,
+    rng: np.random.Generator,  # Source of randomness
+    body: np.ndarray,  # Vectors whose camera entries are overwritten
+    joints: np.ndarray,  # `[T, 55, 3]` pelvis-centred joints of those vectors
+    legs: str,  # What the legs do; the feet of a squatting person stay on the ground
+    framing: str,  # A key of `FRAMINGS`
+    # `[T, 3]` captured positions of the pelvis, metres; they decide then, not `legs`
     root: np.ndarray | None = None,
 ) -> None:
-    """Writes cameras into body vectors `[T, 188]`: a framing, held still while the person moves.
-
-    Args:
-      rng: Source of randomness.
-      body: Vectors whose camera entries are overwritten.
-      joints: `[T, 55, 3]` pelvis-centred joints of those vectors.
-      legs: What the legs do; the feet of a squatting person stay on the ground.
-      framing: A key of `FRAMINGS`.
-      root: `[T, 3]` captured positions of the pelvis, metres; they decide then, not `legs`.
-    """
+    """Writes cameras into body vectors `[T, 188]`: a framing, held still while the person moves."""
     below = FRAMINGS[framing] * rng.uniform(0.88, 1.12)
     offset = np.zeros((len(body), 2))
     if root is not None:

@@ -27,35 +27,28 @@ Clip = tuple[np.ndarray, np.ndarray]
 
 
 def export_run(
-    workdir: Path,
-    out: Path,
+    workdir: Path,  # Where the run wrote its checkpoints and config.json
+    out: Path,  # The .safetensors file to write
     *,
-    lmbda: float | None = None,
+    lmbda: float | None = None,  # Of a run of replicas, which one
+    # (export or workdir, share) of another run of the same model, such as the one that this began
+    # from; parameters are the weighted means
     blend: tuple[Path, float] | None = None,
+    # (frames uint8 [T, H, W, 3], body vectors [T, 188]) to fit the tables on; None takes them from
+    # the run's training data
     clips: Iterable[Clip] | None = None,
+    # Side of the pictures that tokens are taken from, pixels; None = as in training
     size: int | None = None,
+    # Of a generator of fields: a semantic model, whose parameters go along; the export is then of
+    # the variant hybrid and codes them as that model does
     bodies_of: Export | None = None,
-    most_clips: int = 32,
-    most_frames: int = 128,
+    most_clips: int = 32,  # Clips taken at most
+    most_frames: int = 128,  # Frames taken from the beginning of each
 ) -> Export:
     """Writes the export of the best checkpoint of a run by validation, else of its newest.
 
     Of four clips or more, half fit the prior as well; of the others' motion `rates` of the export's
     configuration tells the bits a frame, estimated and real.
-
-    Args:
-        workdir: Where the run wrote its checkpoints and config.json.
-        out: The .safetensors file to write.
-        lmbda: Of a run of replicas, which one.
-        blend: (export or workdir, share) of another run of the same model, such as the one that
-            this began from; parameters are the weighted means.
-        clips: (frames uint8 [T, H, W, 3], body vectors [T, 188]) to fit the tables on; None takes
-            them from the run's training data.
-        size: Side of the pictures that tokens are taken from, pixels; None = as in training.
-        bodies_of: Of a generator of fields: a semantic model, whose parameters go along; the
-            export is then of the variant hybrid and codes them as that model does.
-        most_clips: Clips taken at most.
-        most_frames: Frames taken from the beginning of each.
 
     Raises ValueError: No finished run in workdir, no such replica in it, or blended models differ.
     """

@@ -67,28 +67,17 @@ def code_frames(frames: np.ndarray, qp: int, spacing: int, effort: int = 1) -> n
 
 
 def code_clips(
-    paths: Sequence[Path],
-    folder: Path,
+    paths: Sequence[Path],  # of the clips
+    folder: Path,  # is made
     *,
-    side: int = 256,
-    frames: int = 48,
-    kept: int = 16,
-    rounds: int = 1,
-    seed: int = 0,
-    effort: int = 1,
+    side: int = 256,  # of the pictures, pixels
+    frames: int = 48,  # of each clip, from a random place on
+    kept: int = 16,  # frames of them, evenly spaced, among them key pictures
+    rounds: int = 1,  # codings of each clip
+    seed: int = 0,  # of operating points and places
+    effort: int = 1,  # of the encoder
 ) -> None:
-    """Codes clips into a folder; what is there already, by its name, is not coded again.
-
-    Args:
-      paths: of the clips.
-      folder: is made.
-      side: of the pictures, pixels.
-      frames: of each clip, from a random place on.
-      kept: frames of them, evenly spaced, among them key pictures.
-      rounds: codings of each clip.
-      seed: of operating points and places.
-      effort: of the encoder.
-    """
+    """Codes clips into a folder; what is there already, by its name, is not coded again."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(number, path) for number in range(rounds) for path in paths]
     for number, path in tqdm(jobs, desc="coding clips", unit="clip"):

@@ -153,23 +153,15 @@ def diagonal(problem: Problem, moments: jax.Array, rows: int, columns: int) -> j
 
 
 def solve(
-    problem: Problem,
-    model: Quadratic,
-    levels: jax.Array,
+    problem: Problem,  # the group
+    model: Quadratic,  # from `linearise` at `levels`
+    levels: jax.Array,  # [N, R, C] float, where to start
+    # [N, 1, 1] or [N, R, C], the multiplier times bits; large where levels must stay 0
     penalty: jax.Array,
-    rarity: jax.Array,
-    damping: jax.Array,
+    rarity: jax.Array,  # [N, R, C], how much a nonzero level costs there
+    damping: jax.Array,  # [N, 1, 1], Levenberg-Marquardt's, relative to the diagonal
 ) -> jax.Array:
-    """Levels that lower the quadratic model + sum penalty log2(1 + rarity levels^2).
-
-    Args:
-        problem: the group.
-        model: from `linearise` at `levels`.
-        levels: [N, R, C] float, where to start.
-        penalty: [N, 1, 1] or [N, R, C], the multiplier times bits; large where levels must stay 0.
-        rarity: [N, R, C], how much a nonzero level costs there.
-        damping: [N, 1, 1], Levenberg-Marquardt's, relative to the diagonal.
-    """
+    """Levels that lower the quadratic model + sum penalty log2(1 + rarity levels^2)."""
     diag = diagonal(problem, model.moments, *levels.shape[1:])
     extra = damping * (diag + 1e-6)
 
@@ -225,28 +217,20 @@ def begin(problem: Problem, levels: jax.Array, count: int) -> Descent:
 
 
 def descend(
-    problem: Problem,
-    state: Descent,
+    problem: Problem,  # the group
+    state: Descent,  # of the step before, or `begin`
+    # from `linearise` at the state's trial: a program of its own, which takes long to compile and
+    # serves other steps too
     model: Quadratic,
-    frame_segment: jax.Array,
-    plane_segment: jax.Array,
-    penalty: jax.Array,
-    rarity: jax.Array,
+    frame_segment: jax.Array,  # [T] int, the segment of each frame
+    plane_segment: jax.Array,  # [N] int, the segment of each plane
+    penalty: jax.Array,  # as in `solve`
+    rarity: jax.Array,  # as in `solve`
 ) -> Descent:
     """One step of Levenberg-Marquardt, each segment on its own.
 
     A segment whose cost fell keeps its trial and is damped less; one whose cost rose goes back and
     is damped more.
-
-    Args:
-      problem: the group.
-      state: of the step before, or `begin`.
-      model: from `linearise` at the state's trial: a program of its own, which takes long to
-        compile and serves other steps too.
-      frame_segment: [T] int, the segment of each frame.
-      plane_segment: [N] int, the segment of each plane.
-      penalty: as in `solve`.
-      rarity: as in `solve`.
     """
     trial, count = state.trial, len(state.cost)
     cost = jax.ops.segment_sum(model.error, frame_segment, count)

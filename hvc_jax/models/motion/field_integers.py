@@ -17,31 +17,20 @@ def bits_of(levels: jax.Array, costs: jax.Array) -> jax.Array:
 
 
 def improve(
-    problem: Problem,
-    model: Quadratic,
-    levels: jax.Array,
-    costs: jax.Array,
-    lmbda: jax.Array,
-    allowed: jax.Array,
-    plane_segment: jax.Array,
-    count: int,
-    passes: int,
+    problem: Problem,  # the group
+    model: Quadratic,  # from `linearise` at `levels`
+    levels: jax.Array,  # [N, R, C] float holding integers
+    costs: jax.Array,  # as in `bits_of`
+    lmbda: jax.Array,  # mean squared error per bit
+    allowed: jax.Array,  # [N, R, C] bool, levels that may be other than zero
+    plane_segment: jax.Array,  # [N] int, the segment of each plane
+    count: int,  # segments
+    passes: int,  # how often
 ) -> jax.Array:
     """Integer levels of lower error + lmbda * bits on the quadratic model.
 
     Every pass looks at every level's neighbours, one more, one less and zero, and takes the changes
     that gain nearly as much as the best of their segment; the model's gradient is then renewed.
-
-    Args:
-        problem: the group.
-        model: from `linearise` at `levels`.
-        levels: [N, R, C] float holding integers.
-        costs: as in `bits_of`.
-        lmbda: mean squared error per bit.
-        allowed: [N, R, C] bool, levels that may be other than zero.
-        plane_segment: [N] int, the segment of each plane.
-        count: segments.
-        passes: how often.
     """
     diag = diagonal(problem, model.moments, *levels.shape[1:])
     # Against overshooting where many fields move together.
