@@ -240,3 +240,12 @@ def test_parameters_of_a_run_start_another(uninterrupted: tuple[Path, Any]) -> N
         merge(fresh, loaded, "run")
     with pytest.raises(ValueError, match="none of its parameters fit"):
         merge({"other": np.zeros(3)}, loaded, "run")
+
+
+def test_named_blocks_of_a_run_start_another() -> None:
+    loaded = {"motion": {"kernel": np.ones(2)}, "generator": {"kernel": np.ones(2)}}
+    fresh = jax.tree.map(np.zeros_like, loaded)
+    with pytest.warns(UserWarning, match="1 of 2 arrays start fresh, as .*generator"):
+        merged = merge(fresh, loaded, "run", ("motion",))
+    np.testing.assert_array_equal(merged["motion"]["kernel"], [1, 1])
+    np.testing.assert_array_equal(merged["generator"]["kernel"], [0, 0])

@@ -89,6 +89,7 @@ def get_base(argument: str | None, motion: dict[str, ConfigDict]) -> ConfigDict:
     config.shard_parameters = False  # jit only: parameters and moments split over the devices
     config.dtype = "float32"  # of the layers in training; "bfloat16" for accelerators
     config.init_from = ""  # an export or a workdir whose parameters are the start
+    config.init_blocks = ()  # such as ("motion", "log_step"): these alone are taken; () = all
 
     config.data = ConfigDict()
     config.data.path = path  # built data sets or folders of videos; "" = synthetic people

@@ -1,6 +1,7 @@
 """Parameters of an earlier run as the start of another, such as one at a higher resolution."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,16 @@ def load_params(path: Path) -> dict[str, Any]:
     return restore_params(path)
 
 
-def merge(params: dict[str, Any], loaded: dict[str, Any], source: str) -> dict[str, Any]:
+def merge(
+    params: dict[str, Any], loaded: dict[str, Any], source: str, blocks: Sequence[str] = ()
+) -> dict[str, Any]:
     """Parameters with every array replaced whose name and shape is also in `loaded`.
 
-    What does not fit keeps its fresh value and is reported, so that a block can be exchanged.
+    What does not fit keeps its fresh value and is reported, so that a block can be exchanged. Of
+    `blocks`, such as "motion" and "log_step", if there are any, these alone are taken.
     Raises ValueError: Nothing fits.
     """
+    loaded = {name: part for name, part in loaded.items() if not blocks or name in blocks}
     found = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(loaded)}
     fresh: list[str] = []
 

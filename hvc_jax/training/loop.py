@@ -141,7 +141,8 @@ def train(
         state = create_state(config, model, example)
         params = state.params
         if config.init_from:
-            params = merge(params, load_params(Path(config.init_from)), config.init_from)
+            loaded = load_params(Path(config.init_from))
+            params = merge(params, loaded, config.init_from, config.get("init_blocks", ()))
         state = state.replace(params=params, ema=jax.tree.map(jnp.copy, params))
         state = parallel.place_state(state)
     start = _steps_done(state)
