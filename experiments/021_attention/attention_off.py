@@ -33,7 +33,8 @@ def looking_at_itself(call: Any, arguments: Any, keywords: Any, context: Any) ->
         return call(*arguments, **keywords)
     values = arguments[2]
     grid = jnp.broadcast_to(identity_grid(*values.shape[1:3]), (*values.shape[:3], 2))
-    return Attended(values, grid, jnp.ones((*values.shape[:3], 1)))
+    one = jnp.ones((*values.shape[:3], 1))
+    return Attended(values, grid, one, 0 * one)
 
 
 def psnr(pictures: np.ndarray, target: np.ndarray) -> float:

@@ -117,11 +117,17 @@ def latent_tracks(
         keys = jnp.broadcast_to(key, unit.shape)
         return model.apply({"params": params}, unit, keys, bodies, method="analyse")
 
+    @fast_jit
+    def analyse_key(params: Any, key: Any, body: Any) -> Any:
+        unit = key[None].astype("float32") / 255
+        return model.apply({"params": params}, unit, body[None], method="analyse_key")[0]
+
     def latents(clip: Clip) -> np.ndarray:
         key, parts = clip[0][0], zip(*(batches(each, _BATCH) for each in clip), strict=True)
         made = [
             analyse(stored, padded(p, _BATCH), key, padded(b, _BATCH))[: len(p)] for p, b in parts
         ]
+        made[0] = made[0].at[0].set(analyse_key(stored, key, clip[1][0]))
         return np.concatenate(made).astype(np.float32)
 
     return [latents(clip) for clip in clips]
