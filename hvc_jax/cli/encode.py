@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="hybrid",
         help="motion model (default hybrid): hybrid, field between sparse key pictures with the "
         "parameters of a body beside it; field, without a body; semantic, keypoint and "
-        "implicit, one key picture moved by a model (implicit: with --model FILE)",
+        "implicit, one key picture moved by a model",
     )
     add_picture_options(parser)
     add(
