@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -106,6 +108,14 @@ def test_damage_raises_or_gives_a_picture(codec):
             assert keyframes.decode(number, data, 64, 72).shape == (64, 72, 3)
         except keyframes.KeyPictureError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="no such system call here")
+def test_the_process_keeps_its_scheduling(codec):
+    before = os.sched_getscheduler(0)
+    keyframes.encode(_picture(), 30, codec)
+    assert os.sched_getscheduler(0) == before
 
 
 @needs_av1

@@ -5,8 +5,9 @@ equal PSNR. The payload of a still picture is the bitstream of an AVIF file's on
 picture in a sequence is one temporal unit without its delimiter.
 """
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import av
@@ -67,21 +68,40 @@ def _run(pictures: Sequence[np.ndarray], qp: int, preset: int, parameters: str) 
     padded = pad(pictures, MIN_SIDE)
     height, width = padded[0].shape[:2]
     try:
-        context = av.CodecContext.create("libsvtav1", "w")
-        context.width, context.height, context.pix_fmt = width, height, "yuv420p10le"
-        context.time_base = Fraction(1, 25)
-        context.framerate = Fraction(25)
-        context.options = {
-            "crf": str(crf_of_qp(qp)),
-            "preset": str(preset),
-            "svtav1-params": parameters,
-        }
-        packets = []
-        for number, picture in enumerate(padded):
-            packets += context.encode(_frame(picture, number))
-        return [bytes(packet) for packet in [*packets, *context.encode(None)]]
+        with _same_scheduling():
+            context = av.CodecContext.create("libsvtav1", "w")
+            context.width, context.height, context.pix_fmt = width, height, "yuv420p10le"
+            context.time_base = Fraction(1, 25)
+            context.framerate = Fraction(25)
+            context.options = {
+                "crf": str(crf_of_qp(qp)),
+                "preset": str(preset),
+                "svtav1-params": parameters,
+            }
+            packets = []
+            for number, picture in enumerate(padded):
+                packets += context.encode(_frame(picture, number))
+            return [bytes(packet) for packet in [*packets, *context.encode(None)]]
     except (av.FFmpegError, ValueError) as error:
         raise KeyPictureError(f"SVT-AV1 could not write a key picture ({error}).") from error
+
+
+@contextlib.contextmanager
+def _same_scheduling() -> Iterator[None]:
+    """Leaves the thread's scheduling as it was.
+
+    Where it may, as for root, SVT-AV1 makes the thread that calls it a real-time one for good, and
+    with it all threads that are started from it: the rest of the machine would wait for them.
+    """
+    if not hasattr(os, "sched_setscheduler"):  # not on macOS and Windows
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != before[0]:
+            os.sched_setscheduler(0, *before)
 
 
 def _frame(picture: np.ndarray, number: int) -> av.VideoFrame:
