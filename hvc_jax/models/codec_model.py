@@ -92,7 +92,7 @@ class CodecModel(nn.Module):
         self.motion = _motion_class(c.motion)(c.motion, tuple(c.widths))
         self.generator = Generator(tuple(c.widths), c.blocks, c.get("strength", 1.0))
         schema = latent_schema(c.motion)
-        self.sent = np.array([slot.index for slot in schema.dynamic])
+        self.size, self.sent = schema.size, np.array([slot.index for slot in schema.dynamic])
         steps = np.array([slot.step for slot in schema.dynamic], np.float32)
         self.log_step = self.param("log_step", lambda _: jnp.log(steps))
         # Models of format 1 have the factorised prior, of the change from the frame before; to look
@@ -116,9 +116,9 @@ class CodecModel(nn.Module):
 
     def analyse_key(self, key: jax.Array, body: jax.Array) -> jax.Array:
         """The latents [B, D] of key frames, arguments as of `analyse`."""
-        relative = getattr(self.motion, "relative", False)
-        size = len(self.sent)
-        return jnp.zeros((len(key), size)) if relative else self.analyse(key, key, body)
+        if getattr(self.motion, "relative", False):
+            return jnp.zeros((len(key), self.size))
+        return self.analyse(key, key, body)
 
     def reference(self, key: jax.Array) -> Pyramid:
         """Features of the key picture *as coded*, [B, H, W, 3] in [0, 1]."""

@@ -53,26 +53,24 @@ class TokenEncoder(nn.Module):
 
     The size is that of IMF (Gao et al., CVPR 2024: 16 to 64 numbers from a plain convolutional
     encoder). Its numbers are all free; making some of them positions is what keypoint codecs do
-    (first-order motion model) and needs far fewer clips to learn. `points = 0` is plain IMF.
+    (first-order motion model) and needs far fewer clips to learn.
 
     Attributes:
       size: numbers in the token, D.
       points: soft positions K among them, 2 K <= D and K <= 17.
       width: channels at a quarter of the analysed size, for the free numbers.
       learn_positions: whether the positions' network learns; it costs as much as the decoder.
-      side: shorter side of the analysed pictures, pixels.
     """  # noqa: E501
 
     size: int
     points: int
     width: int
     learn_positions: bool
-    side: int = ANALYSIS_SIDE
 
     @nn.compact
     def __call__(self, frame: jax.Array) -> jax.Array:
         """The token [B, D] of `frame` [B, H, W, 3] in [0, 1]; positions (u, v) pairs come first."""
-        frame = at_analysis_size(frame, self.side)
+        frame = at_analysis_size(frame)
         parts = []
         if self.points:
             heat = KeypointNet(name="keypoints")(frame)
