@@ -81,6 +81,41 @@ def test_a_stream_that_fails_does_not_take_the_others_with_it(monkeypatch, broke
     assert set(decoded) == set(streams) and len(calls) <= 1 + 2 * len(broken)
 
 
+def test_progress_moves_while_streams_are_coded(monkeypatch, tmp_path):
+    """A stream to code is a step, and so is a row to measure."""
+    counts, bars = [], []
+
+    class Bar(contextlib.nullcontext):
+        def __init__(self, total, *_, **__):
+            super().__init__(self)
+            bars.append(total)
+
+        def describe(self, _):
+            pass
+
+        def update(self, count):
+            counts.append(count)
+
+    coder = SimpleNamespace(code=lambda *_: 1.0)
+    monkeypatch.setattr(evaluation_run, "Progress", Bar)
+    monkeypatch.setattr(evaluation_run, "_coder", lambda _: coder)
+    monkeypatch.setattr(evaluation_run, "_decoded", lambda *_: {})
+    monkeypatch.setattr(
+        evaluation_run,
+        "_measure",
+        lambda work, *_: [
+            {"clip": work.clip.stem, "codec": p.codec, "qp": p.qp} for p in work.points
+        ],
+    )
+    settings = Settings(tmp_path, (("m", "m.safetensors"),), key_qps=(32, 40))
+    evaluation_run.evaluate([Path("a.mp4"), Path("b.mp4")], settings)
+    rows = 2 * len(points_of(settings))
+    assert bars == [rows + 2 * 2] and sum(counts) == bars[0]
+    assert [n for n in counts if n][:4] == [
+        1
+    ] * 4  # all four streams are coded before the first row
+
+
 def test_a_process_that_says_much_does_not_hang(monkeypatch, tmp_path):
     """More than a pipe holds comes on stderr before the first answer."""
     program = tmp_path / "decoder"

@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     header = reader.header
     if header.variant in ("keypoint", "implicit") and arguments.retarget is None:
         raise ValueError(
-            f"{path}: a {header.variant} stream has no named parameters; "
+            f"{path}: streams of the variant {header.variant} have no named parameters; "
             "encode with --variant hybrid"
         )
     tables = tables_of_stream(header, path, arguments.model)

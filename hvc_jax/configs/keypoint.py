@@ -14,7 +14,7 @@ def motion_config(size: str) -> ConfigDict:
     motion = ConfigDict()
     motion.kind = "keypoint"
     motion.token_size = 32  # numbers a frame
-    motion.points = 13  # soft positions among them, two numbers each, at most 17; 0 = none
+    motion.points = 13  # soft positions among them, two numbers each, 1 to 17
     motion.learn_positions = True  # False keeps what loss.points_only or init_from gave
     motion.initial_step = 0.05  # quantisation step before it is learned
     motion.token_width = {"tiny": 16, "small": 24, "base": 32}[size]

@@ -125,24 +125,32 @@ def evaluate(
     most = max(1, _BLOCK_STREAMS // max(each, 1))
     most = min(most, -(-len(work) // jobs)) or 1
     blocks = [work[start : start + most] for start in range(0, len(work), most)]
-    total = sum(len(item.points) for item in work)
-    with Progress(total, "rows", quiet, warm_up=0) as bar:
+    with Progress(sum(map(_steps, work)), "steps", quiet, warm_up=0) as bar:
+
+        def step(text: str, count: int) -> None:
+            bar.describe(text)
+            bar.update(count)
+
         if jobs == 1 or len(blocks) < 2:
             for block in blocks:
-                for rows in _block(block, settings, lambda text, _: bar.describe(text)):
+                for rows in _block(block, settings, step):
                     table.add(rows)
-                    bar.update(len(rows))
             return
         context = multiprocessing.get_context("spawn")  # forks of a process with jax can hang
         with ProcessPoolExecutor(min(jobs, len(blocks)), context) as pool:
-            waiting = [pool.submit(_block_rows, block, settings) for block in blocks]
+            waiting = {pool.submit(_block_rows, block, settings): block for block in blocks}
             try:
                 for done in as_completed(waiting):
                     table.add(done.result())
-                    bar.update(len(done.result()))
+                    bar.update(sum(map(_steps, waiting[done])))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+
+
+def _steps(work: Work) -> int:
+    """What there is to do with a clip: streams to code, and rows to measure."""
+    return len(work.points) + sum(point.kind == "model" for point in work.points)
 
 
 class Results:
@@ -196,6 +204,7 @@ def _block(block: Sequence[Work], settings: Settings, step: Step) -> Iterator[li
                 seconds[streams[work.clip, point]] = coder.code(
                     work.clip, point.model, point.options(settings), streams[work.clip, point]
                 )
+                step(f"coded {work.clip.stem}", 1)
     folder = Path(tempfile.mkdtemp(prefix="decoded.", dir=settings.out))
     try:
         step("decoding in a fresh process", 0)
@@ -203,7 +212,9 @@ def _block(block: Sequence[Work], settings: Settings, step: Step) -> Iterator[li
         for work in block:
             step(f"measuring {work.clip.stem}", 0)
             mine = {point: stream for (clip, point), stream in streams.items() if clip == work.clip}
-            yield _measure(work, mine, settings, decoded, seconds)
+            rows = _measure(work, mine, settings, decoded, seconds)
+            step(f"measured {work.clip.stem}", len(rows))
+            yield rows
     finally:
         shutil.rmtree(folder)
 

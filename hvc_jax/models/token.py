@@ -57,7 +57,7 @@ class TokenEncoder(nn.Module):
 
     Attributes:
       size: numbers in the token, D.
-      points: soft positions K among them, 2 K <= D and K <= 17.
+      points: soft positions K among them, 1 <= K <= 17 and 2 K <= D.
       width: channels at a quarter of the analysed size, for the free numbers.
       learn_positions: whether the positions' network learns; it costs as much as the decoder.
     """  # noqa: E501
@@ -71,12 +71,10 @@ class TokenEncoder(nn.Module):
     def __call__(self, frame: jax.Array) -> jax.Array:
         """The token [B, D] of `frame` [B, H, W, 3] in [0, 1]; positions (u, v) pairs come first."""
         frame = at_analysis_size(frame)
-        parts = []
-        if self.points:
-            heat = KeypointNet(name="keypoints")(frame)
-            heat = heat[..., POSITIONS[: self.points]]
-            positions = soft_argmax(heat).reshape(frame.shape[0], 2 * self.points)
-            parts.append(positions if self.learn_positions else jax.lax.stop_gradient(positions))
+        heat = KeypointNet(name="keypoints")(frame)
+        heat = heat[..., POSITIONS[: self.points]]
+        positions = soft_argmax(heat).reshape(frame.shape[0], 2 * self.points)
+        parts = [positions if self.learn_positions else jax.lax.stop_gradient(positions)]
         rest = self.size - 2 * self.points
         if rest:
             h = Conv(self.width)(space_to_depth(frame, 4) - 0.5)

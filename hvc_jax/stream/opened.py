@@ -46,8 +46,8 @@ class Stream:
         """
         if self._tables is None:
             raise ValueError(
-                f"a {self.header.variant} stream has no parameters to edit; encode with "
-                "--variant semantic or hybrid"
+                f"streams of the variant {self.header.variant} have no parameters to edit; "
+                "encode with --variant hybrid"
             )
         span = frames or slice(0, None)
         first, last = span.start or 0, span.stop

@@ -172,7 +172,10 @@ def open_player(path: Path, model: Path | None = None, codecs: dict | None = Non
         return Opened(data, HybridPlayer(read_tracks(data, tables), frames), tables, units)
     if header.variant == "semantic" and tables is not None:
         return Opened(data, LatentPlayer(codec, read_tracks(data, tables)), tables, units)
-    why = f"a {header.variant} stream has no named parameters; encode with --variant hybrid"
+    why = (
+        f"streams of the variant {header.variant} have no named parameters; "
+        "encode with --variant hybrid"
+    )
     if header.variant in ("keypoint", "implicit") and tables is not None:
         return Opened(data, LatentPlayer(codec, read_tracks(data, tables), why), None, units)
     frames = _held_in_memory(codec.decode(data), header, path)

@@ -25,7 +25,7 @@ class SoftMasks(nn.Module):
     """How far each pixel belongs to each keypoint, by a softmax over Gaussians around them.
 
     The background has one constant logit, and the middle of the picture as its position.
-    `points`: keypoints K; 0 leaves the background alone.
+    `points`: keypoints K.
     """
 
     points: int
@@ -78,8 +78,6 @@ class LocalAffine(nn.Module):
     @nn.compact
     def __call__(self, target: jax.Array, source: jax.Array) -> jax.Array:
         """Linear maps [B, K, 2, 2] of keypoints [B, K, 2] in the target and in the key frame."""
-        if not self.points:
-            return jnp.zeros((target.shape[0], 0, 2, 2), target.dtype)
         weight = jax.nn.softmax(self.param("affinity", _skeleton_affinity, (self.points,) * 2), -1)
         reach = jnp.exp(self.param("log_reach", nn.initializers.constant(-2.8), (1,)))
         now = target[:, None] - target[:, :, None]  # [B, K, neighbours, 2]
