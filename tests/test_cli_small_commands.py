@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hvc_jax.cli import play
+from hvc_jax.cli import inspect, play
 from hvc_jax.cli.main import main
 from hvc_jax.cli.text import printable
 from hvc_jax.ops import progress
@@ -103,3 +103,14 @@ def test_a_stream_without_units_is_inspected(tmp_path, capsys):
     assert main(["inspect", str(tmp_path / "empty.hvc"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["bytes"] == len(data) and report["constants"] == []
+
+
+def test_of_a_map_of_numbers_the_first_are_shown(tmp_path, capsys):
+    golden = Path(__file__).parent / "golden" / "upper31_live.hvc"
+    assert main(["inspect", str(golden), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    numbers = dict.fromkeys(("step", "first", "min", "mean", "max"), 0.0)
+    rows = [{"parameter": f"token_{i}", "unit": "-"} | numbers for i in range(256)]
+    inspect._print(report | {"schema": "token256", "parameters": rows}, all_units=False)
+    text = capsys.readouterr().out
+    assert "token_39 " in text and "token_40 " not in text and "216 more" in text

@@ -35,6 +35,9 @@ _MOST_ROWS = 10_000
 _MOST_RECORDS = 100
 """META units that are shown; further ones are only counted."""
 
+_MOST_NUMBERS = 40
+"""Numbers of a token, which have no names, that are shown; --json and --tracks have all."""
+
 _KEY_CODECS = {1: "VVC", 2: "AV1"}
 
 
@@ -243,7 +246,11 @@ def _print(report: dict[str, Any], all_units: bool) -> None:
         print("\nmeta: " + printable(json.dumps(record, ensure_ascii=False)))
     if report["parameters"]:
         print(f"\nschema {report['schema']}, sent with every frame:")
-        print(text_table(report["parameters"]))
+        token = report["schema"].startswith("token")
+        shown = report["parameters"][: _MOST_NUMBERS if token else None]
+        print(text_table(shown))
+        if left := len(report["parameters"]) - len(shown):
+            print(f"and {left} more numbers; --json and --tracks have them")
     if report["constants"]:
         print("\nsent with key pictures, at the first, where not zero:")
         print(text_table(report["constants"]))
