@@ -52,6 +52,19 @@ def test_the_search_pays_and_its_payload_decodes_to_what_it_promised(low_delay: 
     assert error < 0.5 * hold
 
 
+@pytest.mark.parametrize("astray", [1e4, np.nan])
+def test_a_descent_that_goes_astray_is_coded_all_the_same(monkeypatch, astray: float) -> None:
+    """As under a camera that sways: levels of more than the stream can say."""
+    frames, references = _group()
+    options = search.FieldOptions(lmbda=0.05, grid=(8, 8), effort=0)
+    fit = search._fit
+    monkeypatch.setattr(search, "_fit", lambda *a: np.where(np.eye(8), astray, fit(*a)))
+    found = search.encode_group(frames, references, options)
+    form = field_group.FieldFormat(*options.grid, options.step)
+    decoded, _ = _decoded(found.payload, references, form)
+    np.testing.assert_array_equal(decoded, found.frames)
+
+
 def test_single_frames_are_predicted_from_the_fields_before() -> None:
     frames, references = _group(True, 4)
     options = search.FieldOptions(lmbda=0.05, grid=(8, 8), effort=0)

@@ -26,6 +26,7 @@ from hvc_jax.codec.field_group import (
 from hvc_jax.models.motion import field, field_fit, field_integers
 from hvc_jax.ops import bicubic
 from hvc_jax.stream.field import STEPS, FieldLevels, encode_levels, level_costs
+from hvc_jax.stream.field_contexts import MAX_LEVEL
 from hvc_jax.stream.field_layout import BRIDGE, PATH, Segment, planes, segments
 
 ROUNDED_UP_FROM = 0.6
@@ -228,11 +229,16 @@ def _fit(group: _Group, stages: tuple[Stage, ...]) -> np.ndarray:
     return np.asarray(levels)
 
 
+def _within(levels: np.ndarray) -> np.ndarray:
+    """Levels that the stream can say: descent goes astray where a camera sways."""
+    return np.clip(np.nan_to_num(levels), -MAX_LEVEL, MAX_LEVEL)
+
+
 def _integers(group: _Group, levels: np.ndarray, side: int, rounds: int) -> FieldLevels:
     """Integer levels near fitted ones: of all that were looked at, those of the lowest cost."""
     lmbda = group.options.lmbda
     problem, allowed = group.problem(side), jnp.asarray(group.allowed())
-    levels = np.sign(levels) * np.floor(np.abs(levels) + 1 - ROUNDED_UP_FROM)
+    levels = _within(np.sign(levels) * np.floor(np.abs(levels) + 1 - ROUNDED_UP_FROM))
     best, lowest = group.value(np.zeros_like(levels)), np.inf
     for turn in range(rounds + 1):
         value = group.value(levels)
@@ -243,19 +249,18 @@ def _integers(group: _Group, levels: np.ndarray, side: int, rounds: int) -> Fiel
         if turn < rounds:
             costs = level_costs(group.parts, value)
             costs = np.pad(costs, ((0, 0), (0, group.rows - costs.shape[1]), (0, 0), (0, 0)))
-            levels = np.asarray(
-                _improve(
-                    problem,
-                    model,
-                    jnp.asarray(levels),
-                    jnp.asarray(costs),
-                    lmbda,
-                    allowed,
-                    group.plane_segment,
-                    count=group.count,
-                    passes=60,
-                )
+            better = _improve(
+                problem,
+                model,
+                jnp.asarray(levels),
+                jnp.asarray(costs),
+                lmbda,
+                allowed,
+                group.plane_segment,
+                count=group.count,
+                passes=60,
             )
+            levels = _within(np.asarray(better))
     return best
 
 
