@@ -22,5 +22,9 @@ hvc evaluate --model "$runs"/*/model.safetensors --clips "$clips" --out "$result
     --clip-count 12 --size "$size" --frames 32 --every 16 --key-qp 22,32,42,52 \
     --anchors vvc,vvc-ld --anchor-effort good --anchor-qp vvc=32,37,42,47 vvc-ld=32,37,42,47 "$@"
 cp "$results/results.csv" "$results/run.json" "$folder/"
-case $name in 020_*) python "$folder/verdict.py" "$folder/results.csv" ;; esac
+verdict=$here/020_explicit_vs_implicit/verdict.py
+case $name in
+020_*) python "$verdict" "$folder/results.csv" ;;
+021_*) python "$verdict" "$folder/results.csv" keypoint map ;;
+esac
 hvc report "$folder" "$folder/README.md" --plots psnr body_psnr lpips_vgg

@@ -49,7 +49,7 @@ def test_the_verdict_is_on_paired_gains(monkeypatch):
     little, much = (next(r for s, r in found.items() if s.startswith(w)) for w in ("litt", "much"))
     assert little["clips"] == much["clips"] == 6
     assert little["verdict"] == "undecided" and much["verdict"] == "implicit is better"
-    assert much["semantic_gain"] == pytest.approx(1)
+    assert much["explicit_gain"] == pytest.approx(1)
     few = verdict["verdicts"]([row for row in rows if row["clip"] in ("c6", "c7", "c8")])
     assert {row["verdict"] for row in few} == {"too few clips"}
 

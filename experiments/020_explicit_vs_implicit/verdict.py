@@ -1,11 +1,12 @@
 """Who is better, where: from results.csv to verdict.csv, which README.md shows.
 
-    python experiments/020_explicit_vs_implicit/verdict.py RESULTS.csv
+    python experiments/020_explicit_vs_implicit/verdict.py RESULTS.csv [EXPLICIT IMPLICIT]
 
-Codecs are named VARIANT_seedN. On every clip the gains over hold at equal bytes are averaged over
-rate points and seeds; the verdict is on the difference between the variants, paired by clip, with
-its 95 % bootstrap interval over clips, from six clips on. Splits: all clips; content and amount of
-motion.
+EXPLICIT and IMPLICIT are variants, by default semantic and implicit; verdict.csv comes to lie
+beside the results. Codecs are named VARIANT_seedN. On every clip the gains over hold at equal bytes
+are averaged over rate points and seeds; the verdict is on the difference between the variants,
+paired by clip, with its 95 % bootstrap interval over clips, from six clips on. Splits: all clips;
+content and amount of motion.
 """
 
 import sys
@@ -20,7 +21,6 @@ from hvc_jax.evaluation.scores import score_of
 from hvc_jax.evaluation.table import Row, csv_text, read_rows
 
 HERE = Path(__file__).parent
-EXPLICIT, IMPLICIT = "semantic", "implicit"
 LEAST = 6  # clips; the bootstrap of fewer says nothing
 
 
@@ -63,17 +63,19 @@ def gains(rows: Sequence[Row], variant: str, name: str) -> dict[str, float]:
     return {clip: float(np.mean(values)) for clip, values in found.items()}
 
 
-def verdicts(rows: Sequence[Row]) -> list[dict]:
+def verdicts(
+    rows: Sequence[Row], explicit_name: str = "semantic", implicit_name: str = "implicit"
+) -> list[dict]:
     """A row a split and score, with the sentence."""
     table = []
     for name in measured(rows):
-        explicit, implicit = gains(rows, EXPLICIT, name), gains(rows, IMPLICIT, name)
+        explicit, implicit = (gains(rows, v, name) for v in (explicit_name, implicit_name))
         for split, clips in splits(rows):
             both = sorted(clips & explicit.keys() & implicit.keys())
             if len(both) < 2:
                 continue
             difference = mean_interval([implicit[clip] - explicit[clip] for clip in both])
-            better = {1: IMPLICIT, -1: EXPLICIT}.get(
+            better = {1: implicit_name, -1: explicit_name}.get(
                 1 if difference.low > 0 else -1 if difference.high < 0 else 0
             )
             table.append({
@@ -81,7 +83,7 @@ def verdicts(rows: Sequence[Row]) -> list[dict]:
                 "metric": name,
                 "score": score_of(name).title,
                 "clips": len(both),
-                "semantic_gain": float(np.mean([explicit[clip] for clip in both])),
+                "explicit_gain": float(np.mean([explicit[clip] for clip in both])),
                 "implicit_gain": float(np.mean([implicit[clip] for clip in both])),
                 "difference": difference.mean,
                 "low": difference.low,
@@ -96,9 +98,10 @@ def verdicts(rows: Sequence[Row]) -> list[dict]:
 
 
 def main() -> int:
-    """Writes verdict.csv beside this file."""
-    rows = read_rows(Path(sys.argv[1]))
-    (HERE / "verdict.csv").write_text(csv_text(verdicts(rows)), encoding="utf-8")
+    """Writes verdict.csv beside the results."""
+    path, variants = Path(sys.argv[1]), sys.argv[2:]
+    text = csv_text(verdicts(read_rows(path), *variants))
+    path.with_name("verdict.csv").write_text(text, encoding="utf-8")
     return 0
 
 

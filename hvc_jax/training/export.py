@@ -22,6 +22,7 @@ from hvc_jax.training.init import load_params
 from hvc_jax.training.rates import compare_rates, fitted_prior
 
 _BATCH = 16
+_PAST = 4  # frames that an exported prior looks back, of those that the coder sees
 
 Clip = tuple[np.ndarray, np.ndarray]
 
@@ -75,6 +76,8 @@ def export_run(
     tracks = latent_tracks(config.model, params, clips)
     tables = fit_tables(learned_schema(config.model, params), tracks)
     if config.model.get("past", 0) and len(tracks) >= 4:
+        # Training may do with a prior that sees one frame, in a third of the time.
+        config.model.past = max(config.model.past, _PAST)
         params = fitted_prior(config.model, params, tracks[::2])
         rates = compare_rates(config.model, _as_stored(params), tracks[1::2])
         if rates is not None:

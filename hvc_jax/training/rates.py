@@ -62,8 +62,9 @@ def fitted_prior(model_config: Any, params: Any, tracks: Sequence[np.ndarray]) -
     """The parameters with the prior fitted to the levels that an encoder chooses, as tables are.
 
     In training the prior sees noise in the place of rounding; an encoder rounds, and to what is
-    cheap. The model's prior sees earlier frames. Arguments as of `compare_rates`, at least one
-    track.
+    cheap. The model's prior sees earlier frames; where the parameters have one that sees fewer of
+    them than `model_config` says, a fresh one is fitted. Arguments as of `compare_rates`, at least
+    one track.
     """
     schema = learned_schema(model_config, params)
     model, tables = CodecModel(FrozenConfigDict(model_config)), fit_tables(schema, list(tracks))
@@ -85,9 +86,13 @@ def fitted_prior(model_config: Any, params: Any, tracks: Sequence[np.ndarray]) -
         change, memory = optimizer.update(jax.grad(bits)(prior, key), memory)
         return (optax.apply_updates(prior, change), memory), None
 
+    fresh = model.init(jax.random.key(0), windows[0, :1], windows[1:, :1], method="rate")
+    start, fresh = params["prior"], fresh["params"]["prior"]
+    if jax.tree.map(np.shape, start) != jax.tree.map(np.shape, fresh):
+        start = fresh
     keys = jax.random.split(jax.random.key(0), _STEPS)
     fit = jax.jit(lambda prior: jax.lax.scan(step, (prior, optimizer.init(prior)), keys)[0][0])
-    return {**params, "prior": jax.device_get(fit(jax.tree.map(jnp.asarray, params["prior"])))}
+    return {**params, "prior": jax.device_get(fit(jax.tree.map(jnp.asarray, start)))}
 
 
 def _coded(schema: Schema, tables: CodingTables, track: np.ndarray) -> tuple[jax.Array, int]:
