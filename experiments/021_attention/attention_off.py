@@ -38,8 +38,8 @@ def looking_at_itself(call: Any, arguments: Any, keywords: Any, context: Any) ->
 
 
 def psnr(pictures: np.ndarray, target: np.ndarray) -> float:
-    """Mean PSNR of frames [T, H, W, 3] in [0, 1] after the first, dB."""
-    error = np.square(np.clip(pictures, 0, 1) - target)[1:].mean((1, 2, 3))
+    """Mean PSNR of frames [T, H, W, 3] in [0, 1], dB."""
+    error = np.square(np.clip(pictures, 0, 1) - target).mean((1, 2, 3))
     return float(-10 * np.log10(error + 1e-10).mean())
 
 
@@ -71,7 +71,8 @@ def main() -> int:
         hold, off, on = np.mean(rows, 0)
         worth = mean_interval([row[2] - row[1] for row in rows])
         numbers = (hold, off, on, worth.mean, worth.low, worth.high)
-        writer.writerow([path.parent.name, len(rows), *(f"{x:.3f}" for x in numbers)])
+        name = path.parent.name if path.stem == "model" else path.stem
+        writer.writerow([name, len(rows), *(f"{x:.3f}" for x in numbers)])
         sys.stdout.flush()
     return 0
 

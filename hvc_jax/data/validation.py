@@ -40,7 +40,7 @@ def sequences(config: Any, count: int, length: int, need_bodies: bool = False) -
     """Sequences of consecutive frames, each with one coded key picture of its clip.
 
     They are batches as `pipeline.batches` gives them with `length` in the place of the batch: the
-    key picture is repeated, targets are consecutive frames, which start with the key's if they can.
+    key picture is repeated, targets are consecutive frames from anywhere in the clip.
 
     Args:
       config: The data group of a configuration, see `pipeline.batches`.
@@ -80,7 +80,9 @@ def _sequence(
 ) -> Batch:
     coded = keys.by_clip[clip]
     key = coded[number % len(coded)]  # so that sequences have keys of different QPs
-    first = min(key.t, frames.clips[clip].frames - length)
+    # As far from the key picture as training's pairs: right behind it little moves.
+    rng = np.random.default_rng(number)
+    first = int(rng.integers(frames.clips[clip].frames - length + 1))
     times = np.arange(first, first + length)
     size = config.get("size", frames.size)
     bodies = frames.body(clip)
