@@ -67,6 +67,32 @@ def test_frames_come_back_and_are_near(clip: np.ndarray, coded: bytes) -> None:
     assert types == [UnitType.KEY, UnitType.FIELD]
 
 
+def _coded_with(clip: np.ndarray, changed: dict[int, float]) -> tuple[list[int], np.ndarray]:
+    """Frames of intra keys of the clip with some frames pulled to white, and PSNR of its frames."""
+    lit = clip.copy()
+    for t, left in changed.items():
+        lit[t] = 255 - left * (255 - clip[t])
+    data = FieldCodec().encode(lit, fps=FPS, options=FAST, frame_count=COUNT)
+    units = list(StreamReader(io.BytesIO(data)).units())
+    shown = list(FieldCodec().decode(data))
+    assert len(shown) == COUNT
+    scores = np.array([psnr(a, b) for a, b in zip(shown, lit, strict=True)])
+    return [u.frame for u in units if u.type == UnitType.KEY], scores
+
+
+@pytest.mark.parametrize("flash", [{6: 0.2}, {5: 0.1, 6: 0.4}, {12: 0.2}, {1: 0.3, 2: 0.3}])
+def test_a_flash_costs_predicted_key_pictures(clip: np.ndarray, flash: dict[int, float]) -> None:
+    """No scene cut, and no frame looks at what the flash shows; at the end it may be a cut."""
+    keys, scores = _coded_with(clip, flash)
+    assert keys == [0, 12] if 12 in flash else keys == [0]
+    assert scores.min() > 26
+
+
+def test_what_stays_changed_is_a_scene_of_its_own(clip: np.ndarray) -> None:
+    keys, scores = _coded_with(clip, dict.fromkeys(range(5, 11), 0.2))
+    assert keys == [0, 5, 11] and scores.min() > 26
+
+
 def test_coding_is_deterministic(clip: np.ndarray, coded: bytes) -> None:
     again = FieldCodec().encode(iter(clip), fps=FPS, options=FAST, frame_count=COUNT)
     assert again == coded

@@ -11,7 +11,7 @@ from hvc_jax.codec.options import EncodeOptions
 from hvc_jax.codec.rate import RateControl
 from hvc_jax.codec.scenes import given_bodies
 from hvc_jax.codec.segment import shifted
-from hvc_jax.data.cuts import CutDetector
+from hvc_jax.data.cuts import CutDetector, alike
 from hvc_jax.keyframes.picture import KeyPictureError
 from hvc_jax.pose.confidence import DOUBT
 from hvc_jax.stream.container import StreamWriter
@@ -19,6 +19,8 @@ from hvc_jax.stream.header import Header
 from hvc_jax.stream.tables import CodingTables
 from hvc_jax.stream.vectors import Group, VectorEncoder
 
+FLASH_FRAMES = 4
+"""Frames after which a picture that was there before is a scene of its own, and no flash."""
 LONGEST_SEGMENT = 256
 """Frames from one intra key picture to the next, at most."""
 
@@ -47,6 +49,9 @@ class FieldEncoder:
         self._find, self._bodies = find_bodies, None if bodies is None else iter(bodies)
         self._rate = RateControl(options, header)
         self._cuts, self._waiting, self._first = CutDetector(), [], 0
+        # Of frames that wait: where a flash begins and ends; where a cut is, unless it is a flash.
+        self._edges: list[int] = []
+        self._open: list[int] = []
         self._live: LowDelaySegment | None = None
         self._sure: np.ndarray | None = None  # the last body that was trusted
         self._vectors = None if tables is None else self._vector_encoder(tables)
@@ -58,14 +63,33 @@ class FieldEncoder:
         if self._options.lookahead == 0:
             self._write_at_once(frame, cut)
             return
-        if self._waiting and (cut or len(self._waiting) == self._longest):
-            self._write()
+        count = len(self._waiting)
+        if cut and self._open and alike(frame, self._waiting[self._open[0] - 1]):
+            self._edges += [*self._open, count]
+            self._open = []
+        elif cut and count:
+            self._open.append(count)
+        if self._open and count - self._open[0] >= FLASH_FRAMES:
+            self._end_scenes()
+        if len(self._waiting) == self._longest:
+            self._end_scenes()
+        if len(self._waiting) == self._longest:
+            self._write(self._longest)
         self._waiting.append(frame)
 
     def close(self) -> None:
         """Writes what waits."""
+        self._end_scenes()
         if self._waiting:
-            self._write()
+            self._write(len(self._waiting))
+
+    def _end_scenes(self) -> None:
+        """Writes the scenes before cuts that are no flashes."""
+        written = 0
+        for cut in self._open:
+            self._write(cut - written)
+            written = cut
+        self._open = []
 
     def _write_at_once(self, frame: np.ndarray, cut: bool) -> None:
         """Codes and writes a frame of a stream without delay."""
@@ -90,14 +114,15 @@ class FieldEncoder:
         for group in groups:
             self._writer.write_field(shifted(group, self._first))
 
-    def _write(self) -> None:
-        frames = np.stack(self._waiting)
+    def _write(self, count: int) -> None:
+        """Codes and writes the first of the frames that wait, a segment."""
+        frames = np.stack(self._waiting[:count])
         vectors = self._found(frames)
         static, motion = b"", []
         if vectors is not None:
             static, motion = self._static(vectors)[1], self._groups(vectors)
         spent = len(static) + sum(len(group.payload) for group in motion)
-        coded = self._rate.code(frames, spent)
+        coded = self._rate.code(frames, spent, self._edges)
         self._writer.write_key(self._first, coded.keys.codec, coded.key_qp, coded.keys.payloads[0])
         if vectors is not None:
             self._writer.write_static(self._first, static)
@@ -105,8 +130,8 @@ class FieldEncoder:
             self._writer.write_motion(group)
         for group in coded.groups:
             self._writer.write_field(shifted(group, self._first))
-        self._first += len(frames)
-        self._waiting = []
+        self._first += count
+        self._waiting, self._edges = self._waiting[count:], []
 
     def _found(self, frames: np.ndarray) -> np.ndarray | None:
         """Body vectors [T, 188] of the next frames, None where none are sent."""

@@ -69,6 +69,7 @@ class RateControl:
         self._options, self._header = options, header
         self._saved = 0.0  # bytes of earlier budgets that were not spent
         self._trials: dict[tuple[float, int], Trial] = {}  # of this segment
+        self._edges: Sequence[int] = ()
         self._q = float(FIELD_KEY_QP if options.key_qp is None else options.key_qp)
         if options.lmbda:
             self._q = round(3 * min(max(quality_of(options.lmbda), 10.0), 63.0)) / 3
@@ -78,9 +79,14 @@ class RateControl:
         """The operating point of segments without a target."""
         return _quality(Point(self._q))
 
-    def code(self, frames: np.ndarray, spent: int = 0) -> CodedSegment:
-        """The next segment [T, H, W, 3] uint8; a target has to hold `spent` bytes of others too."""
+    def code(self, frames: np.ndarray, spent: int = 0, edges: Sequence[int] = ()) -> CodedSegment:
+        """The next segment [T, H, W, 3] uint8; a target has to hold `spent` bytes of others too.
+
+        No frame looks across `edges`, numbers of frames that differ much from the one before: both
+        are key pictures.
+        """
         self._trials.clear()
+        self._edges = edges
         target = self._target(len(frames))
         if target is None:
             spacing = self._spacing(frames, self._q)
@@ -114,6 +120,7 @@ class RateControl:
         offsets = tuple(a + b for a, b in zip(REORDERED.qp_offsets, extra, strict=True))
         structure = REORDERED._replace(qp_offsets=offsets)
         places = key_places(len(frames), spacing)
+        places = sorted({*places, *self._edges, *(t - 1 for t in self._edges)})
         qp = min(max(whole, 0), 63)
         preset = "fast" if trial else PRESETS[self._options.effort]
         return code_keys(frames, places, qp, self._options.key_codec, structure, preset)
