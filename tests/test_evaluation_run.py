@@ -111,9 +111,8 @@ def test_progress_moves_while_streams_are_coded(monkeypatch, tmp_path):
     evaluation_run.evaluate([Path("a.mp4"), Path("b.mp4")], settings)
     rows = 2 * len(points_of(settings))
     assert bars == [rows + 2 * 2] and sum(counts) == bars[0]
-    assert [n for n in counts if n][:4] == [
-        1
-    ] * 4  # all four streams are coded before the first row
+    steps = [count for count in counts if count]
+    assert steps[:4] == [1] * 4  # all four streams are coded before the first row
 
 
 def test_a_process_that_says_much_does_not_hang(monkeypatch, tmp_path):

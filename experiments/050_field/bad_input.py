@@ -2,11 +2,12 @@
 
     python experiments/050_field/bad_input.py CLIPS --names 283 072
 
-Makes a clip of 64 frames at 256x256 with a moving camera, with nobody in it, with two people, with a
-cut, flashes, and black frames from two clips, codes each with the field codec, and writes
-bad_input.csv: PSNR (of the clip's mean squared error) of the field stream, and of VVC (random access, as in `hvc evaluate`) and of the
-held key picture at its bytes, between the two nearest of several QPs.
-"""  # noqa: E501
+Makes a clip of 64 frames at 256x256 with a moving camera, with nobody in it, with two people, with
+a cut, flashes, and black frames from two clips, codes each with the field codec, and writes
+bad_input.csv: PSNR (of the clip's mean squared error) of the field stream, and of VVC (random
+access, as in `hvc evaluate`) and of the held key picture at its bytes, between the two nearest of
+several QPs.
+"""
 
 import argparse
 import csv

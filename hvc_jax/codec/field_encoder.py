@@ -69,9 +69,7 @@ class FieldEncoder:
             self._open = []
         elif cut and count:
             self._open.append(count)
-        if self._open and count - self._open[0] >= FLASH_FRAMES:
-            self._end_scenes()
-        if len(self._waiting) == self._longest:
+        if self._open and (count - self._open[0] >= FLASH_FRAMES or count == self._longest):
             self._end_scenes()
         if len(self._waiting) == self._longest:
             self._write(self._longest)
