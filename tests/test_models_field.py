@@ -88,3 +88,22 @@ def test_the_matrix_is_symmetric_and_has_its_diagonal() -> None:
         unit = jnp.zeros(levels.shape).at[place].set(1.0)
         applied = _apply(problem, moments, unit)
         np.testing.assert_allclose(applied[place], diagonal[place], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("astray", [1e3, np.nan])
+def test_a_descent_ends_at_the_best_levels_of_each_segment(astray: float) -> None:
+    """The last trial has one bad segment: of that the levels before are kept, of the other it."""
+    problem, levels = _problem(False)
+    planes_of = np.arange(len(levels)) % 2  # as if the planes were of two segments
+    frames_of = jnp.array([0, 0, 1])
+    penalty, rarity = jnp.ones((len(levels), 1, 1)), jnp.full(levels.shape, 40.0)
+    trial = np.where(planes_of[:, None, None] == 1, astray, 0.5 * levels).astype(np.float32)
+    best = _linearise(problem, jnp.asarray(levels))
+    cost = field_fit.segment_costs(best.error, levels, frames_of, planes_of, penalty, rarity, 2)
+    cost = cost.at[0].set(np.inf)
+    state = field_fit.Descent(jnp.asarray(levels), best, cost, jnp.ones(2), jnp.asarray(trial))
+    kept = field_fit.settle(problem, state, frames_of, jnp.asarray(planes_of), penalty, rarity)
+    first = planes_of == 0
+    np.testing.assert_array_equal(kept[~first], levels[~first])
+    if not np.isnan(astray):  # frames see the planes of all segments here, and NaN is in all
+        np.testing.assert_array_equal(kept[first], trial[first])

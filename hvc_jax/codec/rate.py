@@ -39,6 +39,9 @@ _OCTAVE = 6.0
 _OTHER_SPACING = 2.0
 """QPs from which on another key spacing may be the best one."""
 
+_LARGEST_FACTOR = 2.5
+"""Farther from the lmbda that belongs to the key pictures, bytes are better spent on these."""
+
 FIELD_STEP, GRID = 4, 1
 """Indices of the quantiser's step and of the grid of control points, at every operating point."""
 
@@ -165,9 +168,9 @@ class RateControl:
                 break
             room = target - keys.size  # what the fields may have
             fields = max(coded.size - keys.size, 1)
-            if 0.6 < room / fields < 1.6:
-                factor = point.lmbda_factor * (fields / room) ** 1.5
-                point = point._replace(lmbda_factor=min(max(factor, 0.1), 10.0))
+            factor = point.lmbda_factor * (fields / room) ** 1.5 if room > 0 else math.inf
+            if 1 / _LARGEST_FACTOR < factor < _LARGEST_FACTOR:
+                point = point._replace(lmbda_factor=factor)
             else:
                 step = _OCTAVE * math.log2(coded.size / target)
                 step = math.copysign(max(abs(round(3 * step)), 1), step) / 3

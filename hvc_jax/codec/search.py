@@ -114,6 +114,7 @@ class EncodedGroup(NamedTuple):
 
 
 _descend = jax.jit(field_fit.descend)
+_settle = jax.jit(field_fit.settle)
 _linearise = jax.jit(field_fit.linearise)
 _improve = jax.jit(field_integers.improve, static_argnames=("count", "passes"))
 _prepare = jax.jit(bicubic.prepare)
@@ -224,9 +225,9 @@ def _fit(group: _Group, stages: tuple[Stage, ...]) -> np.ndarray:
             state = _descend(
                 problem, state, model, group.frame_segment, group.plane_segment, penalty, rarity
             )
-        # The last trial has not been looked at yet; the next stage, or the integers, will.
-        levels = state.trial
-    return np.asarray(levels)
+        levels = state.trial  # not looked at yet; the next stage will
+    parts = group.frame_segment, group.plane_segment
+    return np.asarray(_settle(problem, state, *parts, penalty, rarity))
 
 
 def _within(levels: np.ndarray) -> np.ndarray:
