@@ -20,7 +20,6 @@ from hvc_jax.models.reference import Pyramid
 from hvc_jax.models.token import TokenMotion
 from hvc_jax.ops.warp import average_pool, repeat_upsample
 
-
 CELLS = (32, 16, 8, 4)
 """Pixels along the side of a cell, by scale, coarsest first."""
 HALO = 2

@@ -1,4 +1,4 @@
-"""Overlapping patches of a picture, blended where they overlap; and kernels of their own for pixels.
+"""Patches of a picture that overlap and are blended, and convolution with a kernel a pixel.
 
 Attention moves whole cells. Patches that reach beyond their cells and fade out there hide the
 cells' borders (overlapped block motion compensation; Orchard and Sullivan, IEEE Trans. Image
@@ -112,7 +112,8 @@ def adaptive_convolution(x: jax.Array, down: jax.Array, across: jax.Array) -> ja
 
     Args:
       x: [B, H, W, C]; its border is repeated outside.
-      down, across: [B, H, W, N] changes of the N taps, N odd, from a one in the middle.
+      down: [B, H, W, N] changes of the N taps of columns, N odd, from a one in the middle.
+      across: the same of rows.
 
     Returns:
       [B, H, W, C]. Taps are shifted to sum up to one.
