@@ -56,6 +56,13 @@ def test_export_of_a_run(run: Path, tmp_path: Path) -> None:
     assert latent.shape == (3, export.tables.schema.size)
 
 
+def test_steps_are_scaled_before_tables_are_fitted(run: Path, tmp_path: Path) -> None:
+    coarse = export_run(run, tmp_path / "m.safetensors", step_scale=2, clips=clips()[:1])
+    assert {slot.step for slot in coarse.tables.schema.dynamic} == {0.5}
+    with pytest.raises(ValueError, match="step_scale is 0"):
+        export_run(run, tmp_path / "n.safetensors", step_scale=0, clips=clips()[:1])
+
+
 def test_an_export_says_its_rates_where_it_has_clips_to_spare(run: Path, tmp_path: Path) -> None:
     export = export_run(run, tmp_path / "m.safetensors", clips=[*clips(), *clips()])
     assert export.config.rates.real == 0 < export.config.rates.estimated  # noise moves no token

@@ -23,6 +23,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--size", type=int, help="side of the pictures in pixels, if not that of training")
     add("--lmbda", type=float, help="which of the models of a run with several loss.lmbdas")
     add(
+        "--step-scale",
+        type=float,
+        default=1.0,
+        help="factor on all quantisation steps, where training left them finer than pays "
+        "(hvc evaluate --axes quantiser=64,90,128 tells; default: 1)",
+    )
+    add(
         "--blend",
         metavar="MODEL=SHARE",
         help="another run of the same model, an export or a workdir, such as the one that this "
@@ -54,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         lmbda=arguments.lmbda,
         blend=blend,
         size=arguments.size,
+        step_scale=arguments.step_scale,
         bodies_of=bodies_of,
         most_clips=arguments.clips,
         most_frames=arguments.frames,

@@ -23,11 +23,11 @@ def motion_config(size: str) -> ConfigDict:
     # Channels of motion features at 1/32, 1/16, 1/8 and 1/4 of the picture.
     motion.motion_widths = {
         "tiny": (32, 32, 32, 16),
-        "small": (64, 64, 64, 48),
+        "small": (64, 64, 64, 24),
         "base": (192, 160, 128, 64),
     }[size]
     motion.match_width = 16  # of what queries look for and keys show, beside positions
-    motion.window = 8  # cells at 1/4, and half as many around; blocks of 8x8 pixels move farther
+    motion.window = 8  # cells at 1/4, and half as many around; what moves farther is found at 1/8
     motion.null_keys = 4
     motion.key_dropout = 0.05  # share of the key picture's cells that are hidden in training
     motion.heads = 4

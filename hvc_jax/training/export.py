@@ -40,6 +40,8 @@ def export_run(
     clips: Iterable[Clip] | None = None,
     # Side of the pictures that tokens are taken from, pixels; None = as in training
     size: int | None = None,
+    # Factor on all quantisation steps, where training left them finer than pays
+    step_scale: float = 1.0,
     # Of a generator of fields: a semantic model, whose parameters go along; the export is then of
     # the variant hybrid and codes them as that model does
     bodies_of: Export | None = None,
@@ -51,8 +53,11 @@ def export_run(
     Of four clips or more, half fit the prior as well; of the others' motion `rates` of the export's
     configuration tells the bits a frame, estimated and real.
 
-    Raises ValueError: No finished run in workdir, no such replica in it, or blended models differ.
+    Raises ValueError: No finished run in workdir, no such replica in it, blended models differ, or
+    a factor that is not positive.
     """
+    if not step_scale > 0:
+        raise ValueError(f"step_scale is {step_scale}; give a factor above 0, 1 for none")
     config = read_config(workdir)
     params = restore_params(workdir, "ema")
     lmbdas = list(config.loss.get("lmbdas", ()))
@@ -65,6 +70,8 @@ def export_run(
         config.data.size = size
     if blend is not None:
         params = blended(params, *blend)
+    if "log_step" in params:
+        params = {**params, "log_step": params["log_step"] + np.log(step_scale)}
     kind = config.model.motion.kind
     if kind in WITH_FIELD:
         tables = None if bodies_of is None else bodies_of.tables

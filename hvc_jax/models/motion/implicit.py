@@ -9,27 +9,41 @@ import jax.numpy as jnp
 from hvc_jax.models.layers import Conv, Down, ResBlock, TransformerBlock
 from hvc_jax.models.motion.attention import CrossAttention
 from hvc_jax.models.motion.matching import MatchingEncoder
+from hvc_jax.models.motion.patches import (
+    adaptive_convolution,
+    blend_picture,
+    cut_picture,
+    doubled,
+)
 from hvc_jax.models.motion.token_decoder import TokenDecoder
 from hvc_jax.models.reference import Pyramid
 from hvc_jax.models.token import TokenMotion
-from hvc_jax.ops.warp import average_pool, depth_to_space, repeat_upsample, space_to_depth
+from hvc_jax.ops.warp import average_pool, repeat_upsample
+
+CELLS = (32, 16, 8, 4)
+"""Pixels along the side of a cell, by scale, coarsest first."""
+HALO = 2
+"""Pixels that patches at the two finest scales reach beyond their cells."""
+TAPS = 5
+"""Of each pixel's own kernels, down and across."""
 
 
 class ImplicitMotion(TokenMotion):
     """Compare a frame with its key picture; align the key's features by attention alone.
 
-        token ─► TokenDecoder ─► motion features at 1/32 ... 1/4 of the picture ─(cat coarser)─► Res ─► Q ─┐
-        key's features, positions ──────────────────────────────────────────────────────────────► K ─┤
-        key's features, colours; at 1/8 and 1/4 its pixels as blocks of 8x8, 4x4 ──────────────► V ─┴─► moved
-        moved, motion ─► transformer blocks ─► Res ─► aligned; the finer scale's motion sees it
-        pixels = softmax of {moved blocks of 4x4, moved blocks of 8x8, key picture}, by cell
+        token ─► TokenDecoder ─► motion features at 1/32 ... 1/4 of the picture ─(+ coarser)─► Q ─────┐
+        key's features, positions ────────────────────────────────────────────────────────────► K ────┤
+        key's features; at 1/8 and 1/4 its pixels, as patches of 12x12 and 8x8 that overlap ──► V ────┴─► moved
+        moved, motion ─► transformer blocks at 1/32 and 1/16 ─► aligned; the finer scale's motion sees it
+        picture = softmax of {patches at 1/4 blended, at 1/8 blended, key picture}, by pixel
+        pixels = picture under kernels of 5x5 taps, of each pixel's own
 
     After Implicit Motion Function (Gao et al., CVPR 2024, sec. 3), the nearest specified relative of
     IMT (Chen et al., arXiv 2506.10453), which publishes no layers. There is no sampling grid: every
     cell is a mean of cells of the key picture, of all of them but at 1/4 of the picture. Unlike IMF's,
     the token says how the frame differs from the key picture, since the encoder has both; keys show
-    the key picture's features; and values hold the pixels of their cells too, since the generator
-    here works on pixels.
+    the key picture's features; and the finest values are pixels, since the generator here works on
+    pixels.
     """  # noqa: E501
 
     def setup(self) -> None:
@@ -41,7 +55,8 @@ class ImplicitMotion(TokenMotion):
         self.token_decoder = TokenDecoder(tuple(c.motion_widths), c.style, c.map_side)
         self.coarsest = Down(coarse)
         out = (coarse, coarse, middle, fine)
-        self.look = [ResBlock(n) for n in c.motion_widths]
+        self.from_coarser = [Conv(n, 1) for n in c.motion_widths[1:]]
+        self.look = [ResBlock(n) for n in c.motion_widths[:2]]
         self.attention = [
             CrossAttention(c.match_width, c.null_keys, c.key_dropout, side)
             for side in (0, 0, 0, c.window)
@@ -51,8 +66,8 @@ class ImplicitMotion(TokenMotion):
         self.blocks = [
             [TransformerBlock(c.heads) for _ in range(count)] for count in c.transformer_blocks
         ]
-        self.refine = [ResBlock(n) for n in out]
-        self.choice = Conv(3, 1, zero=True)
+        self.mixing = Conv(16)
+        self.mix = Conv(3 + 2 * TAPS, 1, zero=True)
 
     relative: ClassVar[bool] = True
     """Latents say how frames differ from their key picture; the key frame's is zero."""
@@ -85,28 +100,27 @@ class ImplicitMotion(TokenMotion):
         sources = [self.coarsest(features.coarse), features.coarse, features.middle, features.fine]
         aux: dict[str, jax.Array] = {}
         aligned: list[jax.Array] = []
-        blocks: list[jax.Array] = []
-        for i, (source, motion) in enumerate(zip(sources, motions, strict=True)):
-            cell = 32 >> i
-            values = [source, average_pool(features.pixels, cell)]
-            if i > 1:
-                values.append(space_to_depth(features.pixels, cell) - 0.5)
+        candidates = [features.pixels]
+        for i, (cell, source, motion) in enumerate(zip(CELLS, sources, motions, strict=True)):
+            values = source if i < 2 else cut_picture(features.pixels, cell, HALO)
             if aligned:
-                motion = jnp.concatenate([motion, repeat_upsample(aligned[-1], 2)], -1)  # noqa: PLW2901
-            motion = self.look[i](motion)  # noqa: PLW2901
-            found = self.attention[i](motion, source, jnp.concatenate(values, -1))
-            depth = source.shape[-1]
-            moved = found.values[..., :depth]
-            aux |= {f"attended_{i}": found.values[..., depth : depth + 3]}
+                motion += self.from_coarser[i - 1](repeat_upsample(aligned[-1], 2))  # noqa: PLW2901
+            if i < 2:
+                motion = self.look[i](motion)  # noqa: PLW2901
+            colours = average_pool(features.pixels, cell)
+            found = self.attention[i](motion, source, jnp.concatenate([colours, values], -1))
+            moved = found.values[..., 3:]
+            aux |= {f"attended_{i}": found.values[..., :3]}
             aux |= {f"look_{i}": found.look, f"found_{i}": found.found}
-            blocks.append(found.values[..., depth + 3 :])
+            if i > 1:
+                candidates.append(blend_picture(moved, cell, HALO))
             x = self.from_moved[i](moved) + self.from_motion[i](motion)
             tokens = x.reshape(x.shape[0], -1, x.shape[-1])
             for block in self.blocks[i]:
                 tokens = block(tokens)
-            aligned.append(self.refine[i](tokens.reshape(x.shape)))
-        share = nn.softmax(self.choice(aligned[3]) + jnp.array([1.0, 0.0, 0.0]), -1)
-        share = repeat_upsample(share, 4)
-        fine, middle = (depth_to_space(blocks[3 - i] + 0.5, 4 << i) for i in (0, 1))
-        pixels = share[..., :1] * fine + share[..., 1:2] * middle + share[..., 2:] * features.pixels
+            aligned.append(tokens.reshape(x.shape))
+        mix = doubled(doubled(self.mix(nn.silu(self.mixing(aligned[3])))))
+        share = nn.softmax(mix[..., :3] + jnp.array([0.0, 0.0, 1.0]), -1)
+        pixels = sum(share[..., i : i + 1] * x for i, x in enumerate(candidates))
+        pixels = adaptive_convolution(pixels, mix[..., 3 : 3 + TAPS], mix[..., 3 + TAPS :])
         return Pyramid(pixels, aligned[3], aligned[2], aligned[1]), aux | {"warped": pixels}
