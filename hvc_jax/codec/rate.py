@@ -157,10 +157,11 @@ class RateControl:
                 searched, spacing = q, self._spacing(frames, q)
             elif abs(step) < 0.5:
                 break
-        best, point, keys_at = None, Point(q), None
+        best, point, keys_at, tried = None, Point(q), None, set()
         for _ in range(5):
             if point.q != keys_at:
                 keys, keys_at = self._keys(frames, point.q, spacing), point.q
+                tried.add(round(3 * point.q))
             coded = self._with_fields(frames, keys, point)
             if best is None or abs(coded.size - target) < abs(best.size - target):
                 best = coded
@@ -169,14 +170,25 @@ class RateControl:
             room = target - keys.size  # what the fields may have
             fields = max(coded.size - keys.size, 1)
             factor = point.lmbda_factor * (fields / room) ** 1.5 if room > 0 else math.inf
-            if 1 / _LARGEST_FACTOR < factor < _LARGEST_FACTOR:
-                point = point._replace(lmbda_factor=factor)
+            thirds = _next_thirds(point.q, _OCTAVE * math.log2(coded.size / target), tried)
+            if thirds is None or 1 / _LARGEST_FACTOR < factor < _LARGEST_FACTOR:
+                point = point._replace(lmbda_factor=min(max(factor, 0.1), 10.0))
             else:
-                step = _OCTAVE * math.log2(coded.size / target)
-                step = math.copysign(max(abs(round(3 * step)), 1), step) / 3
-                point = Point(min(max(point.q + step, 10.0), 63.0))
+                point = Point(min(max(thirds / 3, 10.0), 63.0))
         self._q = point.q
         return best
+
+
+def _next_thirds(q: float, step: float, tried: set[int]) -> int | None:
+    """The q to try next, in thirds: about q + step, or the nearest to it on the way that is new.
+
+    None where all of these were tried.
+    """
+    here, sign = round(3 * q), 1 if step > 0 else -1
+    for count in range(max(abs(round(3 * step)), 1), 0, -1):
+        if here + sign * count not in tried:
+            return here + sign * count
+    return None
 
 
 def _quality(point: Point) -> Quality:
