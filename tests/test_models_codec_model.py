@@ -56,12 +56,13 @@ def built(request):
 
 def test_an_untrained_decoder_holds_the_key_frame(built):
     variant, _, params, batch, run = built
-    same = batch | {"target_body": batch["key_body"], "target": batch["key"]}
+    key, limit = batch["key"], 0.07
+    if variant == "implicit":  # of noise, untrained attention finds means over some cells
+        key, limit = jax.image.resize(key[:, ::16, ::16], key.shape, "linear"), 0.15
+    same = batch | {"key": key, "target_body": batch["key_body"], "target": key}
     outputs = run(params, same)
-    # The mask starts at sigmoid(2): 88 % of the key picture's contrast; that of implicit passes a
-    # gate besides, whose other half is what untrained attention finds.
-    limit = 0.3 if variant == "implicit" else 0.07
-    assert jnp.abs(outputs["frame"] - batch["key"]).max() < limit
+    # The mask starts at sigmoid(2): 88 % of the key picture's contrast.
+    assert jnp.abs(outputs["frame"] - key).max() < limit
     assert outputs["frame"].dtype == jnp.float32
     # Bits by what is sent add up to all of them.
     groups = outputs["group_bits"]

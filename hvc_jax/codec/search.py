@@ -225,7 +225,7 @@ def _fit(group: _Group, stages: tuple[Stage, ...]) -> np.ndarray:
             state = _descend(
                 problem, state, model, group.frame_segment, group.plane_segment, penalty, rarity
             )
-        levels = state.trial  # not looked at yet; the next stage will
+        levels = state.trial  # not evaluated yet; the next stage does that
     parts = group.frame_segment, group.plane_segment
     return np.asarray(_settle(problem, state, *parts, penalty, rarity))
 

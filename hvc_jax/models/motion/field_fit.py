@@ -21,7 +21,7 @@ CELLS = 4
 """Pixels of the fitted picture along the side of a cell of second moments."""
 _DAMPING = 0.4
 """Of a stage's first step, relative to the diagonal. With .1, and a quarter of it after every step
-that succeeds, descent goes astray where bits are cheap: up to 17 % more cost at effort 0."""
+that succeeds, descent goes astray where bits are cheap: up to 16 % more cost at effort 0."""
 _EASED = 2.0
 """What damping is divided by after a step that succeeds."""
 _ROUNDS, _STEPS = 3, 8  # times that the log-rate is majorised; of conjugate gradients in each
@@ -237,7 +237,7 @@ def segment_costs(
 
 def settle(
     problem: Problem,  # the group
-    state: Descent,  # after the last step, whose trial nobody has looked at
+    state: Descent,  # after the last step, whose trial was not evaluated
     frame_segment: jax.Array,  # as in `segment_costs`
     plane_segment: jax.Array,
     penalty: jax.Array,
