@@ -83,3 +83,17 @@ def repeat_upsample(x: jax.Array, block: int) -> jax.Array:
     b, h, w, c = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None, :], (b, h, block, w, block, c))
     return x.reshape(b, h * block, w * block, c)
+
+
+def bilinear_upsample(x: jax.Array) -> jax.Array:
+    """[B, H, W, C] -> [B, 2 H, 2 W, C], linear between pixels' centres; the border is repeated.
+
+    By shifts: jax.image.resize is a product with a dense matrix, a fifth of a pose network's time.
+    """
+    for axis in (1, 2):
+        size = x.shape[axis]
+        wide = jnp.pad(x, [(1, 1) if k == axis else (0, 0) for k in range(4)], mode="edge")
+        before, after = (jax.lax.slice_in_dim(wide, k, k + size, axis=axis) for k in (0, 2))
+        both = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
+        x = both.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
+    return x

@@ -9,16 +9,11 @@ import jax.numpy as jnp
 from hvc_jax.models.layers import Conv, Down, ResBlock, TransformerBlock
 from hvc_jax.models.motion.attention import CrossAttention
 from hvc_jax.models.motion.matching import MatchingEncoder
-from hvc_jax.models.motion.patches import (
-    adaptive_convolution,
-    blend_picture,
-    cut_picture,
-    doubled,
-)
+from hvc_jax.models.motion.patches import adaptive_convolution, blend_picture, cut_picture
 from hvc_jax.models.motion.token_decoder import TokenDecoder
 from hvc_jax.models.reference import Pyramid
 from hvc_jax.models.token import TokenMotion
-from hvc_jax.ops.warp import average_pool, repeat_upsample
+from hvc_jax.ops.warp import average_pool, bilinear_upsample, repeat_upsample
 
 CELLS = (32, 16, 8, 4)
 """Pixels along the side of a cell, by scale, coarsest first."""
@@ -119,7 +114,8 @@ class ImplicitMotion(TokenMotion):
             for block in self.blocks[i]:
                 tokens = block(tokens)
             aligned.append(tokens.reshape(x.shape))
-        mix = doubled(doubled(self.mix(nn.silu(self.mixing(aligned[3])))))
+        mix = self.mix(nn.silu(self.mixing(aligned[3])))
+        mix = bilinear_upsample(bilinear_upsample(mix))
         share = nn.softmax(mix[..., :3] + jnp.array([0.0, 0.0, 1.0]), -1)
         pixels = sum(share[..., i : i + 1] * x for i, x in enumerate(candidates))
         pixels = adaptive_convolution(pixels, mix[..., 3 : 3 + TAPS], mix[..., 3 + TAPS :])

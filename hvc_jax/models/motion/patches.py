@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hvc_jax.ops.warp import average_pool
+from hvc_jax.ops.warp import average_pool, bilinear_upsample
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -88,23 +88,10 @@ def blend_picture(x: jax.Array, side: int, halo: int) -> jax.Array:
     """Patches as from `cut_picture`, blended: [B, H, W, 3]."""
     count = (side + 2 * halo) ** 2
     luma = blend(x[..., :count], side, halo) + 0.5
-    colour = doubled(blend(x[..., count:], side // 2, halo // 2))
+    colour = bilinear_upsample(blend(x[..., count:], side // 2, halo // 2))
     red, blue = luma + colour[..., :1], luma + colour[..., 1:]
     green = (luma - _LUMA[0] * red - _LUMA[2] * blue) / _LUMA[1]
     return jnp.concatenate([red, green, blue], -1)
-
-
-def doubled(x: jax.Array) -> jax.Array:
-    """[B, H, W, C] -> [B, 2 H, 2 W, C], bilinear; the border is repeated outside."""
-    for axis in (1, 2):
-        count = x.shape[axis]
-        first = jax.lax.slice_in_dim(x, 0, 1, axis=axis)
-        last = jax.lax.slice_in_dim(x, count - 1, count, axis=axis)
-        before = jnp.concatenate([first, jax.lax.slice_in_dim(x, 0, count - 1, axis=axis)], axis)
-        after = jnp.concatenate([jax.lax.slice_in_dim(x, 1, count, axis=axis), last], axis)
-        x = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
-        x = x.reshape(*x.shape[:axis], 2 * count, *x.shape[axis + 2 :])
-    return x
 
 
 def adaptive_convolution(x: jax.Array, down: jax.Array, across: jax.Array) -> jax.Array:
