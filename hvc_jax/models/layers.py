@@ -13,13 +13,15 @@ class Conv(nn.Module):
     features: int  # output channels
     kernel: int = 3  # side of the square kernel, pixels
     zero: bool = False  # start at zero, for heads that must not act before they have learned to
+    bias: float = 0.0  # where the biases start
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve `x` [B, H, W, C]."""
         init = nn.initializers.zeros_init() if self.zero else nn.initializers.lecun_normal()
+        bias = nn.initializers.constant(self.bias)
         size = (self.kernel, self.kernel)
-        return nn.Conv(self.features, size, kernel_init=init)(x)
+        return nn.Conv(self.features, size, kernel_init=init, bias_init=bias)(x)
 
 
 class ResBlock(nn.Module):
