@@ -41,7 +41,7 @@ def test_no_displacement_shows_the_key_pictures() -> None:
     np.testing.assert_allclose(made, keys, atol=1e-3)
 
 
-def _problem(two: bool) -> tuple[field_fit.Problem, np.ndarray]:
+def field_problem(two: bool) -> tuple[field_fit.Problem, np.ndarray]:
     past, future = np.zeros(3, int), np.full(3, 1 if two else -1)
     parts = segments(past, future)
     outputs = 5 if two else 2
@@ -62,7 +62,7 @@ def _problem(two: bool) -> tuple[field_fit.Problem, np.ndarray]:
 
 @pytest.mark.parametrize("two", [False, True])
 def test_the_gradient_is_that_of_the_real_error(two: bool) -> None:
-    problem, levels = _problem(two)
+    problem, levels = field_problem(two)
     model = _linearise(problem, jnp.asarray(levels))
     np.testing.assert_allclose(model.error, _errors(problem, levels), rtol=1e-4)
     rng = np.random.default_rng(1)
@@ -77,7 +77,7 @@ def test_the_gradient_is_that_of_the_real_error(two: bool) -> None:
 
 
 def test_the_matrix_is_symmetric_and_has_its_diagonal() -> None:
-    problem, levels = _problem(True)
+    problem, levels = field_problem(True)
     moments = _linearise(problem, jnp.asarray(levels)).moments
     rng = np.random.default_rng(2)
     a, b = (jnp.asarray(rng.normal(0, 1, levels.shape), jnp.float32) for _ in range(2))
@@ -93,7 +93,7 @@ def test_the_matrix_is_symmetric_and_has_its_diagonal() -> None:
 @pytest.mark.parametrize("astray", [1e3, np.nan])
 def test_a_descent_ends_at_the_best_levels_of_each_segment(astray: float) -> None:
     """The last trial has one bad segment: of that the levels before are kept, of the other it."""
-    problem, levels = _problem(False)
+    problem, levels = field_problem(False)
     planes_of = np.arange(len(levels)) % 2  # as if the planes were of two segments
     frames_of = jnp.array([0, 0, 1])
     penalty, rarity = jnp.ones((len(levels), 1, 1)), jnp.full(levels.shape, 40.0)

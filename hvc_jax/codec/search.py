@@ -32,6 +32,8 @@ from hvc_jax.stream.field_layout import BRIDGE, PATH, Segment, planes, segments
 ROUNDED_UP_FROM = 0.6
 """Fitted levels become integers as if fractions below this were zero; what is lost is found again
 by the search over integers."""
+ROUND_DAMPING = 0.5
+"""Of segments that a round of the search over integers made worse, relative to the diagonal."""
 FEWEST_PICTURES = 16
 """Key pictures of a long group are filled up to it, so that few shapes are compiled."""
 FORBIDDEN = 1e6
@@ -53,11 +55,10 @@ EFFORTS: tuple[tuple[tuple[Stage, ...], int], ...] = (
     (
         (
             Stage(64, 4, True, 10, 3),
-            Stage(128, 8, True, 10, 2),
-            Stage(128, 16, False, 10, 2),
-            Stage(128, 16, False, 40, 3),
+            Stage(64, 8, True, 10, 2),
+            Stage(128, 16, False, 40, 2),
         ),
-        2,
+        5,
     ),
     (
         (
@@ -116,7 +117,8 @@ class EncodedGroup(NamedTuple):
 _descend = jax.jit(field_fit.descend)
 _settle = jax.jit(field_fit.settle)
 _linearise = jax.jit(field_fit.linearise)
-_improve = jax.jit(field_integers.improve, static_argnames=("count", "passes"))
+_improve = jax.jit(field_integers.improve, static_argnames="passes")
+_better = jax.jit(field_integers.better)
 _prepare = jax.jit(bicubic.prepare)
 
 
@@ -236,32 +238,30 @@ def _within(levels: np.ndarray) -> np.ndarray:
 
 
 def _integers(group: _Group, levels: np.ndarray, side: int, rounds: int) -> FieldLevels:
-    """Integer levels near fitted ones: of all that were looked at, those of the lowest cost."""
+    """Integer levels near fitted ones: of all that were looked at, those of the lowest cost.
+
+    The model of the error holds nearby: segments that got worse go back and are damped more.
+    """
     lmbda = group.options.lmbda
     problem, allowed = group.problem(side), jnp.asarray(group.allowed())
     levels = _within(np.sign(levels) * np.floor(np.abs(levels) + 1 - ROUNDED_UP_FROM))
+    present = jnp.asarray(levels), _linearise(problem, jnp.asarray(levels))
+    damping = np.zeros(group.count)
     best, lowest = group.value(np.zeros_like(levels)), np.inf
     for turn in range(rounds + 1):
-        value = group.value(levels)
-        model = _linearise(problem, jnp.asarray(levels))
-        cost = float(model.error.sum()) + lmbda * 8 * len(group.bytes_of(value))
+        value = group.value(present[0])
+        cost = float(present[1].error.sum()) + lmbda * 8 * len(group.bytes_of(value))
         if cost < lowest:
             best, lowest = value, cost
         if turn < rounds:
             costs = level_costs(group.parts, value)
             costs = np.pad(costs, ((0, 0), (0, group.rows - costs.shape[1]), (0, 0), (0, 0)))
-            better = _improve(
-                problem,
-                model,
-                jnp.asarray(levels),
-                jnp.asarray(costs),
-                lmbda,
-                allowed,
-                group.plane_segment,
-                count=group.count,
-                passes=60,
-            )
-            levels = _within(np.asarray(better))
+            parts = group.plane_segment, damping
+            ahead = _improve(problem, *present[::-1], costs, lmbda, allowed, *parts, passes=60)
+            ahead = jnp.asarray(_within(np.asarray(ahead)))
+            trial = ahead, _linearise(problem, ahead)
+            present, better = _better(trial, present, costs, lmbda, group.frame_segment, *parts)
+            damping = np.where(better, damping / 4, 4 * damping + ROUND_DAMPING)
     return best
 
 

@@ -221,6 +221,23 @@ def begin(problem: Problem, levels: jax.Array, count: int) -> Descent:
     return Descent(levels, nothing, np.full(count, np.inf, np.float32), damping, levels)
 
 
+def chosen(
+    planes: jax.Array,  # [N] bool, those that are taken from `trial`
+    frames: jax.Array,  # [T] bool, likewise
+    trial: tuple[jax.Array, Quadratic],  # levels and their model
+    present: tuple[jax.Array, Quadratic],
+) -> tuple[jax.Array, Quadratic]:
+    """Levels and their model, of some segments as in `trial`."""
+    levels = jnp.where(planes[:, None, None], trial[0], present[0])
+    a, b = trial[1], present[1]
+    model = Quadratic(
+        jnp.where(frames, a.error, b.error),
+        jnp.where(planes[:, None, None], a.slope, b.slope),
+        jnp.where(frames[:, None, None, None, None], a.moments, b.moments),
+    )
+    return levels, model
+
+
 def segment_costs(
     error: jax.Array,  # [T] of each frame
     levels: jax.Array,  # [N, R, C]
@@ -270,13 +287,8 @@ def descend(
     cost = segment_costs(model.error, trial, frame_segment, plane_segment, penalty, rarity, count)
     better = cost < state.cost
     damping = jnp.clip(jnp.where(better, state.damping / _EASED, state.damping * 8), 1e-3, 1e4)
-    rows, frames = better[plane_segment][:, None, None], better[frame_segment]
-    trial = jnp.where(rows, trial, state.levels)
-    model = Quadratic(
-        jnp.where(frames, model.error, state.model.error),
-        jnp.where(rows, model.slope, state.model.slope),
-        jnp.where(frames[:, None, None, None, None], model.moments, state.model.moments),
-    )
+    rows, frames = better[plane_segment], better[frame_segment]
+    trial, model = chosen(rows, frames, (trial, model), (state.levels, state.model))
     cost = jnp.where(better, cost, state.cost)
     ahead = solve(problem, model, trial, penalty, rarity, damping[plane_segment][:, None, None])
     return Descent(trial, model, cost, damping, ahead)
