@@ -2,7 +2,10 @@
 
 import contextlib
 import functools
+import queue
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -188,6 +191,27 @@ def test_jobs_share_the_clips_and_their_rows_are_merged(monkeypatch, tmp_path):
     other.add([{"clip": "z", "kind": "hold", "codec": "hold", "qp": 32}])
     merge_parts(tmp_path)
     assert len(evaluation_run.Results(tmp_path / "results.csv").rows) == 5 * points + 1
+
+
+def test_what_processes_tell_comes_at_once_and_none_of_it_is_lost():
+    told, last = queue.Queue(), threading.Event()
+
+    def work(error=None):
+        told.put(("coded a", 1))
+        last.wait(30)
+        told.put([{"clip": "a"}])
+        if error:
+            raise error
+
+    with ThreadPoolExecutor(2) as pool:
+        messages = evaluation_run._messages(told, [pool.submit(work)])
+        assert next(messages) == ("coded a", 1)
+        last.set()
+        assert list(messages) == [[{"clip": "a"}]]
+        messages, seen = evaluation_run._messages(told, [pool.submit(work, OSError("gone"))]), []
+        with pytest.raises(OSError, match="gone"):
+            seen.extend(messages)
+        assert seen == [("coded a", 1), [{"clip": "a"}]]
 
 
 def test_an_installed_program_without_a_commit_goes_on(tmp_path, monkeypatch):

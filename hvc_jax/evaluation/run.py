@@ -3,10 +3,11 @@
 import dataclasses
 import functools
 import multiprocessing
+import queue
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,12 +138,16 @@ def evaluate(
                     table.add(rows)
             return
         context = multiprocessing.get_context("spawn")  # forks of a process with jax can hang
-        with ProcessPoolExecutor(min(jobs, len(blocks)), context) as pool:
-            waiting = {pool.submit(_block_rows, block, settings): block for block in blocks}
+        workers = ProcessPoolExecutor(min(jobs, len(blocks)), context)
+        with context.Manager() as manager, workers as pool:
+            told = manager.Queue()
+            waiting = [pool.submit(_tell_block, block, settings, told) for block in blocks]
             try:
-                for done in as_completed(waiting):
-                    table.add(done.result())
-                    bar.update(sum(map(_steps, waiting[done])))
+                for message in _messages(told, waiting):
+                    if isinstance(message, list):
+                        table.add(message)
+                    else:
+                        step(*message)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -185,10 +190,24 @@ class Results:
         write_text(self._path, csv_text(self.rows, COLUMNS))
 
 
-def _block_rows(block: Sequence[Work], settings: Settings) -> list[dict[str, Any]]:
-    """All rows of a block, for another process."""
+def _tell_block(block: Sequence[Work], settings: Settings, told: Any) -> None:
+    """Takes a block through in another process; tells its steps and each clip's rows to a queue."""
     keep_compiled_programs()
-    return [row for rows in _block(block, settings, lambda *_: None) for row in rows]
+    for rows in _block(block, settings, lambda *step: told.put(step)):
+        told.put(rows)
+
+
+def _messages(told: Any, waiting: Sequence[Future]) -> Iterator[Any]:
+    """What processes tell, as it comes, until all have ended; raises what one of them raised."""
+    while True:
+        ended = [each for each in waiting if each.done()]
+        try:
+            yield told.get(timeout=0.2)
+        except queue.Empty:  # all is told of those that had ended before
+            for each in ended:
+                each.result()
+            if len(ended) == len(waiting):
+                return
 
 
 def _block(block: Sequence[Work], settings: Settings, step: Step) -> Iterator[list[dict[str, Any]]]:

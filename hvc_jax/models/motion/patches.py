@@ -54,18 +54,17 @@ def blend(x: jax.Array, side: int, halo: int) -> jax.Array:
         x = x * ramp.reshape(shape)
         own = jax.lax.slice_in_dim(x, 0, side, axis=axis + 1)
         after = jax.lax.slice_in_dim(x, side, width, axis=axis + 1)
-
-        def padded(
-            part: jax.Array, cells: tuple[int, int], inner: int, axis: int = axis
-        ) -> jax.Array:
-            sizes = [(0, 0)] * part.ndim
-            sizes[axis], sizes[axis + 1] = cells, (0, inner)
-            return jnp.pad(part, sizes)
-
-        x = padded(own, (0, 1), 0) + padded(after, (1, 0), side - 2 * halo)
+        x = _padded(own, axis, (0, 1), 0) + _padded(after, axis, (1, 0), side - 2 * halo)
         x = x.reshape(*x.shape[:axis], (count + 1) * side, *x.shape[axis + 2 :])
         x = jax.lax.slice_in_dim(x, halo, halo + count * side, axis=axis)
     return x
+
+
+def _padded(x: jax.Array, axis: int, cells: tuple[int, int], inner: int) -> jax.Array:
+    """Zeros before and behind the cells of an axis, and behind what is in them, the axis after."""
+    sizes = [(0, 0)] * x.ndim
+    sizes[axis], sizes[axis + 1] = cells, (0, inner)
+    return jnp.pad(x, sizes)
 
 
 def cut_picture(picture: jax.Array, side: int, halo: int) -> jax.Array:
