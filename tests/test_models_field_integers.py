@@ -75,7 +75,7 @@ def test_segments_that_got_worse_go_back(case) -> None:
     (problem, model, levels, costs), *_ = case
     planes, frames = jnp.arange(len(levels)) % 2, jnp.array([0, 0, 1])
     trial = levels + 1.0, model._replace(error=model.error + jnp.array([0.0, 1e6, -1e6]))
-    parts = jnp.float32(LMBDA), frames, planes, jnp.zeros(2)
+    parts = jnp.float32(LMBDA), frames, planes, 2
     (kept, kept_model), fell = field_integers.better(trial, (levels, model), costs, *parts)
     np.testing.assert_array_equal(fell, [False, True])
     np.testing.assert_array_equal(kept, levels + (planes == 1)[:, None, None])

@@ -118,7 +118,7 @@ _descend = jax.jit(field_fit.descend)
 _settle = jax.jit(field_fit.settle)
 _linearise = jax.jit(field_fit.linearise)
 _improve = jax.jit(field_integers.improve, static_argnames="passes")
-_better = jax.jit(field_integers.better)
+_better = jax.jit(field_integers.better, static_argnames="count")
 _prepare = jax.jit(bicubic.prepare)
 
 
@@ -245,22 +245,23 @@ def _integers(group: _Group, levels: np.ndarray, side: int, rounds: int) -> Fiel
     lmbda = group.options.lmbda
     problem, allowed = group.problem(side), jnp.asarray(group.allowed())
     levels = _within(np.sign(levels) * np.floor(np.abs(levels) + 1 - ROUNDED_UP_FROM))
-    present = jnp.asarray(levels), _linearise(problem, jnp.asarray(levels))
-    damping = np.zeros(group.count)
+    model, damping = _linearise(problem, levels), np.zeros(group.count)
     best, lowest = group.value(np.zeros_like(levels)), np.inf
     for turn in range(rounds + 1):
-        value = group.value(present[0])
-        cost = float(present[1].error.sum()) + lmbda * 8 * len(group.bytes_of(value))
+        value = group.value(levels)
+        cost = float(model.error.sum()) + lmbda * 8 * len(group.bytes_of(value))
         if cost < lowest:
             best, lowest = value, cost
         if turn < rounds:
             costs = level_costs(group.parts, value)
             costs = np.pad(costs, ((0, 0), (0, group.rows - costs.shape[1]), (0, 0), (0, 0)))
-            parts = group.plane_segment, damping
-            ahead = _improve(problem, *present[::-1], costs, lmbda, allowed, *parts, passes=60)
-            ahead = jnp.asarray(_within(np.asarray(ahead)))
+            given = costs, lmbda, allowed, group.plane_segment, damping
+            ahead = _within(np.asarray(_improve(problem, model, levels, *given, passes=60)))
             trial = ahead, _linearise(problem, ahead)
-            present, better = _better(trial, present, costs, lmbda, group.frame_segment, *parts)
+            parts = group.frame_segment, group.plane_segment
+            (levels, model), better = _better(
+                trial, (levels, model), costs, lmbda, *parts, count=group.count
+            )
             damping = np.where(better, damping / 4, 4 * damping + ROUND_DAMPING)
     return best
 

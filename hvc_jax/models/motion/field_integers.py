@@ -78,10 +78,9 @@ def better(
     lmbda: jax.Array,  # mean squared error per bit
     frame_segment: jax.Array,  # [T] int, the segment of each frame
     plane_segment: jax.Array,  # [N] int, the segment of each plane
-    damping: jax.Array,  # [S], whose length alone counts
+    count: int,  # segments
 ) -> tuple[tuple[jax.Array, Quadratic], jax.Array]:
     """Of each segment what has the lower error + lmbda * bits, and [S] where that is the trial."""
-    count = len(damping)
 
     def cost(levels: jax.Array, model: Quadratic) -> jax.Array:
         bits = bits_of(levels, costs).sum((1, 2))
