@@ -240,16 +240,14 @@ def chosen(
 
 def segment_costs(
     error: jax.Array,  # [T] of each frame
-    levels: jax.Array,  # [N, R, C]
+    rate: jax.Array,  # [N] of each plane, times the multiplier
     frame_segment: jax.Array,  # [T] int, the segment of each frame
     plane_segment: jax.Array,  # [N] int, the segment of each plane
-    penalty: jax.Array,  # as in `solve`
-    rarity: jax.Array,  # as in `solve`
     count: int,  # of segments
 ) -> jax.Array:
     """Error + rate of every segment: [S]."""
     cost = jax.ops.segment_sum(error, frame_segment, count)
-    return cost + jax.ops.segment_sum(log_rate(levels, penalty, rarity), plane_segment, count)
+    return cost + jax.ops.segment_sum(rate, plane_segment, count)
 
 
 def settle(
@@ -257,12 +255,12 @@ def settle(
     state: Descent,  # after the last step, whose trial was not evaluated
     frame_segment: jax.Array,  # as in `segment_costs`
     plane_segment: jax.Array,
-    penalty: jax.Array,
+    penalty: jax.Array,  # as in `solve`
     rarity: jax.Array,
 ) -> jax.Array:
     """The levels [N, R, C] where descent ends: of each segment its trial, where that is better."""
-    parts = frame_segment, plane_segment, penalty, rarity
-    cost = segment_costs(errors(problem, state.trial), state.trial, *parts, len(state.cost))
+    error, rate = errors(problem, state.trial), log_rate(state.trial, penalty, rarity)
+    cost = segment_costs(error, rate, frame_segment, plane_segment, len(state.cost))
     better = (cost < state.cost)[plane_segment][:, None, None]
     return jnp.where(better, state.trial, state.levels)
 
@@ -284,7 +282,8 @@ def descend(
     is damped more.
     """
     trial, count = state.trial, len(state.cost)
-    cost = segment_costs(model.error, trial, frame_segment, plane_segment, penalty, rarity, count)
+    rate = log_rate(trial, penalty, rarity)
+    cost = segment_costs(model.error, rate, frame_segment, plane_segment, count)
     better = cost < state.cost
     damping = jnp.clip(jnp.where(better, state.damping / _EASED, state.damping * 8), 1e-3, 1e4)
     rows, frames = better[plane_segment], better[frame_segment]

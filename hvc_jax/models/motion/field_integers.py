@@ -3,7 +3,14 @@
 import jax
 import jax.numpy as jnp
 
-from hvc_jax.models.motion.field_fit import Problem, Quadratic, apply, chosen, diagonal
+from hvc_jax.models.motion.field_fit import (
+    Problem,
+    Quadratic,
+    apply,
+    chosen,
+    diagonal,
+    segment_costs,
+)
 
 FIRST_SHARE, LEAST_SHARE = 0.5, 0.02
 """Of the gain of a segment's best change: changes that gain less wait for the next pass. At first,
@@ -83,9 +90,8 @@ def better(
     """Of each segment what has the lower error + lmbda * bits, and [S] where that is the trial."""
 
     def cost(levels: jax.Array, model: Quadratic) -> jax.Array:
-        bits = bits_of(levels, costs).sum((1, 2))
-        error = jax.ops.segment_sum(model.error, frame_segment, count)
-        return error + lmbda * jax.ops.segment_sum(bits, plane_segment, count)
+        rate = lmbda * bits_of(levels, costs).sum((1, 2))
+        return segment_costs(model.error, rate, frame_segment, plane_segment, count)
 
     fell = cost(*trial) < cost(*present)
     return chosen(fell[plane_segment], fell[frame_segment], trial, present), fell
