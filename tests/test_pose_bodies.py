@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hvc_jax.pose.bodies import bodies_from_sight
+from hvc_jax.pose.bodies import bodies_from_sight, pose_prior
 from hvc_jax.pose.fit import vectors_of
 from hvc_jax.pose.sight import Sight, with_keypoints
 from hvc_jax.pose.skeleton import COCO, INDEX, open_skeleton
@@ -53,6 +53,22 @@ def test_a_known_shape_stays(truth):
     shape = np.linspace(-0.5, 0.5, 10)
     fitted = bodies_from_sight(_seen(truth), shape)
     np.testing.assert_allclose(fitted.bodies.betas, shape, atol=1e-6)
+
+
+def test_legs_that_nobody_sees_are_held_as_people_usually_do(truth):
+    folded = np.array(truth)
+    for joint, angle in ((1, -2.0), (2, -2.0), (4, 2.2), (5, 2.2)):
+        folded[:, 3 * joint] = angle
+    seen = _seen(folded)  # what networks make up below the picture's edge
+    legs = [
+        k for name, k in INDEX.items() if name.endswith(("knee", "ankle", "heel", "foot_index"))
+    ]
+    seen.visibility[:, legs] = 0.0
+    pose = np.asarray(bodies_from_sight(seen, np.zeros(10)).bodies.frames)[:FRAMES, :NUM_POSE]
+    thighs_and_knees = [3 * joint + axis for joint in (1, 2, 4, 5) for axis in range(3)]
+    usual = np.concatenate([np.zeros(3), pose_prior().mean])[thighs_and_knees]
+    assert np.abs(pose[:, thighs_and_knees] - usual).max() < 0.2
+    assert np.abs(pose[:, 3 * 16 + 2] - truth[:, 3 * 16 + 2]).max() < 0.2  # the arm that is seen
 
 
 def _one(sight: Sight, t: int) -> Sight:

@@ -12,7 +12,7 @@ from hvc_jax.pose.crops import pixel_centres, to_picture, to_window, window_betw
 from hvc_jax.pose.detect import Detection, anchors, candidates, detect, followed, merged
 from hvc_jax.pose.graph import run_graph
 from hvc_jax.pose.networks import NetworkFileError, load_network
-from hvc_jax.pose.sight import refined, steadied
+from hvc_jax.pose.sight import refined
 from hvc_jax.synth.people import render_clip
 
 
@@ -126,12 +126,6 @@ def test_one_person_is_followed_past_another():
     small, frames = followed(people, 2)
     assert list(frames) == [0, 1, 3]
     np.testing.assert_allclose(small[:, 0], [0.5, 0.45, 0.4])
-
-
-def test_a_window_that_leaps_is_replaced():
-    windows = np.tile(np.array([0.0, 0.0, 0.5, 0.0], np.float32), (7, 1))
-    windows[3] = [0.6, 0.2, 0.2, 1.0]
-    np.testing.assert_allclose(steadied(windows), windows[:1].repeat(7, 0), atol=1e-6)
 
 
 def test_heat_moves_a_landmark_to_its_centre():

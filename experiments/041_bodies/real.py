@@ -2,11 +2,13 @@
 
     python experiments/041_bodies/real.py CLIPS JUDGED [--efforts 0 1] [--names 072 ...]
 
-JUDGED is what judge.py wrote. `pck` is the share of the keypoints of which BodyPix is sure that the
-*body* has within .05, .1 and .2 torsos, `landmarks` the same of what the body was solved from.
-`back` is the share of frames whose shoulders lie the other way round, `iou` the overlap of the body
-with BodyPix' mask, `jitter_mm` the mean length of the second difference of joints, `wrong_believed`
-the share of frames with an error above .3 torsos and a confidence of `DOUBT` or more.
+JUDGED is what judge.py wrote. `pck` is the share of keypoints that the *body* has within .05, .1
+and .2 torsos of the middle between BodyPix and MoveNet, of those where both are sure and within
+`AGREED` of each other; `landmarks` is the same of what the body was solved from. `bodypix_` is
+against BodyPix alone. `back` is the share of frames whose shoulders lie the other way round, `iou`
+the overlap of the body with BodyPix' mask, `jitter_mm` the mean length of the second difference of
+joints, `wrong_believed` the share of frames with an error above .3 torsos and a confidence of
+`DOUBT` or more.
 """
 
 import argparse
@@ -29,7 +31,8 @@ from hvc_jax.pose.estimator import estimate
 from hvc_jax.pose.sight import see
 from hvc_jax.pose.skeleton import COCO
 
-SURE = 0.5  # least score of a keypoint of the judge that counts
+SURE, SURE_MOVENET = 0.5, 0.3  # least scores of a keypoint that counts, as their authors use them
+AGREED = 0.3  # torsos
 WRONG = 0.3  # torsos
 _SIDE = 64
 
@@ -44,26 +47,33 @@ def judged(
 ) -> dict[str, float]:
     """Returns the scores of a clip's bodies [T, 188] and of its COCO landmarks [T, 17, 2]."""
     at = judge["frame"][judge["frame"] < len(bodies)]
-    truth, score = judge["points"][: len(at)], judge["score"][: len(at)]
+    bodypix, movenet = judge["points"][: len(at)], judge["movenet"][: len(at)]
     torso = torso_size(judge["points"], judge["score"], SURE)[: len(at)]
-    found, sure = keypoints(bodies[at]), score > SURE
+    sure = judge["score"][: len(at)] > SURE
+    both = sure & (judge["movenet_score"][: len(at)] > SURE_MOVENET)
+    both &= np.linalg.norm(bodypix - movenet, axis=-1) < AGREED * torso[:, None]
+    truth, found = (bodypix + movenet) / 2, keypoints(bodies[at])
     near = {
-        f"{name}_{f}": correct_keypoints(points, truth, torso, f)[sure].mean()
+        f"{judges}{name}_{f}": correct_keypoints(points, there, torso, f)[counted].mean()
+        if counted.any()
+        else np.nan
+        for judges, there, counted in (("", truth, both), ("bodypix_", bodypix, sure))
         for name, points in (("pck", found), ("landmarks", landmarks[at]))
         for f in SIZES
     }
     error = np.linalg.norm(found - truth, axis=-1) / torso[:, None]
-    error = (error * sure).sum(1) / np.maximum(sure.sum(1), 1)
+    error = (error * both).sum(1)[both.any(1)] / both.sum(1)[both.any(1)]
+    believed = trust[at][both.any(1)] >= DOUBT
     wide = np.abs(truth[:, 5, 0] - truth[:, 6, 0]) > 0.2 * torso
-    told = wide & sure[:, 5:7].all(1)
+    told = wide & both[:, 5:7].all(1)
     order = np.sign(truth[:, 5, 0] - truth[:, 6, 0]) != np.sign(found[:, 5, 0] - found[:, 6, 0])
     masks = [Image.fromarray(mask).resize((_SIDE, _SIDE)) for mask in judge["mask"][: len(at)]]
     person = np.stack([np.asarray(mask) for mask in masks]) > 127
     return near | {
         "back": order[told].mean() if told.any() else np.nan,
         "iou": mask_iou(body_cells(bodies[at], _SIDE), person).mean(),
-        "wrong": (error > WRONG).mean(),
-        "wrong_believed": ((error > WRONG) & (trust[at] >= DOUBT)).mean(),
+        "wrong": (error > WRONG).mean() if len(error) else np.nan,
+        "wrong_believed": ((error > WRONG) & believed).mean() if len(error) else np.nan,
         "doubted": (trust < DOUBT).mean(),
         "jitter_mm": acceleration(np.asarray(_joints(bodies))).mean() * 1000,
     }

@@ -172,6 +172,9 @@ def bodies_from_sight(
     if before is not None:
         pose = np.concatenate([before[:NUM_POSE].reshape(1, -1, 3), pose])
     pose = continuous_axis_angle(pose)[-count:]
+    # Frames hold each other where they begin: guesses of the networks would hardly move from there.
+    usual, guessed = np.asarray(pose_prior().mean).reshape(-1, 3), measured.guessed[:, 1:, None]
+    pose[:, 1:] += guessed * (usual - pose[:, 1:])
     frames = np.concatenate([pose.reshape(count, -1), centre, np.log(scale)[:, None]], 1)
     padded = Measured(*(pad(a) for a in measured))
     padded = padded._replace(valid=jnp.asarray((np.arange(length) < count).astype(np.float32)))

@@ -17,10 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from hvc_jax.ops.warp import average_pool
-from hvc_jax.pose.crops import spread_over_time, to_picture, uncrop, upright, window_between
-from hvc_jax.pose.detect import PADDING, detect, followed
+from hvc_jax.pose.crops import spread_over_time, to_picture, uncrop, upright
+from hvc_jax.pose.detect import detect, followed
 from hvc_jax.pose.networks import Network, load_network, look_through
 from hvc_jax.pose.skeleton import COCO, open_skeleton
+from hvc_jax.pose.windows import LEAST_PRESENCE, leap, pose_windows, settled, steadied
 
 NUM_LANDMARKS = 33
 MASK_SIZE = 64
@@ -29,8 +30,7 @@ EVERY = 5
 
 _REACH = 3  # cells about a landmark whose heat refines it
 _LEAST_HEAT = 0.5
-_LEAST_PRESENCE = 0.5
-_LEAP = 0.35  # of half a window's side
+_LOOK_AGAIN = 0.25  # by how much landmarks ask for another window, as of `leap`
 _TORSO = 0.5  # metres from the hips to the shoulders
 _SEEN, _ENOUGH = 0.1, 4  # least confidence, and how many such keypoints make a person
 _OTHER = 0.5  # torsos by which given keypoints lie off landmarks of somebody else
@@ -102,24 +102,6 @@ def look_at_pose(
     return tuple(look_through(pictures, windows, network, _pose))
 
 
-def steadied(windows: np.ndarray) -> np.ndarray:
-    """Returns windows [N, 4] in which those that leap away from the median of five are replaced."""
-    if len(windows) < 3:
-        return windows
-    rows = np.pad(windows, ((2, 2), (0, 0)), mode="reflect" if len(windows) > 2 else "edge")
-    rows[:, 2] = np.log(rows[:, 2])
-    middle = np.median(np.stack([rows[k : k + len(windows)] for k in range(5)]), axis=0)
-    middle[:, 2] = np.exp(middle[:, 2])
-    far = np.linalg.norm(windows[:, :2] - middle[:, :2], axis=1) / middle[:, 2]
-    far = np.maximum(far, np.abs(np.log(windows[:, 2] / middle[:, 2])))
-    return np.where((far > _LEAP)[:, None], middle, windows)
-
-
-def pose_windows(points: np.ndarray) -> np.ndarray:
-    """Returns the windows [T, 4] that landmarks [T, 39, 2] ask for."""
-    return window_between(points[:, 33], points[:, 34], PADDING)
-
-
 def see(
     pictures: np.ndarray,  # [T, H, H, 3] uint8, one scene
     person: int = 1,  # 1 for the largest, 2 for the next,
@@ -132,7 +114,7 @@ def see(
     count = len(pictures)
     if window is not None and count == 1:
         seen = look_at_pose(pictures, window[None], load_network("pose_landmark", folder))
-        if seen[3][0] >= _LEAST_PRESENCE:
+        if seen[3][0] >= LEAST_PRESENCE:
             return _sight(seen, np.ones(1, np.int64))
     searched = np.unique(np.append(np.arange(0, count, EVERY), count - 1))
     detector, network = (
@@ -144,14 +126,13 @@ def see(
     if not len(windows):
         return None
     at = searched[found_at]
-    points, _, _, presence, _ = look_at_pose(pictures[at], windows, network)
-    wanted = np.where((presence >= _LEAST_PRESENCE)[:, None], pose_windows(points), windows)
+    wanted = settled(
+        windows, lambda which, through: look_at_pose(pictures[at[which]], through, network)[:4:3]
+    )
     windows = spread_over_time(steadied(wanted), at, count)
     seen = look_at_pose(pictures, windows, network)
     wanted = pose_windows(seen[0])
-    moved = np.linalg.norm(wanted[:, :2] - windows[:, :2], axis=1) / windows[:, 2]
-    moved = np.maximum(moved, np.abs(np.log(wanted[:, 2] / windows[:, 2])))
-    again = np.flatnonzero((moved > 0.25) & (seen[3] >= _LEAST_PRESENCE))
+    again = np.flatnonzero((leap(wanted, windows) > _LOOK_AGAIN) & (seen[3] >= LEAST_PRESENCE))
     if len(again):
         second = look_at_pose(pictures[again], wanted[again], network)
         better = second[3] >= seen[3][again] - 0.05

@@ -59,9 +59,9 @@ def improve(
             rate = bits_of(present + change, costs) - here
             gain = -(2 * slope * change + diag * jnp.square(change) + lmbda * rate)
             gain = jnp.where(allowed | (present + change == 0), gain, -1.0)
-            better = gain > best
+            more = gain > best
             best, move, bits = (
-                jnp.where(better, new, old)
+                jnp.where(more, new, old)
                 for new, old in ((gain, best), (change, move), (rate, bits))
             )
         top = share * jax.ops.segment_max(best.max((1, 2)), plane_segment, len(damping))
