@@ -62,22 +62,21 @@ def settled(
 
     every = np.arange(len(windows))
     wanted, moves = ask(every, windows)
+    fresh = np.isfinite(moves)  # windows that nobody else has looked through
     for _ in range(_ROUNDS):
-        itself = every[(moves > _LOOSE) & np.isfinite(moves)]
+        itself = every[moves > _LOOSE]
         apart = every[:-1][leap(wanted[:-1], wanted[1:]) > _APART]
         # Who looks, and through the window of whom.
         pairs = [(itself, itself), (apart, apart + 1), (apart + 1, apart)]
         who, whose = (np.concatenate(column) for column in zip(*pairs, strict=True))
-        who, whose = who[np.isfinite(moves[whose])], whose[np.isfinite(moves[whose])]
+        who, whose = who[fresh[whose]], whose[fresh[whose]]
         if not len(who):
             break
         found, moved = ask(who, wanted[whose])
-        changed = False
+        fresh = np.zeros_like(fresh)
         for k in np.argsort(-moved):  # the best one last
             if moved[k] < moves[who[k]]:
-                wanted[who[k]], moves[who[k]], changed = found[k], moved[k], True
-        if not changed:
-            break
+                wanted[who[k]], moves[who[k]], fresh[who[k]] = found[k], moved[k], True
     return wanted
 
 
