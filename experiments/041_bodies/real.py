@@ -34,12 +34,17 @@ from hvc_jax.pose.skeleton import COCO
 SURE, SURE_MOVENET = 0.5, 0.3  # least scores of a keypoint that counts, as their authors use them
 AGREED = 0.3  # torsos
 WRONG = 0.3  # torsos
+SIZES = (0.05, 0.1, 0.2)  # torsos
 _SIDE = 64
 
 
 @jax.jit
 def _joints(vectors: jax.Array) -> jax.Array:
     return posed_vertices(load_body(), unpack(vectors))[1][:, :NUM_BODY_JOINTS]
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else np.nan
 
 
 def judged(
@@ -54,32 +59,27 @@ def judged(
     both &= np.linalg.norm(bodypix - movenet, axis=-1) < AGREED * torso[:, None]
     truth, found = (bodypix + movenet) / 2, keypoints(bodies[at])
     near = {
-        f"{judges}{name}_{f}": correct_keypoints(points, there, torso, f)[counted].mean()
-        if counted.any()
-        else np.nan
+        f"{judges}{name}_{f}": _mean(correct_keypoints(points, there, torso, f)[counted])
         for judges, there, counted in (("", truth, both), ("bodypix_", bodypix, sure))
         for name, points in (("pck", found), ("landmarks", landmarks[at]))
         for f in SIZES
     }
+    seen = both.any(1)  # frames that have a keypoint to judge
     error = np.linalg.norm(found - truth, axis=-1) / torso[:, None]
-    error = (error * both).sum(1)[both.any(1)] / both.sum(1)[both.any(1)]
-    believed = trust[at][both.any(1)] >= DOUBT
+    wrong = ((error * both).sum(1)[seen] / both.sum(1)[seen]) > WRONG
     wide = np.abs(truth[:, 5, 0] - truth[:, 6, 0]) > 0.2 * torso
     told = wide & both[:, 5:7].all(1)
     order = np.sign(truth[:, 5, 0] - truth[:, 6, 0]) != np.sign(found[:, 5, 0] - found[:, 6, 0])
     masks = [Image.fromarray(mask).resize((_SIDE, _SIDE)) for mask in judge["mask"][: len(at)]]
     person = np.stack([np.asarray(mask) for mask in masks]) > 127
     return near | {
-        "back": order[told].mean() if told.any() else np.nan,
+        "back": _mean(order[told]),
         "iou": mask_iou(body_cells(bodies[at], _SIDE), person).mean(),
-        "wrong": (error > WRONG).mean() if len(error) else np.nan,
-        "wrong_believed": ((error > WRONG) & believed).mean() if len(error) else np.nan,
+        "wrong": _mean(wrong),
+        "wrong_believed": _mean(wrong & (trust[at][seen] >= DOUBT)),
         "doubted": (trust < DOUBT).mean(),
         "jitter_mm": acceleration(np.asarray(_joints(bodies))).mean() * 1000,
     }
-
-
-SIZES = (0.05, 0.1, 0.2)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from hvc_jax.pose.solve import NUM_POSE, PosePrior, Solution, project_points
 class FitWeights(NamedTuple):
     """What each term of the objective weighs; lengths in metres at the person."""
 
-    landmarks: float = 1.0
+    landmarks: float = 1.0  # chosen in experiments/041_bodies
     prior: float = 1e-2
     depth: float = 30.0
     start: float = 2e-3
